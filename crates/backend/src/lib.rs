@@ -10,15 +10,25 @@
 //! Source: DESIGN, row 1; reference/restic-format.md 5.2; reference/reliability.md 2.2, 3.2.
 
 mod contract;
+mod counted;
 mod error;
+mod faulty;
 mod file;
+mod limited;
 mod local;
 mod location;
 mod memory;
+mod recording;
+mod retrying;
 
 pub use contract::{Backend, Call};
+pub use counted::Counted;
 pub use error::{Doing, Error, Result};
+pub use faulty::{Fault, FaultRule, Faulty};
 pub use file::{FileHandle, FileKind, Listed};
+pub use limited::{Limited, Rates};
 pub use local::{LEFTOVER_AGE_MIN, Local, Stray, StrayKind};
 pub use location::{Location, open};
 pub use memory::Memory;
+pub use recording::{Effect, Recording};
+pub use retrying::{RetryRule, Retrying};
