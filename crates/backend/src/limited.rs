@@ -4,9 +4,12 @@ use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use lifeboat_model::Clock;
+use lifeboat_model::{CancelToken, Clock, ErrorKind};
 
-use crate::{Backend, FileHandle, FileKind, Listed, Result};
+use crate::{Backend, Call, Doing, Error, FileHandle, FileKind, Listed, Result};
+
+/// Longest wait between two looks at the cancel token.
+const WAIT_SLICE: Duration = Duration::from_secs(1);
 
 /// Rates in bytes per second; none means unlimited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,11 +24,12 @@ pub struct Rates {
 ///
 /// A transfer goes as one piece; what it took is paid by waiting before the next one. The mean
 /// rate is kept whatever the number of threads; a single transfer is not slowed down.
-/// Lists, sizes and removals are free.
+/// Lists, sizes, removals and lock files are free: a lock must not wait behind packs.
 #[derive(Debug)]
 pub struct Limited {
     inner: Arc<dyn Backend>,
     clock: Arc<dyn Clock>,
+    cancel: CancelToken,
     up: Meter,
     down: Meter,
 }
@@ -60,21 +64,39 @@ impl Meter {
 }
 
 impl Limited {
-    /// Keeps transfers with `inner` below `rates`.
-    pub fn new(inner: Arc<dyn Backend>, rates: Rates, clock: Arc<dyn Clock>) -> Self {
+    /// Keeps transfers with `inner` below `rates`; a cancelled run stops waiting within a second.
+    pub fn new(
+        inner: Arc<dyn Backend>,
+        rates: Rates,
+        clock: Arc<dyn Clock>,
+        cancel: CancelToken,
+    ) -> Self {
         Self {
             inner,
             clock,
+            cancel,
             up: Meter::new(rates.up),
             down: Meter::new(rates.down),
         }
     }
 
-    fn wait(&self, meter: &Meter, bytes: u64) {
-        let pause = meter.book(self.clock.monotonic(), bytes);
-        if !pause.is_zero() {
-            self.clock.sleep(pause);
+    fn wait(&self, call: Call, file: FileHandle, bytes: u64) -> Result<()> {
+        let meter = match call {
+            _ if file.kind == FileKind::Lock => return Ok(()),
+            Call::Save => &self.up,
+            _ => &self.down,
+        };
+        let mut left = meter.book(self.clock.monotonic(), bytes);
+        while !left.is_zero() {
+            if self.cancel.is_cancelled() {
+                let cancelled = ErrorKind::Cancelled;
+                return Err(Error::new(cancelled, Doing::Call(call), self.location()).on(file));
+            }
+            let slice = left.min(WAIT_SLICE);
+            self.clock.sleep(slice);
+            left -= slice;
         }
+        Ok(())
     }
 }
 
@@ -97,19 +119,21 @@ impl Backend for Limited {
 
     /// Its size is known only afterwards: it is booked then.
     fn load(&self, file: FileHandle) -> Result<Vec<u8>> {
-        self.wait(&self.down, 0);
+        self.wait(Call::Load, file, 0)?;
         let content = self.inner.load(file)?;
-        self.down.book(self.clock.monotonic(), content.len() as u64);
+        if file.kind != FileKind::Lock {
+            self.down.book(self.clock.monotonic(), content.len() as u64);
+        }
         Ok(content)
     }
 
     fn read(&self, file: FileHandle, offset: u64, buffer: &mut [u8]) -> Result<()> {
-        self.wait(&self.down, buffer.len() as u64);
+        self.wait(Call::Read, file, buffer.len() as u64)?;
         self.inner.read(file, offset, buffer)
     }
 
     fn save(&self, file: FileHandle, content: &[u8]) -> Result<()> {
-        self.wait(&self.up, content.len() as u64);
+        self.wait(Call::Save, file, content.len() as u64)?;
         self.inner.save(file, content)
     }
 
