@@ -20,7 +20,9 @@
 
 mod error;
 mod host_file;
+mod open;
 mod port;
+mod qcow2;
 mod raw_disk;
 mod raw_writer;
 mod work_file;
@@ -28,7 +30,12 @@ mod zeros;
 
 pub use error::{Error, Result};
 pub use host_file::is_block_device;
+pub use open::{BackingPolicy, DataFilePolicy, InUsePolicy, OpenOptions, open_reader};
 pub use port::{DiskReader, DiskWriter, ExtentState, ImageFormat, MappedExtent};
+pub use qcow2::{BitmapFitness, InternalSnapshot, Qcow2Bitmap, Qcow2Disk, Qcow2Image, StatedFile};
 pub use raw_disk::{HolePolicy, RawDisk};
 pub use raw_writer::{RawWriter, RawWriterOptions};
 pub use work_file::{Leftover, TargetMode};
+
+/// What may be followed when a qcow2 image is opened.
+pub type Qcow2OpenOptions = OpenOptions;
