@@ -84,6 +84,16 @@ impl HostFile {
         })
     }
 
+    /// Device and inode as `/proc/locks` writes them.
+    pub(crate) fn node(&self) -> Result<String> {
+        let meta = self
+            .file
+            .metadata()
+            .map_err(|e| Error::io("opening", &self.path, e))?;
+        let (major, minor) = (rustix::fs::major(meta.dev()), rustix::fs::minor(meta.dev()));
+        Ok(format!("{major:02x}:{minor:02x}:{}", meta.ino()))
+    }
+
     /// Fills the buffer; `Corrupt` if the file ends before.
     pub(crate) fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         self.file

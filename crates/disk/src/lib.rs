@@ -18,8 +18,11 @@
     )
 )]
 
+mod block_device;
+mod changed_extents;
 mod error;
 mod host_file;
+mod lifecycle;
 mod open;
 mod port;
 mod qcow2;
@@ -28,6 +31,8 @@ mod raw_writer;
 mod work_file;
 mod zeros;
 
+pub use block_device::BlockDeviceWriter;
+pub use changed_extents::{ChangedExtents, DataExtents};
 pub use error::{Error, Result};
 pub use host_file::is_block_device;
 pub use open::{BackingPolicy, DataFilePolicy, InUsePolicy, OpenOptions, open_reader};

@@ -86,8 +86,36 @@ pub fn open_reader(
     }
 }
 
+/// The byte of an image on which QEMU holds a lock while it may write to it.
+///
+/// Source: QEMU block/file-posix.c, RAW_LOCK_PERM_BASE (100) + BLK_PERM_WRITE (bit 1).
+const WRITE_PERMISSION_BYTE: u64 = 101;
+
 /// `Busy` if a QEMU has the image open for writing.
+///
+/// Best effort: sees locks of this kernel only, and none where QEMU runs without locking.
 pub(crate) fn refuse_in_use(file: &HostFile, policy: InUsePolicy) -> Result<()> {
-    let _ = (file, policy);
-    Ok(())
+    if policy == InUsePolicy::Allow {
+        return Ok(());
+    }
+    let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+    let node = file.node()?;
+    if !locks.lines().any(|line| locks_writing(line, &node)) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Busy, "opening", file.path())
+        .seen("another program, such as a running QEMU, has it open for writing"))
+}
+
+/// Reads a line as in `1: OFDLCK ADVISORY READ -1 fe:00:1001 100 101`.
+fn locks_writing(line: &str, node: &str) -> bool {
+    let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+    let [_, kind, _, _, _, place, first, last] = fields.as_slice() else {
+        return false;
+    };
+    let first = first.parse().unwrap_or(u64::MAX);
+    let last = last.parse().unwrap_or(u64::MAX);
+    matches!(*kind, "OFDLCK" | "POSIX")
+        && *place == node
+        && (first..=last).contains(&WRITE_PERMISSION_BYTE)
 }

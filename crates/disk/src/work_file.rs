@@ -12,13 +12,13 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 
 use lifeboat_model::ErrorKind;
 use rustix::fs::{CWD, FlockOperation, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use crate::host_file::flags;
+use crate::lifecycle::Lifecycle;
 use crate::{Error, Result};
 
 /// What may be at the target's place already.
@@ -43,10 +43,6 @@ pub enum Leftover {
     Keep,
 }
 
-const OPEN: u8 = 0;
-const FINISHED: u8 = 1;
-const FAILED: u8 = 2;
-
 #[derive(Debug)]
 pub(crate) struct WorkFile {
     file: Arc<File>,
@@ -56,7 +52,7 @@ pub(crate) struct WorkFile {
     /// Exists while the target is being overwritten in place.
     marker: Option<PathBuf>,
     mode: TargetMode,
-    state: AtomicU8,
+    life: Lifecycle,
     resumed: bool,
 }
 
@@ -97,7 +93,7 @@ impl WorkFile {
             target: target.to_owned(),
             marker: None,
             mode,
-            state: AtomicU8::new(OPEN),
+            life: Lifecycle::default(),
             resumed,
         })
     }
@@ -128,7 +124,7 @@ impl WorkFile {
             target: target.to_owned(),
             marker: Some(marker),
             mode: TargetMode::InPlace,
-            state: AtomicU8::new(OPEN),
+            life: Lifecycle::default(),
             resumed,
         })
     }
@@ -151,25 +147,13 @@ impl WorkFile {
         !self.resumed && self.mode != TargetMode::InPlace
     }
 
-    /// Errors: `Invalid` once the writer is finished or its finish has failed.
     pub(crate) fn refuse_closed(&self) -> Result<()> {
-        match self.state.load(Ordering::Acquire) {
-            OPEN => Ok(()),
-            FINISHED => Err(self.closed("the target is finished already")),
-            _ => Err(self.closed("an earlier finish or abort ended this writer; begin anew")),
-        }
+        self.life.refuse_closed(&self.target)
     }
 
-    /// Forbids further writes; from here on the writer ends as finished or failed.
+    /// Forbids further writes; `publish` or nothing comes after.
     pub(crate) fn close(&self) -> Result<()> {
-        self.state
-            .compare_exchange(OPEN, FAILED, Ordering::AcqRel, Ordering::Acquire)
-            .map(|_| ())
-            .or_else(|_| self.refuse_closed())
-    }
-
-    fn closed(&self, seen: &'static str) -> Error {
-        Error::new(ErrorKind::Invalid, "writing", &self.target).seen(seen)
+        self.life.close(&self.target)
     }
 
     /// Makes the content durable and gives it its final name; `close` comes before.
@@ -187,7 +171,7 @@ impl WorkFile {
             None => self.rename()?,
         }
         sync_directory(&self.target)?;
-        self.state.store(FINISHED, Ordering::Release);
+        self.life.succeed();
         Ok(())
     }
 
