@@ -9,6 +9,7 @@
 //! Source: DESIGN, row 2.
 
 pub mod backup;
+mod compare;
 mod content;
 pub mod copy;
 mod dump;
@@ -16,6 +17,7 @@ mod error;
 pub mod restore;
 pub mod verify;
 
+pub use compare::compare;
 pub use content::{PlacedChunk, PlacedContent, content_root, place};
 pub use dump::dump;
 pub use error::{Error, Result};

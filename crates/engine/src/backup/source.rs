@@ -74,16 +74,16 @@ impl<'a> Steps<'a> {
             return Ok(Step::End);
         }
         let Some(parent) = &mut self.parent else {
-            return self.from_source(offset, self.size);
+            return self.of_source(offset, self.size);
         };
         let dirty = parent.changed.next_from(offset);
         let clean_end = dirty.map_or(u64::MAX, Extent::start);
         if clean_end <= offset {
             let dirty_end = dirty.map_or(self.size, Extent::end);
-            return self.from_source(offset, dirty_end.min(self.size));
+            return self.of_source(offset, dirty_end.min(self.size));
         }
         let Some(chunk) = parent.cursor.at(offset, zeros) else {
-            return self.from_source(offset, self.size);
+            return self.of_source(offset, self.size);
         };
         let clean_end = clean_end.min(self.size);
         if chunk.is_zero {
@@ -94,7 +94,7 @@ impl<'a> Steps<'a> {
         if reusable && parent.is_some_and(|cursor| meets(chunker, cursor, zeros)) {
             return Ok(Step::Reuse(chunk.id, chunk.length));
         }
-        self.from_source(offset, chunk.end().min(clean_end))
+        self.of_source(offset, chunk.end().min(clean_end))
     }
 
     /// Says whether nothing that decided the end of `chunk` has changed.
@@ -104,7 +104,7 @@ impl<'a> Steps<'a> {
     }
 
     /// The next stretch of the source, in whole blocks and not beyond `limit`.
-    fn from_source(&mut self, offset: u64, limit: u64) -> Result<Step> {
+    fn of_source(&mut self, offset: u64, limit: u64) -> Result<Step> {
         let mapped = self.mapped_at(offset)?;
         let end = mapped.extent.end().min(limit);
         let is_last = end >= self.size;
