@@ -12,7 +12,7 @@ pub(crate) use data::{
     PointArguments, RestoreArguments, SnapshotsArguments, StatsArguments, TagArguments,
 };
 pub(crate) use global::GlobalArguments;
-pub(crate) use keep::ForgetArguments;
+pub(crate) use keep::{ForgetArguments, KeepArguments};
 pub(crate) use upkeep::{
     ArchiveExportArguments, ArchiveImportArguments, CatArguments, CatalogCommand, ChainCommand,
     CheckArguments, CompletionsArguments, CopyArguments, InitArguments, KeyCommand, ListArguments,

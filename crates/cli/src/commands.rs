@@ -2,9 +2,23 @@
 
 mod backup;
 mod check;
+mod copy;
+mod diff;
+mod dump;
+mod find;
+mod forget;
 mod init;
+mod key;
+mod list;
+mod ls;
+mod pages;
+mod prune;
+mod repair;
 mod restore;
 mod snapshots;
+mod stats;
+mod tag;
+mod unlock;
 
 use crate::args::Command;
 use crate::context::Context;
@@ -16,9 +30,27 @@ pub(crate) fn run(context: &Context, command: &Command) -> Result<u8> {
         Command::Init(arguments) => init::run(context, arguments),
         Command::Backup(arguments) => backup::run(context, arguments),
         Command::Snapshots(arguments) => snapshots::run(context, arguments),
+        Command::Ls(arguments) => ls::run(context, arguments),
+        Command::Dump(arguments) => dump::run(context, arguments),
         Command::Restore(arguments) => restore::run(context, arguments),
+        Command::Diff(arguments) => diff::run(context, arguments),
+        Command::Find(arguments) => find::run(context, arguments),
+        Command::Stats(arguments) => stats::run(context, arguments),
+        Command::Tag(arguments) => tag::run(context, arguments),
+        Command::Forget(arguments) => forget::run(context, arguments),
+        Command::Prune(arguments) => prune::run(context, arguments),
         Command::Check(arguments) => check::check(context, arguments),
         Command::Verify(arguments) => check::verify(context, arguments),
-        _ => Err(crate::error::Error::usage("not there yet")),
+        Command::Repair(command) => repair::run(context, command),
+        Command::Copy(arguments) => copy::run(context, arguments),
+        Command::Key(command) => key::run(context, command),
+        Command::Unlock(arguments) => unlock::run(context, arguments),
+        Command::List(arguments) => list::list(context, arguments),
+        Command::Cat(arguments) => list::cat(context, arguments),
+        Command::Completions(arguments) => pages::completions(arguments),
+        Command::Man(arguments) => pages::man(context, arguments),
+        Command::Export(_) | Command::Import(_) | Command::Catalog(_) | Command::Chain(_) => {
+            Err(crate::error::Error::usage("not there yet"))
+        }
     }
 }

@@ -57,6 +57,11 @@ pub(crate) fn run(context: &Context, arguments: &SnapshotsArguments) -> Result<u
     Ok(0)
 }
 
+/// A snapshot as JSON.
+pub(crate) fn value(snapshot: &Snapshot) -> Value {
+    serde_json::to_value(line(snapshot)).unwrap_or_default()
+}
+
 fn line(snapshot: &Snapshot) -> Line<'_> {
     Line {
         file: &snapshot.file,
