@@ -37,7 +37,10 @@ pub use error::{Error, Result};
 pub use host_file::is_block_device;
 pub use open::{BackingPolicy, DataFilePolicy, InUsePolicy, OpenOptions, open_reader};
 pub use port::{DiskReader, DiskWriter, ExtentState, ImageFormat, MappedExtent};
-pub use qcow2::{BitmapFitness, InternalSnapshot, Qcow2Bitmap, Qcow2Disk, Qcow2Image, StatedFile};
+pub use qcow2::{
+    BackingFile, BitmapFitness, ClusterCompression, InternalSnapshot, Qcow2Bitmap, Qcow2Disk,
+    Qcow2Image, Qcow2Writer, Qcow2WriterOptions, StatedFile,
+};
 pub use raw_disk::{HolePolicy, RawDisk};
 pub use raw_writer::{RawWriter, RawWriterOptions};
 pub use work_file::{Leftover, TargetMode};
