@@ -214,6 +214,13 @@ impl WorkFile {
     }
 }
 
+impl Drop for WorkFile {
+    /// A child process that was just started may still share the descriptor, and its lock.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
+}
+
 /// `.<name><ending>` in the directory of `target`.
 fn sibling(target: &Path, ending: &str) -> Result<PathBuf> {
     let Some(name) = target.file_name() else {

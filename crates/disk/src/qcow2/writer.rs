@@ -219,8 +219,11 @@ impl Qcow2Writer {
             Place::ZeroAt(host) => host,
             Place::Zero => tables.allocate()?,
             Place::Unallocated => {
+                let below = self.around(cluster, part)?;
                 let host = tables.allocate()?;
-                self.fill_around(host, cluster, part)?;
+                for (offset, content) in below {
+                    self.put(host + offset, &content)?;
+                }
                 host
             }
             Place::Packed(entry) => {
@@ -235,18 +238,17 @@ impl Qcow2Writer {
         Ok(host)
     }
 
-    /// Copies what the backing file has around `part` into a fresh cluster.
-    fn fill_around(&self, host: u64, cluster: u64, part: Extent) -> Result<()> {
+    /// What the backing file has around `part` in its cluster, by offset in the cluster.
+    fn around(&self, cluster: u64, part: Extent) -> Result<Vec<(u64, Vec<u8>)>> {
         let whole = self.cluster_range(cluster);
         if self.backing.is_none() || part == whole {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let mut content = vec![0; self.geometry.cluster_length()];
         self.read_backing(whole, &mut content)?;
-        let (head, rest) = content.split_at(capped(part.start() - whole.start(), content.len()));
-        self.put(host, head)?;
-        let (_, tail) = rest.split_at(capped(part.len(), rest.len()));
-        self.put(host + (part.end() - whole.start()), tail)
+        let tail = content.split_off(capped(part.end() - whole.start(), content.len()));
+        content.truncate(capped(part.start() - whole.start(), content.len()));
+        Ok(vec![(0, content), (part.end() - whole.start(), tail)])
     }
 
     /// Fills the beginning of `cluster` with the backing file's bytes of `range`.
