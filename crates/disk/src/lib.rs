@@ -43,7 +43,7 @@ pub use qcow2::{
 };
 pub use raw_disk::{HolePolicy, RawDisk};
 pub use raw_writer::{RawWriter, RawWriterOptions};
-pub use work_file::{Leftover, TargetMode};
+pub use work_file::{Leftover, TargetMode, is_being_restored};
 
 /// What may be followed when a qcow2 image is opened.
 pub type Qcow2OpenOptions = OpenOptions;

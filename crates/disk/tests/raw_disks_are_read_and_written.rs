@@ -4,7 +4,8 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use lifeboat_disk::{
-    DiskReader, DiskWriter, HolePolicy, Leftover, RawDisk, RawWriter, RawWriterOptions, TargetMode,
+    DiskReader, DiskWriter, HolePolicy, ImageFormat, Leftover, OpenOptions, RawDisk, RawWriter,
+    RawWriterOptions, TargetMode, open_reader,
 };
 use lifeboat_model::ErrorKind;
 
@@ -188,10 +189,12 @@ fn a_file_overwritten_in_place_is_marked_until_the_end() {
     scribble(&writer, &mut model, 9);
     drop(writer);
     assert!(marker.exists(), "an interrupted restore stays marked");
+    let open = || open_reader(&path, ImageFormat::Raw, &OpenOptions::default());
+    assert_eq!(open().err().map(|e| e.kind()), Some(ErrorKind::Busy));
     let writer = create(&path, 1_500_000, TargetMode::InPlace).unwrap();
     assert!(writer.resumed());
     writer.finish().unwrap();
-    assert!(!marker.exists());
+    assert!(!marker.exists() && open().is_ok());
     assert!(std::fs::read(&path).unwrap() == model);
 }
 
