@@ -20,9 +20,9 @@ impl Table {
     }
 
     /// Adds a row; control characters in names from outside are escaped.
-    pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.rows
-            .push(cells.iter().map(|cell| shown(cell)).collect());
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        let cells = cells.into_iter().map(|cell| shown(&cell));
+        self.rows.push(cells.collect());
     }
 
     /// The lines of the table, heads first.

@@ -5,8 +5,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use lifeboat_disk::{
-    BlockDeviceWriter, DiskReader, DiskWriter, ImageFormat, Leftover, OpenOptions, RawWriter,
-    RawWriterOptions, TargetMode, is_block_device, open_reader,
+    BlockDeviceWriter, ClusterCompression, DiskReader, DiskWriter, ImageFormat, Leftover,
+    OpenOptions, Qcow2Writer, Qcow2WriterOptions, RawWriter, RawWriterOptions, TargetMode,
+    is_block_device, open_reader,
 };
 use lifeboat_engine::restore::{apply, plan};
 use lifeboat_engine::{Existing, PlacedContent, RestorePlan, RestoreTarget, compare, dump, place};
@@ -47,6 +48,18 @@ impl TargetFormat {
         match self {
             Self::Raw => "raw",
             Self::Qcow2 | Self::Qcow2Compressed => "qcow2",
+        }
+    }
+
+    fn qcow2_options(self, mode: TargetMode) -> Qcow2WriterOptions {
+        let compression = match self {
+            Self::Qcow2Compressed => ClusterCompression::Zstd { level: 3 },
+            Self::Raw | Self::Qcow2 => ClusterCompression::None,
+        };
+        Qcow2WriterOptions {
+            mode,
+            compression,
+            ..Qcow2WriterOptions::new(mode)
         }
     }
 
@@ -187,7 +200,14 @@ fn open_target(
             Ok((Box::new(writer), existing))
         }
         TargetFormat::Qcow2 | TargetFormat::Qcow2Compressed => {
-            Err(Error::usage("qcow2 targets are not there yet"))
+            if arguments.in_place {
+                return Err(Error::usage(
+                    "--in-place is only for raw targets: use --overwrite",
+                ));
+            }
+            let options = source.format.qcow2_options(mode(source));
+            let writer = Qcow2Writer::create(target, size, &options)?;
+            Ok((Box::new(writer), Existing::Ignore))
         }
     }
 }
