@@ -46,10 +46,6 @@ impl Places {
         self.folder.join("demo01.qcow2")
     }
 
-    fn repository(&self) -> PathBuf {
-        self.folder.join("repository")
-    }
-
     fn restored(&self) -> PathBuf {
         self.folder.join("restored.raw")
     }
@@ -106,7 +102,7 @@ impl Demo {
         let mut narrator = Narrator::new().with_transcript(&transcript(workspace))?;
         narrator.title("lifeboat demo: a machine is backed up, changes, is lost, and comes back");
         let places = Places { folder };
-        let lifeboat = Lifeboat::new(program, &places.repository())?;
+        let lifeboat = Lifeboat::new(program, &places.folder)?;
         Ok(Self {
             narrator,
             places,
@@ -242,8 +238,7 @@ impl Demo {
             .fact("it remembers what it did between the two backups, and its work is whole");
         let picture = guest.screenshot()?;
         guest.power_down()?;
-        self.narrator
-            .fact(&format!("its screen: {}", picture.display()));
+        self.narrator.fact(&format!("its screen: demo/{picture}"));
         self.figures.add(
             "booted again",
             report.elapsed,
@@ -253,8 +248,11 @@ impl Demo {
     }
 
     fn finish(mut self, elapsed: Duration) {
-        self.figures
-            .add("all", elapsed, "nothing was staged".into());
+        self.figures.add(
+            "all",
+            elapsed,
+            "from an empty folder to a recovered machine".into(),
+        );
         self.figures.tell(&mut self.narrator);
     }
 

@@ -13,7 +13,7 @@ use crate::narrator::Narrator;
 use crate::workspace::Workspace;
 
 mod cargo_tool;
-mod debian;
+pub(crate) mod debian;
 mod newer_restic;
 
 use cargo_tool::CargoTool;

@@ -11,7 +11,10 @@ use anyhow::{Context, Result};
 /// The column at which times end.
 const WIDTH: usize = 92;
 /// How many lines of a program's output are shown before the rest is left out.
-const OUTPUT_LINES_MAX: usize = 14;
+const OUTPUT_LINES_MAX: usize = 12;
+
+/// How long a line of a command may get before it is continued.
+const COMMAND_COLUMNS_MAX: usize = 82;
 
 const BOLD: &str = "\x1b[1m";
 const DIM: &str = "\x1b[2m";
@@ -55,9 +58,12 @@ impl Narrator {
         self.say(&format!("\n{CYAN}{:>2}  {text}{RESET}", self.steps));
     }
 
-    /// A command, before it runs.
+    /// A command, before it runs; a long one goes on over several lines, as in a shell.
     pub(crate) fn command(&mut self, text: &str) {
-        self.say(&format!("    {BOLD}$ {text}{RESET}"));
+        for (index, line) in wrapped(text).iter().enumerate() {
+            let start = if index == 0 { "$ " } else { "    " };
+            self.say(&format!("    {BOLD}{start}{line}{RESET}"));
+        }
     }
 
     /// What a program answered; long answers are cut.
@@ -108,6 +114,23 @@ impl Narrator {
     }
 }
 
+/// Cuts a command between words so that its lines fit.
+fn wrapped(command: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in command.split(' ') {
+        let last = lines.len() - 1;
+        let used = lines[last].chars().count();
+        if used > 0 && used + word.chars().count() > COMMAND_COLUMNS_MAX {
+            lines[last].push_str(" \\");
+            lines.push(word.to_owned());
+        } else {
+            let gap = if used == 0 { "" } else { " " };
+            lines[last].push_str(&format!("{gap}{word}"));
+        }
+    }
+    lines
+}
+
 /// A line without its colour sequences.
 pub(crate) fn plain(line: &str) -> String {
     let mut text = String::with_capacity(line.len());
@@ -125,6 +148,14 @@ pub(crate) fn plain(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_commands_go_on_in_the_next_line() {
+        assert_eq!(wrapped("lifeboat check"), ["lifeboat check"]);
+        let lines = wrapped(&["word"; 30].join(" "));
+        assert_eq!(lines.len(), 2);
+        assert!(lines[0].ends_with("word \\") && !lines[1].ends_with('\\'));
+    }
 
     #[test]
     fn plain_drops_colours_only() {

@@ -4,7 +4,8 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::process::Command;
+use std::io;
+use std::process::{self as this_process, Command};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -19,7 +20,7 @@ use crate::workspace::Workspace;
 pub(crate) fn run(workspace: &Workspace, runner_arguments: &[String]) -> Result<()> {
     let mut narrator = Narrator::new();
     install::for_tests(workspace)?;
-    NEXTEST.install(&mut narrator, &workspace.tools())?;
+    let runner = runner(workspace, &mut narrator)?;
     narrator.title("checks");
     let clippy = [
         "clippy",
@@ -42,28 +43,53 @@ pub(crate) fn run(workspace: &Workspace, runner_arguments: &[String]) -> Result<
     let began = Instant::now();
     tidy::run(workspace)?;
     narrator.done("tidy", began.elapsed());
-    run_tests(workspace, &mut narrator, runner_arguments)
-}
-
-fn run_tests(
-    workspace: &Workspace,
-    narrator: &mut Narrator,
-    runner_arguments: &[String],
-) -> Result<()> {
     narrator.title("tests");
     let began = Instant::now();
-    let doc_tests = ["test", "--workspace", "--locked", "--doc", "--quiet"];
-    process::quiet(&mut with_tools(workspace, &doc_tests)?)?;
+    let examples = ["test", "--workspace", "--locked", "--doc", "--quiet"];
+    process::quiet(&mut with_tools(workspace, &examples)?)?;
     narrator.done("examples in the documentation", began.elapsed());
-    let mut tests = with_tools(workspace, &["nextest", "run", "--workspace", "--locked"])?;
-    tests.args([
+    run_tests(workspace, runner, runner_arguments)
+}
+
+/// nextest; where it is not there and cannot be built, cargo's own runner does.
+fn runner(workspace: &Workspace, narrator: &mut Narrator) -> Result<&'static [&'static str]> {
+    let mut probe = with_tools(workspace, &["nextest", "--version"])?;
+    if !process::succeeds(&mut probe)
+        && let Err(error) = NEXTEST.install(narrator, &workspace.tools())
+    {
+        narrator.note(&format!(
+            "no nextest, cargo's own runner instead: {error:#}"
+        ));
+        return Ok(&[
+            "test",
+            "--workspace",
+            "--locked",
+            "--no-fail-fast",
+            "--all-targets",
+        ]);
+    }
+    Ok(&[
+        "nextest",
+        "run",
+        "--workspace",
+        "--locked",
         "--no-fail-fast",
-        "--no-tests",
-        "pass",
-        "--status-level",
-        "slow",
-    ]);
-    process::run(tests.args(runner_arguments))
+    ])
+}
+
+/// Runs the tests to the end and takes over the runner's status, without another word.
+fn run_tests(workspace: &Workspace, runner: &[&str], arguments: &[String]) -> Result<()> {
+    let mut tests = with_tools(workspace, runner)?;
+    // One stream, so that the summary also ends the output where only one is kept.
+    let status = tests
+        .args(arguments)
+        .stderr(io::stdout())
+        .status()
+        .context("starting the tests")?;
+    match status.code() {
+        Some(0) => Ok(()),
+        code => this_process::exit(code.unwrap_or(1)),
+    }
 }
 
 /// A cargo command that finds our tools first.

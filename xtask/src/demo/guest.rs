@@ -94,7 +94,10 @@ impl Guest {
         let mut process = command.spawn().context("starting QEMU")?;
         let input = process.stdin.take().context("QEMU has no input")?;
         let output = process.stdout.take().context("QEMU has no output")?;
-        let monitor = Monitor::open(input, output)?;
+        let monitor = match Monitor::open(input, output) {
+            Ok(monitor) => monitor,
+            Err(error) => return Err(error.context(ended(&mut process, &traces))),
+        };
         Ok(Self {
             process,
             monitor,
@@ -124,13 +127,14 @@ impl Guest {
         )
     }
 
-    /// Takes a picture of the guest's screen once its login prompt is there.
-    pub(crate) fn screenshot(&mut self) -> Result<PathBuf> {
+    /// Takes a picture of the guest's screen once its login prompt is there; gives its file name.
+    pub(crate) fn screenshot(&mut self) -> Result<String> {
         thread::sleep(SCREEN_DELAY);
         let picture = self.traces.with_extension("png");
         let arguments = json!({ "filename": picture, "format": "png" });
         self.monitor.execute("screendump", &arguments)?;
-        Ok(picture)
+        let name = picture.file_name().unwrap_or_default();
+        Ok(name.to_string_lossy().into_owned())
     }
 
     /// Presses the power button and waits until QEMU has ended by itself.
@@ -163,6 +167,15 @@ impl Drop for Guest {
     }
 }
 
+/// Stops a QEMU that does not speak, and gives what it said instead.
+fn ended(process: &mut Child, traces: &Path) -> String {
+    // Fails when it has ended by itself, which is the likely case.
+    let _ = process.kill();
+    let _ = process.wait();
+    let words = fs::read_to_string(traces.with_extension("errors")).unwrap_or_default();
+    format!("QEMU did not start: {}", words.trim())
+}
+
 fn marked_lines(log: &str) -> String {
     let lines = log
         .lines()
@@ -180,8 +193,9 @@ mod tests {
 
     #[test]
     fn a_report_holds_the_guests_own_lines() {
-        let log = "SeaBIOS\r\nlifeboat-guest: demo01 booted, journal holds 1 entries\r\n\
-            [ 3.1] noise\r\nlifeboat-guest: boot 1 abc, work def whole\r\nlifeboat-guest: ready\r\n";
+        let log = "SeaBIOS\r\nlifeboat-guest: demo01 booted, journal holds 1 entry\r\n\
+            [ 3.1] noise\r\nlifeboat-guest: boot 1 abc, work def whole\r\n\
+            lifeboat-guest: ready\r\n";
         let report = Report {
             text: marked_lines(log),
             elapsed: Duration::ZERO,

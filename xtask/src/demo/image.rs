@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 
 use super::boot_sector::{self, PARTITION_START};
 use super::{MACHINE, mebibytes};
+use crate::install::debian;
 use crate::narrator::Narrator;
 use crate::process;
 
@@ -171,13 +172,8 @@ fn suite() -> Result<String> {
 
 /// The machine's own package sources of its release, one line each.
 fn sources_of(suite: &str) -> Result<String> {
-    let mut command = Command::new("apt-get");
-    let format = "deb $(SITE) $(RELEASE) $(COMPONENT)";
-    command.args(["indextargets", "--format", format, "Created-By: Packages"]);
-    let mut lines: Vec<_> = process::output(&mut command)?
-        .lines()
-        .map(str::to_owned)
-        .collect();
+    let sources = debian::sources("deb $(SITE) $(RELEASE) $(COMPONENT)")?;
+    let mut lines: Vec<_> = sources.lines().map(str::to_owned).collect();
     lines.retain(|line| is_of_release(line, suite));
     lines.sort();
     lines.dedup();

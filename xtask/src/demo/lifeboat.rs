@@ -14,13 +14,14 @@ use crate::process;
 /// The demo's repository holds nothing worth a secret.
 const PASSWORD: &str = "a password for the demo";
 
+const REPOSITORY: &str = "repository";
+
 /// lifeboat and the repository it works on.
 #[derive(Debug)]
 pub(crate) struct Lifeboat {
     program: PathBuf,
     /// Where it is run, so that paths in the commands stay short.
     folder: PathBuf,
-    repository: PathBuf,
 }
 
 /// What a backup takes.
@@ -34,21 +35,18 @@ pub(crate) struct Backup {
 
 impl Lifeboat {
     /// The program must be there; the repository is made by `init`.
-    pub(crate) fn new(program: &Path, repository: &Path) -> Result<Self> {
+    pub(crate) fn new(program: &Path, folder: &Path) -> Result<Self> {
         let program = fs::canonicalize(program)
             .with_context(|| format!("looking for lifeboat at {}", program.display()))?;
-        let folder = repository
-            .parent()
-            .context("a repository without a folder")?;
         Ok(Self {
             program,
             folder: folder.to_owned(),
-            repository: repository.to_owned(),
         })
     }
 
-    pub(crate) fn repository(&self) -> &Path {
-        &self.repository
+    /// Where the repository lies.
+    pub(crate) fn repository(&self) -> PathBuf {
+        self.folder.join(REPOSITORY)
     }
 
     /// Gives a command the repository's password.
@@ -58,7 +56,7 @@ impl Lifeboat {
 
     /// The size of everything that lies in the repository.
     pub(crate) fn stored_bytes(&self) -> Result<u64> {
-        folder_bytes(&self.repository)
+        folder_bytes(&self.repository())
     }
 
     pub(crate) fn init(&self, narrator: &mut Narrator) -> Result<()> {
@@ -111,25 +109,24 @@ impl Lifeboat {
 
     /// Shows the command, runs it, shows what it answered, and gives how long it took.
     fn run(&self, narrator: &mut Narrator, arguments: &[&str]) -> Result<Duration> {
-        narrator.command(&format!("lifeboat {}", shown(arguments)));
+        let (name, rest) = arguments.split_first().context("no command for lifeboat")?;
+        let words = [&[*name, "-r", REPOSITORY], rest].concat();
+        narrator.command(&format!("lifeboat {}", words.join(" ")));
         let mut command = Command::new(&self.program);
-        command.current_dir(&self.folder).args(&arguments[..1]);
-        command
-            .arg("-r")
-            .arg(&self.repository)
-            .args(&arguments[1..]);
+        command.current_dir(&self.folder).args(&words);
         let began = Instant::now();
         let answer = process::output(self.unlock(&mut command))?;
         let elapsed = began.elapsed();
-        narrator.output(&answer);
-        narrator.done(arguments[0], elapsed);
+        let folder = format!("{}/", self.folder.display());
+        narrator.output(&answer.replace(&folder, ""));
+        narrator.done(name, elapsed);
         Ok(elapsed)
     }
 
     /// Shortened names, oldest first, by the files that restic's format keeps for them.
     fn snapshot_names(&self) -> Result<Vec<String>> {
         let mut files: Vec<(SystemTime, String)> = Vec::new();
-        let folder = self.repository.join("snapshots");
+        let folder = self.repository().join("snapshots");
         for entry in fs::read_dir(&folder).context("listing snapshots")? {
             let entry = entry?;
             let name = entry
@@ -143,11 +140,6 @@ impl Lifeboat {
         files.sort();
         Ok(files.into_iter().map(|(_, name)| name).collect())
     }
-}
-
-/// The command without the repository, which is the same everywhere.
-fn shown(arguments: &[&str]) -> String {
-    arguments.join(" ")
 }
 
 fn file_name(path: &Path) -> String {

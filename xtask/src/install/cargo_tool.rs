@@ -68,7 +68,7 @@ impl CargoTool {
             .arg(&folder)
             .arg("--target-dir")
             .arg(folder.join("target"));
-        process::run(command.args(["--quiet", "--no-track"]))?;
+        process::run(command.arg("--no-track"))?;
         fs::copy(
             folder.join("bin").join(self.program),
             tools.join(self.program),

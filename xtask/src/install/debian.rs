@@ -28,13 +28,29 @@ pub(crate) fn install(packages: &[&'static str]) -> Result<Vec<&'static str>> {
     )
 }
 
+/// What apt knows of its package sources, one line each, in apt's own format.
+pub(crate) fn sources(format: &str) -> Result<String> {
+    let mut command = Command::new("apt-get");
+    command.args(["indextargets", "--format", format, "Created-By: Packages"]);
+    let lines = process::output(&mut command)?;
+    if !lines.trim().is_empty() {
+        return Ok(lines);
+    }
+    update()?;
+    process::output(&mut command)
+}
+
+fn update() -> Result<()> {
+    process::quiet(apt_get().args(["-qq", "update"]))
+}
+
 fn install_round(packages: &[&str], round: usize) -> Result<()> {
     eprintln!("installing {}", packages.join(" "));
     if apt_get_install(packages).is_ok() {
         return Ok(());
     }
     if round == 0 {
-        process::quiet(apt_get().args(["-qq", "update"]))?;
+        update()?;
         if apt_get_install(packages).is_ok() {
             return Ok(());
         }

@@ -10,6 +10,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use super::debian;
 use crate::process;
 
 /// The name under which tests find it.
@@ -34,12 +35,13 @@ pub(crate) fn install(tools: &Path) -> Result<String> {
 fn fetch(tools: &Path, program: &Path) -> Result<()> {
     let mirror = mirror()?;
     let mut errors = Vec::new();
+    let suites = tools.join("suites");
     for suite in SUITES {
-        let apt = PrivateApt::new(&tools.join("suites").join(suite));
+        let apt = PrivateApt::new(&suites.join(suite));
         match apt.unpack_restic(&mirror, suite) {
             Ok(unpacked) => {
                 fs::copy(&unpacked, program).context("copying the newer restic")?;
-                return fs::remove_dir_all(&apt.folder).context("removing apt's private lists");
+                return fs::remove_dir_all(&suites).context("removing apt's private lists");
             }
             Err(error) => errors.push(format!("{suite}: {error:#}")),
         }
@@ -49,8 +51,7 @@ fn fetch(tools: &Path, program: &Path) -> Result<()> {
 
 /// The site that the machine's own lists come from, as `scheme://host/debian`.
 fn mirror() -> Result<String> {
-    let mut command = Command::new("apt-get");
-    let sites = process::output(command.args(["indextargets", "--format", "$(SITE)"]))?;
+    let sites = debian::sources("$(SITE)")?;
     let site = sites
         .lines()
         .find(|site| site.trim_end_matches('/').ends_with("/debian"));

@@ -16,9 +16,9 @@ const PADDING: f64 = 24.0;
 /// Room around the windows for their shadow.
 const MARGIN: f64 = 28.0;
 const COLUMNS_MIN: usize = 80;
-/// The guest's text screen in pixels, as QEMU's VGA draws it.
+/// The guest's text screen in pixels, as QEMU's VGA draws it: of its 25 lines the first ten.
 const SCREEN_WIDTH: f64 = 720.0;
-const SCREEN_HEIGHT: f64 = 400.0;
+const SCREEN_HEIGHT: f64 = 160.0;
 
 const TEXT: &str = "#d7dfea";
 const BRIGHT: &str = "#ffffff";
@@ -28,13 +28,19 @@ const COLOURS: [&str; 8] = [
     "#6f7f96", "#ff7b86", "#63d8a0", "#f5c76b", "#6cb2ff", "#c99bff", "#5fd4f0", "#d7dfea",
 ];
 
+/// How far the layers of a window's soft shadow reach.
+const SHADOW: [f64; 5] = [2.0, 5.0, 9.0, 13.0, 17.0];
+/// The three lights in a window's corner.
+const LIGHTS: [&str; 3] = ["#ff6159", "#ffbd2e", "#29c941"];
+
 const STYLE: &str = "text{font-family:ui-monospace,SFMono-Regular,'JetBrains Mono',Menlo,Consolas,\
     'DejaVu Sans Mono',monospace;font-size:14px;white-space:pre}\
     .b{font-weight:600}.t{font-size:13px;fill:#8595ab;text-anchor:middle}";
 
 const DEFINITIONS: &str = r##"<defs>
-<linearGradient id="ground" x1="0" y1="0" x2="0" y2="1"><stop offset="0" stop-color="#131c2b"/><stop offset="1" stop-color="#0c121d"/></linearGradient>
-<filter id="shadow" x="-5%" y="-5%" width="110%" height="112%"><feDropShadow dx="0" dy="8" stdDeviation="10" flood-color="#000" flood-opacity=".35"/></filter>
+<linearGradient id="ground" x1="0" y1="0" x2="0" y2="1">
+<stop offset="0" stop-color="#131c2b"/><stop offset="1" stop-color="#0c121d"/>
+</linearGradient>
 </defs>
 "##;
 
@@ -86,50 +92,56 @@ fn head(width: f64, height: f64) -> String {
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" \
          width=\"{width:.0}\" height=\"{height:.0}\" role=\"img\" \
-         aria-label=\"Terminal output of the lifeboat demo\">\n<style>{STYLE}</style>\n{DEFINITIONS}"
+         aria-label=\"Terminal output of the lifeboat demo\">\n\
+         <style>{STYLE}</style>\n{DEFINITIONS}"
     )
 }
 
 fn draw_window(svg: &mut String, window: Window, title: &str) {
     let Window { top, width, height } = window;
-    let frame =
-        format!("x=\"{MARGIN}\" y=\"{top:.1}\" width=\"{width:.1}\" height=\"{height:.1}\"");
-    push(
-        svg,
-        &format!(
-            "<rect {frame} rx=\"12\" fill=\"url(#ground)\" filter=\"url(#shadow)\"/>\n\
-         <rect {frame} rx=\"12\" fill=\"none\" stroke=\"#2b3a52\"/>\n"
-        ),
-    );
-    let middle = top + BAR_HEIGHT / 2.0;
-    for (index, colour) in ["#ff6159", "#ffbd2e", "#29c941"].into_iter().enumerate() {
-        let x = MARGIN + 22.0 + pixels(index, 20.0);
-        push(
-            svg,
-            &format!("<circle cx=\"{x}\" cy=\"{middle}\" r=\"6\" fill=\"{colour}\"/>\n"),
+    for spread in SHADOW {
+        let place = rectangle(
+            Window {
+                top: top + spread / 2.0,
+                width,
+                height,
+            },
+            spread,
         );
+        svg.push_str(&format!("<rect {place} fill=\"#000\" opacity=\".05\"/>\n"));
     }
-    let (x, y) = (MARGIN + width / 2.0, middle + 4.5);
-    push(
-        svg,
-        &format!(
-            "<text class=\"t\" x=\"{x:.1}\" y=\"{y:.1}\">{}</text>\n",
-            escaped(title)
-        ),
-    );
+    let place = rectangle(window, 0.0);
+    svg.push_str(&format!(
+        "<rect {place} fill=\"url(#ground)\" stroke=\"#2b3a52\"/>\n"
+    ));
+    let middle = top + BAR_HEIGHT / 2.0;
+    for (index, colour) in LIGHTS.into_iter().enumerate() {
+        let x = MARGIN + 22.0 + pixels(index, 20.0);
+        let place = format!("cx=\"{x}\" cy=\"{middle}\" r=\"6\"");
+        svg.push_str(&format!("<circle {place} fill=\"{colour}\"/>\n"));
+    }
+    let (x, y, title) = (MARGIN + width / 2.0, middle + 4.5, escaped(title));
+    svg.push_str(&format!(
+        "<text class=\"t\" x=\"{x:.1}\" y=\"{y:.1}\">{title}</text>\n"
+    ));
+}
+
+/// Where a window's ground lies, or its shadow some pixels further out.
+fn rectangle(window: Window, spread: f64) -> String {
+    let (x, y) = (MARGIN - spread, window.top - spread);
+    let (width, height) = (window.width + 2.0 * spread, window.height + 2.0 * spread);
+    let radius = 12.0 + spread;
+    format!("x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" rx=\"{radius}\"")
 }
 
 fn draw_screen(svg: &mut String, window: Window, screen: &[u8]) {
     let (x, y) = (MARGIN + 1.0, window.top + BAR_HEIGHT);
     let (width, height) = (window.width - 2.0, window.height - BAR_HEIGHT - 8.0);
-    push(
-        svg,
-        &format!(
-            "<image x=\"{x}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" \
-         preserveAspectRatio=\"xMidYMid slice\" href=\"data:image/png;base64,{}\"/>\n",
-            base64::encode(screen)
-        ),
-    );
+    svg.push_str(&format!(
+        "<image x=\"{x}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" \
+         preserveAspectRatio=\"xMidYMin slice\" href=\"data:image/png;base64,{}\"/>\n",
+        base64::encode(screen)
+    ));
 }
 
 /// Letters as text that is stretched to its columns, frame letters as lines.
@@ -181,10 +193,9 @@ fn draw_frame(svg: &mut String, letters: &[char], column: usize, top: f64, style
     } else {
         FAINT
     };
-    push(
-        svg,
-        &format!("<path d=\"{path}\" fill=\"none\" stroke=\"{colour}\"/>\n"),
-    );
+    svg.push_str(&format!(
+        "<path d=\"{path}\" fill=\"none\" stroke=\"{colour}\"/>\n"
+    ));
 }
 
 fn draw_text(svg: &mut String, letters: &[char], column: usize, top: f64, style: Style) {
@@ -192,15 +203,12 @@ fn draw_text(svg: &mut String, letters: &[char], column: usize, top: f64, style:
     let bold = if style.bold { " class=\"b\"" } else { "" };
     let (x, y) = (left_of(column), top + BASELINE);
     let length = pixels(letters.len(), CELL_WIDTH);
-    push(
-        svg,
-        &format!(
-            "<text{bold} x=\"{x:.1}\" y=\"{y:.1}\" textLength=\"{length:.1}\" \
+    svg.push_str(&format!(
+        "<text{bold} x=\"{x:.1}\" y=\"{y:.1}\" textLength=\"{length:.1}\" \
          lengthAdjust=\"spacingAndGlyphs\" fill=\"{}\">{}</text>\n",
-            colour(style),
-            escaped(&text)
-        ),
-    );
+        colour(style),
+        escaped(&text)
+    ));
 }
 
 fn colour(style: Style) -> &'static str {
@@ -227,10 +235,6 @@ fn columns_of(line: &Line) -> usize {
 )]
 fn pixels(cells: usize, size: f64) -> f64 {
     cells as f64 * size
-}
-
-fn push(svg: &mut String, text: &str) {
-    svg.push_str(text);
 }
 
 fn escaped(text: &str) -> String {

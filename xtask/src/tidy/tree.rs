@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result};
 
-/// Names of what holds nothing we wrote.
-const LEFT_OUT: [&str; 3] = [".git", "target", "node_modules"];
+use crate::process;
 
 /// A text file, with its path from the root in `/` form.
 #[derive(Debug)]
@@ -44,11 +44,18 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    /// Reads every file below a folder that is UTF-8 text.
+    /// Reads every file of the work tree that is UTF-8 text and that git does not ignore.
     pub(crate) fn load(root: &Path) -> Result<Self> {
+        let mut list = Command::new("git");
+        list.current_dir(root)
+            .args(["ls-files", "-z", "--cached", "--others"]);
+        let list = process::output(list.arg("--exclude-standard"))?;
         let mut tree = Self::default();
-        tree.load_folder(root, "")?;
+        for path in list.split_terminator('\0') {
+            tree.load_file(root, path)?;
+        }
         tree.files.sort_by(|one, other| one.path.cmp(&other.path));
+        tree.files.dedup_by(|one, other| one.path == other.path);
         Ok(tree)
     }
 
@@ -69,33 +76,23 @@ impl Tree {
         let manifests = self.files.iter().filter(|file| file.name() == "Cargo.toml");
         let folders = manifests.filter_map(|file| file.path.strip_suffix("/Cargo.toml"));
         folders
-            .filter(|folder| !folder.contains("/fuzz"))
+            .filter(|path| path.split('/').all(|name| name != "fuzz"))
             .map(str::to_owned)
             .collect()
     }
 
-    fn load_folder(&mut self, folder: &Path, path: &str) -> Result<()> {
-        let entries = fs::read_dir(folder).with_context(|| format!("listing {path:?}"))?;
-        for entry in entries {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if LEFT_OUT.contains(&name.as_str()) {
-                continue;
-            }
-            let kind = entry.file_type()?;
-            if kind.is_dir() {
-                self.load_folder(&entry.path(), &format!("{path}{name}/"))?;
-            } else if kind.is_file() {
-                self.load_file(&entry.path(), format!("{path}{name}"))?;
-            }
+    /// A file that was removed but not yet from git's index is simply not there.
+    fn load_file(&mut self, root: &Path, path: &str) -> Result<()> {
+        let file = root.join(path);
+        if !file.is_file() {
+            return Ok(());
         }
-        Ok(())
-    }
-
-    fn load_file(&mut self, file: &Path, path: String) -> Result<()> {
         let content = fs::read(file).with_context(|| format!("reading {path}"))?;
         if let Ok(text) = String::from_utf8(content) {
-            self.files.push(SourceFile { path, text });
+            self.files.push(SourceFile {
+                path: path.into(),
+                text,
+            });
         }
         Ok(())
     }
