@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, ensure};
 
 use crate::workspace::Workspace;
 
@@ -57,14 +57,13 @@ impl fmt::Display for Finding {
 /// Checks every rule and lists every finding.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let tree = Tree::load(&workspace.root)?;
-    let mut findings = check_tree(&tree);
-    findings.extend(check_packages(workspace, &tree)?);
-    for finding in &findings {
-        println!("{finding}");
-    }
-    if !findings.is_empty() {
-        bail!("tidy: {} findings", findings.len());
-    }
+    // What cargo says comes second: a broken manifest must not hide the rest.
+    let in_files = check_tree(&tree);
+    in_files.iter().for_each(|finding| println!("{finding}"));
+    let in_packages = check_packages(workspace, &tree)?;
+    in_packages.iter().for_each(|finding| println!("{finding}"));
+    let count = in_files.len() + in_packages.len();
+    ensure!(count == 0, "tidy: {count} findings");
     println!("tidy: {} files follow the rules", tree.files.len());
     Ok(())
 }
