@@ -49,6 +49,22 @@ const RUSTIC: CargoTool = CargoTool {
     program: "rustic",
     version: "0.11.4",
     features: &["--no-default-features"],
+    computing: &[
+        "aes",
+        "block-buffer",
+        "cipher",
+        "ctr",
+        "generic-array",
+        "hmac",
+        "pbkdf2",
+        "poly1305",
+        "rustic_cdc",
+        "salsa20",
+        "scrypt",
+        "sha2",
+        "zstd-safe",
+        "zstd-sys",
+    ],
 };
 
 /// The test runner.
@@ -57,6 +73,7 @@ pub(crate) const NEXTEST: CargoTool = CargoTool {
     program: "cargo-nextest",
     version: "0.9.151",
     features: &["--no-default-features", "--features", "default-no-update"],
+    computing: &[],
 };
 
 /// Installs what the demo runs.

@@ -12,7 +12,7 @@ use crate::process;
 
 /// Build settings: these tools run for seconds, so building them quickly counts for more.
 const QUICK_BUILD: [&str; 5] = [
-    "profile.release.opt-level=1",
+    "profile.release.opt-level=0",
     "profile.release.lto=false",
     "profile.release.codegen-units=16",
     "profile.release.debug=false",
@@ -26,6 +26,8 @@ pub(crate) struct CargoTool {
     pub(crate) program: &'static str,
     pub(crate) version: &'static str,
     pub(crate) features: &'static [&'static str],
+    /// Packages in it that do the computing, and are optimised all the same.
+    pub(crate) computing: &'static [&'static str],
 }
 
 impl CargoTool {
@@ -62,6 +64,10 @@ impl CargoTool {
         command.args(self.features);
         for setting in QUICK_BUILD {
             command.args(["--config", setting]);
+        }
+        for package in self.computing {
+            let setting = format!("profile.release.package.{package}.opt-level=3");
+            command.args(["--config", &setting]);
         }
         command
             .arg("--root")
