@@ -114,18 +114,24 @@ impl Narrator {
     }
 }
 
-/// Cuts a command between words so that its lines fit.
+/// Cuts a command before options so that its lines fit.
 fn wrapped(command: &str) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in command.split(' ') {
-        let last = lines.len() - 1;
-        let used = lines[last].chars().count();
-        if used > 0 && used + word.chars().count() > COMMAND_COLUMNS_MAX {
-            lines[last].push_str(" \\");
-            lines.push(word.to_owned());
+    let mut lines = Vec::<String>::new();
+    for (index, part) in command.split(" --").enumerate() {
+        let part = if index == 0 {
+            part.to_owned()
         } else {
-            let gap = if used == 0 { "" } else { " " };
-            lines[last].push_str(&format!("{gap}{word}"));
+            format!("--{part}")
+        };
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + part.chars().count() < COMMAND_COLUMNS_MAX => {
+                *line = format!("{line} {part}");
+            }
+            Some(line) => {
+                line.push_str(" \\");
+                lines.push(part);
+            }
+            None => lines.push(part),
         }
     }
     lines
@@ -152,9 +158,9 @@ mod tests {
     #[test]
     fn long_commands_go_on_in_the_next_line() {
         assert_eq!(wrapped("lifeboat check"), ["lifeboat check"]);
-        let lines = wrapped(&["word"; 30].join(" "));
+        let lines = wrapped(&["tool", &"--key value ".repeat(9)].join(" "));
         assert_eq!(lines.len(), 2);
-        assert!(lines[0].ends_with("word \\") && !lines[1].ends_with('\\'));
+        assert!(lines[0].ends_with("value \\") && lines[1].starts_with("--key"));
     }
 
     #[test]
