@@ -1,8 +1,6 @@
 //! The door by which randomness enters.
 
 use std::fmt::Debug;
-use std::fs::File;
-use std::io::Read;
 
 /// Fills buffers with random bytes; what it gives becomes keys, salts and nonces.
 pub trait Entropy: Send + Sync + Debug {
@@ -17,8 +15,7 @@ pub struct SystemEntropy;
 impl Entropy for SystemEntropy {
     /// Panics when the kernel gives no random bytes: going on without them would leak data.
     fn fill(&self, buffer: &mut [u8]) {
-        File::open("/dev/urandom")
-            .and_then(|mut source| source.read_exact(buffer))
+        getrandom::fill(buffer)
             .expect("the kernel's random generator must work: nothing can be encrypted without it");
     }
 }

@@ -57,6 +57,9 @@ const EVERYTHING: &str = "*";
 /// The pure row, the doors of storage and the engine's row.
 const DATA_PLANE: &str = "model format chunker policy backend disk repository engine";
 
+/// The folder of the program, whose package is called like the product.
+const PROGRAM: &str = "app";
+
 /// Crates that only tests may use.
 const ONLY_TESTS: [&str; 1] = ["testkit"];
 
@@ -137,7 +140,8 @@ fn reached(user: &str) -> BTreeSet<&'static str> {
 fn check_package_name(it: &Crate) -> Option<Finding> {
     let name = it.name();
     let expected = match it.folder.strip_prefix("crates/") {
-        Some(_) => format!("lifeboat-{name}"),
+        Some(name) if name == PROGRAM => "lifeboat".to_owned(),
+        Some(name) => format!("lifeboat-{name}"),
         None => name.to_owned(),
     };
     let text = format!("package `{}` should be called `{expected}`", it.package);

@@ -1,0 +1,76 @@
+//! Without space a save says so, leaves no work file, and works again once there is space.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use lifeboat_backend::{Backend, FileKind, Local};
+use lifeboat_model::ErrorKind;
+
+use crate::pack;
+
+/// A small file system in memory, gone when dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// Nothing where mounting is not allowed: this needs a superuser, not a program.
+    fn mount(path: &Path) -> Option<Self> {
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"])
+            .arg(path)
+            .output();
+        if !mounted.is_ok_and(|output| output.status.success()) {
+            eprintln!("SKIPPED: a small file system cannot be mounted here");
+            return None;
+        }
+        Some(Self(path.to_owned()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).output();
+    }
+}
+
+#[test]
+fn at_any_fill_level() {
+    let place = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::mount(place.path()) else {
+        return;
+    };
+    let local = Local::open(&disk.0).unwrap();
+    local.create().unwrap();
+    let content = vec![5; 100_000];
+    let mut saved = 0;
+    let error = loop {
+        match local.save(pack(saved), &content) {
+            Ok(()) => saved += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(saved > 3, "{saved}");
+    assert_eq!(error.kind(), ErrorKind::Full);
+    let told = error.to_string();
+    assert!(told.contains(&disk.0.display().to_string()), "{told}");
+    assert!(told.contains("make room"), "{told}");
+    assert_eq!(local.strays().unwrap(), [], "no work file is left");
+    assert_eq!(
+        local.list(FileKind::Pack).unwrap().len(),
+        usize::from(saved)
+    );
+    for first in 0..saved {
+        assert_eq!(local.load(pack(first)).unwrap(), content);
+    }
+    for length in (0..64).map(|step| step * 4096) {
+        let smaller = local.save(pack(saved), &content[..length.min(content.len())]);
+        match smaller {
+            Ok(()) => local.remove(pack(saved)).unwrap(),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Full),
+        }
+    }
+    local.remove(pack(0)).expect("removing needs no space");
+    local.save(pack(saved), &content).unwrap();
+    assert_eq!(local.strays().unwrap(), []);
+    assert_eq!(fs::read_dir(disk.0.join("data")).unwrap().count(), 256);
+}

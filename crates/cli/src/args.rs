@@ -1,0 +1,104 @@
+//! What can be typed: raw text, sorted by command. Commands parse it into types.
+
+mod data;
+mod global;
+mod keep;
+mod upkeep;
+
+use clap::{Parser, Subcommand};
+
+pub(crate) use data::{
+    BackupArguments, DiffArguments, DumpArguments, FilterArguments, FindArguments, LsArguments,
+    PointArguments, RestoreArguments, SnapshotsArguments, StatsArguments, TagArguments,
+};
+pub(crate) use global::GlobalArguments;
+pub(crate) use keep::ForgetArguments;
+pub(crate) use upkeep::{
+    ArchiveExportArguments, ArchiveImportArguments, CatArguments, CatalogCommand, ChainCommand,
+    CheckArguments, CompletionsArguments, CopyArguments, InitArguments, KeyCommand, ListArguments,
+    ManArguments, PruneArguments, RepairCommand, UnlockArguments, VerifyArguments,
+};
+
+/// Backs up virtual machines into restic repositories, and brings them back.
+///
+/// Everything is stored in an ordinary restic repository: stock restic and rustic can list, check
+/// and restore every snapshot.
+#[derive(Debug, Parser)]
+#[command(
+    name = "lifeboat",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done in part, \
+    10 no repository, 11 locked, 12 wrong password, 20 verify found a difference, \
+    22 refused by a safety rule, 23 unreachable, 130 interrupted. Others mean failure."
+)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: GlobalArguments,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a new repository
+    Init(InitArguments),
+    /// Store the disks of a machine as one snapshot
+    Backup(BackupArguments),
+    /// List snapshots
+    Snapshots(SnapshotsArguments),
+    /// List the files of a snapshot
+    Ls(LsArguments),
+    /// Write one file of a snapshot, or a range of it, to standard output
+    Dump(DumpArguments),
+    /// Bring back a machine, a disk or files
+    Restore(RestoreArguments),
+    /// Show what differs between two snapshots
+    Diff(DiffArguments),
+    /// Find files by name in all snapshots
+    Find(FindArguments),
+    /// Show how much space what takes
+    Stats(StatsArguments),
+    /// Change the tags of snapshots
+    Tag(TagArguments),
+    /// Remove snapshots by rules; their data stays until a prune
+    Forget(ForgetArguments),
+    /// Remove data that no snapshot needs, beside running backups
+    Prune(PruneArguments),
+    /// Check that the repository is whole
+    Check(CheckArguments),
+    /// Read stored data back and compare it with its names
+    Verify(VerifyArguments),
+    /// Put a damaged repository in order
+    #[command(subcommand)]
+    Repair(RepairCommand),
+    /// Copy snapshots from another repository into this one
+    Copy(CopyArguments),
+    /// Write snapshots into a self-contained archive file
+    Export(ArchiveExportArguments),
+    /// Read snapshots from an archive file
+    Import(ArchiveImportArguments),
+    /// Export, import or compare the list of snapshots, machines and disks
+    #[command(subcommand)]
+    Catalog(CatalogCommand),
+    /// Work with chains of full and incremental qcow2 files
+    #[command(subcommand)]
+    Chain(ChainCommand),
+    /// Manage the passwords of the repository
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Remove locks that dead processes left behind
+    Unlock(UnlockArguments),
+    /// List the files of the repository by kind
+    List(ListArguments),
+    /// Print an internal object as JSON
+    Cat(CatArguments),
+    /// Print completions for a shell
+    Completions(CompletionsArguments),
+    /// Write manual pages
+    Man(ManArguments),
+}

@@ -1,0 +1,253 @@
+//! For every disk: its source, and what of it need not be read.
+
+use lifeboat_disk::{ChangedExtents, DiskReader, ImageFormat, Qcow2Image, open_reader};
+use lifeboat_engine::backup::{Change, DiskTask, FullReason, ParentDisk};
+use lifeboat_format::{BlobKind, Chunking, MANIFEST_NAME, MachineManifest, SnapshotId, label};
+use lifeboat_model::{ByteCount, DiskName, ErrorKind, ExtentSet, VmName};
+use lifeboat_repository::{BlobReader, Index, Repository, Snapshot, snapshots};
+
+use super::disks::{ChangeSource, DiskRequest};
+use crate::args::BackupArguments;
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::select;
+
+/// What is recorded of how a disk is read.
+#[derive(Clone, Debug)]
+pub(crate) struct PlannedDisk {
+    pub(crate) name: DiskName,
+    pub(crate) format: ImageFormat,
+    pub(crate) parent: Option<SnapshotId>,
+    pub(crate) reason: String,
+    pub(crate) changed_bytes: Option<u64>,
+    pub(crate) checkpoint: Option<String>,
+}
+
+impl PlannedDisk {
+    /// `full` or `incremental`.
+    pub(crate) fn mode(&self) -> &'static str {
+        if self.parent.is_some() {
+            "incremental"
+        } else {
+            "full"
+        }
+    }
+}
+
+/// A disk that is ready to be stored.
+pub(crate) struct ReadyDisk {
+    pub(crate) task: DiskTask,
+    pub(crate) facts: PlannedDisk,
+}
+
+impl ReadyDisk {
+    pub(crate) fn told(&self) -> String {
+        let facts = &self.facts;
+        let size = ByteCount(self.task.source.size());
+        format!(
+            "disk {}: {size}, {}, {}",
+            facts.name,
+            facts.mode(),
+            facts.reason
+        )
+    }
+}
+
+/// All disks of a backup.
+pub(crate) struct PlannedDisks {
+    pub(crate) disks: Vec<ReadyDisk>,
+    pub(crate) parent: Option<SnapshotId>,
+}
+
+/// Opens every disk and decides how it is read.
+pub(crate) fn plan_disks(
+    context: &Context,
+    repository: &Repository,
+    index: &Index,
+    arguments: &BackupArguments,
+    machine: &VmName,
+    requests: Vec<DiskRequest>,
+) -> Result<PlannedDisks> {
+    let parent = find_parent(repository, index, arguments, machine)?;
+    let mut disks = Vec::with_capacity(requests.len());
+    for request in requests {
+        let source = open_reader(&request.path, request.format, &request.options)?;
+        let planner = Planner {
+            context,
+            repository,
+            index,
+            is_forced: arguments.force,
+        };
+        let (change, facts) = planner.plan(&request, &*source, parent.as_ref())?;
+        let task = DiskTask {
+            file_name: request.file_name(),
+            source,
+            change,
+        };
+        disks.push(ReadyDisk { task, facts });
+    }
+    Ok(PlannedDisks {
+        disks,
+        parent: parent.map(|parent| parent.snapshot.id),
+    })
+}
+
+/// The earlier snapshot of the machine.
+struct Parent {
+    snapshot: Snapshot,
+    manifest: std::result::Result<MachineManifest, String>,
+}
+
+fn find_parent(
+    repository: &Repository,
+    index: &Index,
+    arguments: &BackupArguments,
+    machine: &VmName,
+) -> Result<Option<Parent>> {
+    let mut all = snapshots::list_tolerant(repository)?.0;
+    all.retain(|snapshot| label::read(&snapshot.file).as_ref() == Some(machine));
+    let snapshot = match &arguments.parent {
+        Some(id) => Some(select::pick(&all, id)?),
+        None => all.last(),
+    };
+    let Some(snapshot) = snapshot else {
+        return Ok(None);
+    };
+    let mut reader = BlobReader::new(repository, index);
+    let manifest = read_manifest(&mut reader, snapshot).map_err(|error| error.to_string());
+    Ok(Some(Parent {
+        snapshot: snapshot.clone(),
+        manifest,
+    }))
+}
+
+/// Reads the manifest of a machine's snapshot.
+pub(crate) fn read_manifest(
+    reader: &mut BlobReader<'_>,
+    snapshot: &Snapshot,
+) -> Result<MachineManifest> {
+    let node = select::node_at(reader, &snapshot.file.tree, MANIFEST_NAME)?;
+    let mut json = Vec::new();
+    for id in node.content_ids() {
+        json.extend(reader.get(BlobKind::Data, id)?);
+    }
+    Ok(MachineManifest::decode(&json)?)
+}
+
+struct Planner<'a> {
+    context: &'a Context,
+    repository: &'a Repository,
+    index: &'a Index,
+    is_forced: bool,
+}
+
+impl Planner<'_> {
+    fn plan(
+        &self,
+        request: &DiskRequest,
+        source: &dyn DiskReader,
+        parent: Option<&Parent>,
+    ) -> Result<(Change, PlannedDisk)> {
+        let mut facts = PlannedDisk {
+            name: request.name.clone(),
+            format: request.format,
+            parent: None,
+            reason: String::new(),
+            changed_bytes: None,
+            checkpoint: checkpoint(request),
+        };
+        let changed = self.changed(request, source.size())?;
+        facts.changed_bytes = changed.as_ref().map(|(changed, _)| changed.byte_count());
+        match self.parent_disk(request, source, parent, changed) {
+            Ok((parent_disk, id, changed, told)) => {
+                facts.parent = Some(id);
+                facts.reason = told;
+                if parent_disk.size() != source.size() {
+                    let was = ByteCount(parent_disk.size());
+                    facts.reason.push_str(&format!(", resized from {was}"));
+                }
+                Ok((
+                    Change::Since {
+                        parent: parent_disk,
+                        changed,
+                    },
+                    facts,
+                ))
+            }
+            Err(reason) => {
+                facts.reason = reason;
+                Ok((Change::Unknown, facts))
+            }
+        }
+    }
+
+    /// The disk in the parent, or why it cannot be built upon.
+    fn parent_disk(
+        &self,
+        request: &DiskRequest,
+        source: &dyn DiskReader,
+        parent: Option<&Parent>,
+        changed: Option<(ExtentSet, String)>,
+    ) -> std::result::Result<(ParentDisk, SnapshotId, ExtentSet, String), String> {
+        if self.is_forced {
+            return Err(FullReason::Forced.to_string());
+        }
+        let (changed, told) = changed.ok_or_else(|| FullReason::NoChangedExtents.to_string())?;
+        let parent = parent.ok_or_else(|| FullReason::NoParent.to_string())?;
+        let manifest = parent
+            .manifest
+            .as_ref()
+            .map_err(|seen| format!("{}: {seen}", FullReason::ParentUnreadable))?;
+        let name = request.name.as_str();
+        let disk = manifest.disks.iter().find(|disk| disk.name == name);
+        let disk = disk.ok_or_else(|| FullReason::NoParent.to_string())?;
+        let sizes = self
+            .context
+            .chunk_sizes(self.repository)
+            .for_disk(source.size());
+        let seed = self.repository.config().chunker_polynomial;
+        if disk.chunking != Chunking::new(sizes.min(), sizes.gap(), sizes.max(), seed) {
+            return Err(FullReason::OtherChunking.to_string());
+        }
+        let mut reader = BlobReader::new(self.repository, self.index);
+        let node = select::node_at(&mut reader, &parent.snapshot.file.tree, &disk.path)
+            .map_err(|seen| format!("{}: {seen}", FullReason::ParentUnreadable))?;
+        let parent_disk =
+            ParentDisk::new(&node, self.index).map_err(|reason| reason.to_string())?;
+        let told = format!("{told} since {}", parent.snapshot.id.short());
+        Ok((parent_disk, parent.snapshot.id, changed, told))
+    }
+
+    fn changed(&self, request: &DiskRequest, size: u64) -> Result<Option<(ExtentSet, String)>> {
+        match &request.change {
+            ChangeSource::None => Ok(None),
+            ChangeSource::Bitmap(_) if request.format != ImageFormat::Qcow2 => {
+                let name = &request.name;
+                let message = format!(
+                    "--bitmap {name}: only a qcow2 file has bitmaps, add --format {name}=qcow2"
+                );
+                Err(Error::usage(message))
+            }
+            ChangeSource::Bitmap(bitmap) => {
+                let changed = Qcow2Image::open(&request.path)?.read_bitmap(bitmap)?;
+                Ok(Some((changed, format!("bitmap {bitmap}"))))
+            }
+            ChangeSource::List(path) => {
+                let json = std::fs::read(path).map_err(|e| {
+                    let message =
+                        format!("cannot read the changed extents {}: {e}", path.display());
+                    Error::new(ErrorKind::of_io(&e), message)
+                })?;
+                let changed = ChangedExtents::from_json(&json, size)?;
+                Ok(Some((changed, "changed extents".to_owned())))
+            }
+        }
+    }
+}
+
+fn checkpoint(request: &DiskRequest) -> Option<String> {
+    match &request.change {
+        ChangeSource::Bitmap(bitmap) => Some(bitmap.clone()),
+        _ => None,
+    }
+}

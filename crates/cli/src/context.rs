@@ -1,0 +1,263 @@
+//! What every command needs: the repository, its password, the environment, the output.
+
+mod owner;
+mod password;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lifeboat_backend::Location;
+use lifeboat_chunker::ChunkSizes;
+use lifeboat_model::{ByteCount, CancelToken, ParseError, Progress, SystemClock, SystemEntropy};
+use lifeboat_repository::{
+    Environment, Index, InitOptions, Lock, LockMode, LockWait, Repository, WriteOptions, lock,
+};
+
+pub(crate) use password::{Password, ask_new};
+
+use crate::args::GlobalArguments;
+use crate::error::{Error, Result};
+use crate::output::Output;
+use crate::progress::ProgressDisplay;
+
+/// The process around a command.
+pub(crate) struct Context {
+    pub(crate) global: GlobalArguments,
+    pub(crate) output: Output,
+    pub(crate) environment: Environment,
+}
+
+/// A repository that a command works on, locked for as long as this lives.
+pub(crate) struct Locked<'a> {
+    pub(crate) repository: &'a Repository,
+    pub(crate) lock: Option<Lock<'a>>,
+}
+
+impl<'a> Locked<'a> {
+    /// The lock of a command that writes; `--no-lock` is only for reading.
+    pub(crate) fn lock(&self) -> Result<&Lock<'a>> {
+        self.lock
+            .as_ref()
+            .ok_or_else(|| Error::usage("--no-lock is only for commands that read"))
+    }
+}
+
+impl Context {
+    /// Takes the process's environment in; SIGINT and SIGTERM end the command from now on.
+    pub(crate) fn new(global: &GlobalArguments) -> Result<Self> {
+        let cancel = CancelToken::new();
+        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+            // A second signal ends the process at once.
+            let registered =
+                signal_hook::flag::register_conditional_shutdown(signal, 130, cancel.flag())
+                    .and_then(|_| signal_hook::flag::register(signal, cancel.flag()));
+            registered.map_err(|e| Error::usage(format!("cannot catch signals: {e}")))?;
+        }
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let environment = Environment {
+            clock: Arc::new(SystemClock::new()),
+            entropy: Arc::new(SystemEntropy),
+            cancel,
+            progress: Arc::new(Progress::new()),
+            owner: owner::current(),
+            threads: global.threads.unwrap_or(processors).max(1),
+        };
+        Ok(Self {
+            global: global.clone(),
+            output: global.output(),
+            environment,
+        })
+    }
+
+    /// Shows progress until the result is dropped.
+    pub(crate) fn show_progress(&self) -> Result<ProgressDisplay> {
+        let frames = match std::env::var("RESTIC_PROGRESS_FPS") {
+            Ok(text) => text
+                .parse::<f64>()
+                .map_err(|_| Error::usage(format!("RESTIC_PROGRESS_FPS={text} is not a number")))?,
+            Err(_) => 10.0,
+        };
+        Ok(ProgressDisplay::start(
+            self.output,
+            Arc::clone(&self.environment.progress),
+            frames,
+        ))
+    }
+
+    /// The place of the repository, from the arguments or the environment.
+    pub(crate) fn place(&self) -> Result<String> {
+        let global = &self.global;
+        let from_file = |path: &std::path::Path| {
+            let text = std::fs::read_to_string(path).map_err(|e| {
+                Error::usage(format!(
+                    "cannot read the repository file {}: {e}",
+                    path.display()
+                ))
+            })?;
+            Ok(text.lines().next().unwrap_or_default().trim().to_owned())
+        };
+        if let Some(place) = &global.repository {
+            return Ok(place.clone());
+        }
+        if let Some(path) = &global.repository_file {
+            return from_file(path);
+        }
+        for name in ["LIFEBOAT_REPOSITORY", "RESTIC_REPOSITORY"] {
+            if let Ok(place) = std::env::var(name) {
+                return Ok(place);
+            }
+        }
+        match std::env::var_os("RESTIC_REPOSITORY_FILE") {
+            Some(path) => from_file(path.as_ref()),
+            None => Err(Error::usage(
+                "no repository: name one with -r PLACE or in LIFEBOAT_REPOSITORY",
+            )),
+        }
+    }
+
+    /// Opens the repository.
+    pub(crate) fn open(&self) -> Result<Repository> {
+        self.open_at(&self.place()?, &Password::of_repository(&self.global))
+    }
+
+    /// Opens the repository at `place`.
+    pub(crate) fn open_at(&self, place: &str, password: &Password) -> Result<Repository> {
+        let backend = lifeboat_backend::open(&Location::parse(place)?)?;
+        // A missing repository is told before a password is asked for.
+        let config = lifeboat_backend::FileHandle::CONFIG;
+        if backend.size(config).is_err() {
+            let empty = lifeboat_model::Secret::new(Vec::new());
+            Repository::open(Arc::clone(&backend), &empty, self.environment.clone())?;
+        }
+        Ok(Repository::open(
+            backend,
+            &password.get()?,
+            self.environment.clone(),
+        )?)
+    }
+
+    /// Makes a new repository.
+    pub(crate) fn init(&self, options: &InitOptions) -> Result<Repository> {
+        let backend = lifeboat_backend::open(&Location::parse(&self.place()?)?)?;
+        let password = Password::of_repository(&self.global).get_new()?;
+        Ok(Repository::init(
+            backend,
+            &password,
+            options,
+            self.environment.clone(),
+        )?)
+    }
+
+    /// Locks `repository`, unless the command only reads and `--no-lock` is given.
+    pub(crate) fn lock<'a>(
+        &self,
+        repository: &'a Repository,
+        mode: LockMode,
+    ) -> Result<Locked<'a>> {
+        if self.global.no_lock && mode == LockMode::Shared {
+            return Ok(Locked {
+                repository,
+                lock: None,
+            });
+        }
+        let wait = match &self.global.retry_lock {
+            Some(text) => LockWait(parse_span(text)?),
+            None => LockWait::default(),
+        };
+        let lock = lock::acquire(repository, mode, wait)?;
+        Ok(Locked {
+            repository,
+            lock: Some(lock),
+        })
+    }
+
+    /// Loads the index with progress.
+    pub(crate) fn load_index(&self, repository: &Repository) -> Result<Index> {
+        let _display = self.show_progress()?;
+        Ok(repository.load_index()?)
+    }
+
+    /// How blobs are written: arguments before the repository's settings.
+    pub(crate) fn write_options(&self, repository: &Repository) -> Result<WriteOptions> {
+        let mut options = WriteOptions {
+            is_rechecked: self.global.recheck,
+            ..Default::default()
+        };
+        if let Some(settings) = &repository.config().settings {
+            options.pack_bytes = settings.pack_size as usize;
+        }
+        if let Some(text) = &self.global.pack_size {
+            let ByteCount(bytes) = text.parse()?;
+            if !(4 << 20..=128 << 20).contains(&bytes) {
+                return Err(Error::usage("--pack-size must be between 4M and 128M"));
+            }
+            options.pack_bytes = bytes as usize;
+        }
+        let from_environment = std::env::var("RESTIC_COMPRESSION").ok();
+        if let Some(text) = self
+            .global
+            .compression
+            .as_ref()
+            .or(from_environment.as_ref())
+        {
+            options.level = parse_compression(text)?;
+        }
+        Ok(options)
+    }
+
+    /// The repository's chunk sizes for small disks.
+    pub(crate) fn chunk_sizes(&self, repository: &Repository) -> ChunkSizes {
+        let settings = repository.config().settings.as_ref();
+        settings
+            .and_then(|s| ChunkSizes::new(s.chunk_size_min, s.chunk_size_gap, s.chunk_size_max))
+            .unwrap_or(ChunkSizes::DEFAULT)
+    }
+}
+
+/// restic's words for compression, and zstd's levels.
+fn parse_compression(text: &str) -> Result<Option<i32>> {
+    match text {
+        "off" => Ok(None),
+        "auto" => Ok(Some(3)),
+        "fastest" => Ok(Some(1)),
+        "better" => Ok(Some(7)),
+        "max" => Ok(Some(19)),
+        _ => match text.parse::<i32>() {
+            Ok(level @ 1..=19) => Ok(Some(level)),
+            _ => Err(ParseError::new(
+                "compression",
+                text,
+                "write off, auto, fastest, better, max, or a level from 1 to 19",
+            )
+            .into()),
+        },
+    }
+}
+
+/// Reads a span like `90s`, `10m`, `24h`, `2d`, `1h30m`.
+pub(crate) fn parse_span(text: &str) -> Result<Duration> {
+    let rule = "write it like 90s, 10m, 24h, 2d or 1h30m";
+    let wrong = || Error::from(ParseError::new("span of time", text, rule));
+    let (mut seconds, mut digits) = (0u64, String::new());
+    for c in text.chars() {
+        if c.is_ascii_digit() && digits.len() < 9 {
+            digits.push(c);
+            continue;
+        }
+        let unit = match c {
+            's' => 1,
+            'm' => 60,
+            'h' => 3600,
+            'd' => 86_400,
+            _ => return Err(wrong()),
+        };
+        seconds += digits.parse::<u64>().map_err(|_| wrong())? * unit;
+        digits.clear();
+    }
+    let is_whole = digits.is_empty() && !text.is_empty();
+    if is_whole || text == "0" {
+        Ok(Duration::from_secs(seconds))
+    } else {
+        Err(wrong())
+    }
+}

@@ -1,0 +1,168 @@
+//! Failures as people and scripts meet them: a message, what to do next, an exit code.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use lifeboat_model::{ErrorKind, ParseError};
+use lifeboat_repository::Cause;
+
+/// Exit code: some of the source could not be read, or only a part was done.
+pub(crate) const EXIT_PARTIAL: u8 = 3;
+/// Exit code: something is damaged.
+pub(crate) const EXIT_DAMAGED: u8 = 1;
+/// Exit code: a verify or a comparison has found a difference.
+pub(crate) const EXIT_VERIFY: u8 = 20;
+/// Exit code: a safety rule refused the action.
+pub(crate) const EXIT_REFUSED: u8 = 22;
+
+/// A command that failed.
+#[derive(Debug)]
+pub(crate) struct Error {
+    message: String,
+    code: u8,
+}
+
+/// Result of a command or of a part of it.
+pub(crate) type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// A request that is wrong: exit code 2, like clap's own.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            code: 2,
+        }
+    }
+
+    /// A failure with the exit code of its kind.
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            code: code_of(kind),
+        }
+    }
+
+    /// A failure with an exit code of its own.
+    pub(crate) fn with_code(code: u8, message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            code,
+        }
+    }
+
+    /// The process's exit code.
+    pub(crate) fn code(&self) -> u8 {
+        self.code
+    }
+}
+
+/// The one table from kind to exit code; restic's codes where restic has one.
+///
+/// Source: reference ecosystem 3.2.
+fn code_of(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::Invalid => 2,
+        ErrorKind::Cancelled => 130,
+        ErrorKind::Unreachable => 23,
+        ErrorKind::NotFound
+        | ErrorKind::Exists
+        | ErrorKind::Denied
+        | ErrorKind::Busy
+        | ErrorKind::Full
+        | ErrorKind::Corrupt
+        | ErrorKind::Unsupported
+        | ErrorKind::Io => 1,
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// An error and its causes in one line, joined by colons.
+pub(crate) fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+impl From<lifeboat_repository::Error> for Error {
+    fn from(error: lifeboat_repository::Error) -> Self {
+        let code = match error.cause() {
+            Cause::NoRepository => 10,
+            Cause::Locked => 11,
+            Cause::WrongPassword => 12,
+            Cause::Other => code_of(error.kind()),
+        };
+        Self {
+            message: chain(&error),
+            code,
+        }
+    }
+}
+
+impl From<lifeboat_engine::Error> for Error {
+    fn from(error: lifeboat_engine::Error) -> Self {
+        let code = match error.repository().map(lifeboat_repository::Error::cause) {
+            Some(Cause::Locked) => 11,
+            _ => code_of(error.kind()),
+        };
+        Self {
+            message: chain(&error),
+            code,
+        }
+    }
+}
+
+impl From<lifeboat_backend::Error> for Error {
+    fn from(error: lifeboat_backend::Error) -> Self {
+        Self {
+            message: chain(&error),
+            code: code_of(error.kind()),
+        }
+    }
+}
+
+impl From<lifeboat_disk::Error> for Error {
+    fn from(error: lifeboat_disk::Error) -> Self {
+        Self {
+            message: chain(&error),
+            code: code_of(error.kind()),
+        }
+    }
+}
+
+impl From<lifeboat_format::Error> for Error {
+    fn from(error: lifeboat_format::Error) -> Self {
+        Self {
+            message: chain(&error),
+            code: code_of(error.kind()),
+        }
+    }
+}
+
+impl From<ParseError> for Error {
+    fn from(error: ParseError) -> Self {
+        Self::usage(error.to_string())
+    }
+}
+
+impl From<std::io::Error> for Error {
+    /// Writing to standard output is the only input or output that commands do themselves.
+    fn from(error: std::io::Error) -> Self {
+        let kind = ErrorKind::of_io(&error);
+        Self {
+            message: format!("cannot write to standard output: {error}"),
+            code: code_of(kind),
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! The command line of lifeboat: arguments, progress, tables, exit codes.
+//!
+//! Takes the process's arguments and environment and gives an exit code.
+//! Does not move data itself: every command parses, calls `engine` or `repository`, and renders.
+//!
+//! Verbs, flags and exit codes are restic's where the meaning is the same.
+//!
+//! Source: reference ecosystem, section 3.
+
+mod args;
+mod commands;
+mod context;
+mod error;
+mod output;
+mod progress;
+mod select;
+mod tables;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::Arguments;
+use context::Context;
+
+/// Runs the command that the process's arguments ask for.
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    let output = arguments.global.output();
+    let done = Context::new(&arguments.global)
+        .and_then(|context| commands::run(&context, &arguments.command));
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            output.fail(&error);
+            ExitCode::from(error.code())
+        }
+    }
+}

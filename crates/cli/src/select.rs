@@ -1,0 +1,142 @@
+//! Which snapshots a command is about: `latest`, ids, machine, tags, paths, time.
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use lifeboat_format::{BlobId, Node, NodeKind, Tree};
+use lifeboat_model::{ErrorKind, ParseError};
+use lifeboat_repository::{BlobReader, Repository, Snapshot, snapshots};
+
+use crate::args::{FilterArguments, PointArguments};
+use crate::error::{Error, Result};
+
+/// A parsed filter.
+pub(crate) struct Filter {
+    hosts: Vec<String>,
+    /// Any of these lists, all tags of it.
+    tags: Vec<Vec<String>>,
+    paths: Vec<String>,
+}
+
+impl Filter {
+    /// Parses what was typed.
+    pub(crate) fn parse(arguments: &FilterArguments) -> Self {
+        let tags = arguments.tag.iter();
+        Self {
+            hosts: arguments.machine.clone(),
+            tags: tags
+                .map(|list| list.split(',').map(str::to_owned).collect())
+                .collect(),
+            paths: arguments.path.clone(),
+        }
+    }
+
+    /// Whether nothing was typed.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.hosts.is_empty() && self.tags.is_empty() && self.paths.is_empty()
+    }
+
+    /// Whether a snapshot passes.
+    pub(crate) fn passes(&self, snapshot: &Snapshot) -> bool {
+        let file = &snapshot.file;
+        let has_tag = |tag: &String| {
+            if tag.is_empty() {
+                file.tags.is_empty()
+            } else {
+                file.tags.contains(tag)
+            }
+        };
+        let has_host = self.hosts.is_empty() || self.hosts.contains(&file.hostname);
+        let has_tags = self.tags.is_empty() || self.tags.iter().any(|all| all.iter().all(has_tag));
+        let has_paths = self.paths.iter().all(|path| file.paths.contains(path));
+        has_host && has_tags && has_paths
+    }
+}
+
+/// The snapshots that pass the filter, oldest first; or exactly those named by `ids`.
+pub(crate) fn many(
+    repository: &Repository,
+    ids: &[String],
+    filter: &FilterArguments,
+) -> Result<Vec<Snapshot>> {
+    let filter = Filter::parse(filter);
+    let (mut all, unreadable) = snapshots::list_tolerant(repository)?;
+    for (id, error) in unreadable {
+        eprintln!(
+            "warning: snapshot {id} is passed over: {}",
+            crate::error::chain(&error)
+        );
+    }
+    all.retain(|snapshot| filter.passes(snapshot));
+    if ids.is_empty() {
+        return Ok(all);
+    }
+    let mut chosen: Vec<Snapshot> = Vec::new();
+    for id in ids {
+        let found = pick(&all, id)?;
+        if !chosen.iter().any(|snapshot| snapshot.id == found.id) {
+            chosen.push(found.clone());
+        }
+    }
+    Ok(chosen)
+}
+
+/// The one snapshot that is meant.
+pub(crate) fn one(repository: &Repository, id: &str, point: &PointArguments) -> Result<Snapshot> {
+    let mut all = many(repository, &[], &point.filter)?;
+    if let Some(text) = &point.at {
+        let time = parse_time(text)?;
+        all.retain(|snapshot| snapshot.file.time.timestamp() <= time);
+        if all.is_empty() {
+            let message =
+                format!("no snapshot at or before {text}: 'lifeboat snapshots' lists them");
+            return Err(Error::new(ErrorKind::NotFound, message));
+        }
+    }
+    pick(&all, id).cloned()
+}
+
+/// `latest` or the beginning of an id.
+pub(crate) fn pick<'a>(all: &'a [Snapshot], id: &str) -> Result<&'a Snapshot> {
+    let id = id.split(':').next().unwrap_or(id);
+    if id != "latest" {
+        return Ok(snapshots::find_by_prefix(all, id)?);
+    }
+    all.last().ok_or_else(|| {
+        let message = "no snapshot matches: 'lifeboat snapshots' lists them";
+        Error::new(ErrorKind::NotFound, message)
+    })
+}
+
+/// Reads `2026-11-20`, `2026-11-20T03:00`, with or without a zone's offset; else local time.
+pub(crate) fn parse_time(text: &str) -> Result<Timestamp> {
+    let text = text.trim();
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Ok(time);
+    }
+    let rule = "write it like 2026-11-20T03:00 or 2026-11-20T03:00:00+01:00";
+    let wrong = || Error::from(ParseError::new("time", text, rule));
+    let local: DateTime = text.replace(' ', "T").parse().map_err(|_| wrong())?;
+    let zoned = local
+        .to_zoned(jiff::tz::TimeZone::system())
+        .map_err(|_| wrong())?;
+    Ok(zoned.timestamp())
+}
+
+/// Walks from a tree to the node at `path`.
+pub(crate) fn node_at(reader: &mut BlobReader<'_>, root: &BlobId, path: &str) -> Result<Node> {
+    let missing = |name: &str| {
+        let message = format!("no file \"{name}\" in the snapshot: 'lifeboat ls' lists them");
+        Error::new(ErrorKind::NotFound, message)
+    };
+    let mut names = path.split('/').filter(|name| !name.is_empty()).peekable();
+    let mut tree: Tree = reader.tree(root)?;
+    while let Some(name) = names.next() {
+        let node = tree.find(name.as_bytes()).ok_or_else(|| missing(path))?;
+        match (names.peek(), node.kind, node.subtree) {
+            (None, _, _) => return Ok(node.clone()),
+            (Some(_), NodeKind::Dir, Some(subtree)) => tree = reader.tree(&subtree)?,
+            _ => return Err(missing(path)),
+        }
+    }
+    Err(missing(path))
+}

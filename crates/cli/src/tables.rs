@@ -1,0 +1,97 @@
+//! Plain tables and times.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+/// A table that is as wide as its content.
+pub(crate) struct Table {
+    heads: Vec<&'static str>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table with these column heads; a head that starts with `>` is set to the right.
+    pub(crate) fn new(heads: &[&'static str]) -> Self {
+        Self {
+            heads: heads.to_vec(),
+            rows: Vec::new(),
+        }
+    }
+
+    /// Adds a row; control characters in names from outside are escaped.
+    pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
+        self.rows
+            .push(cells.iter().map(|cell| shown(cell)).collect());
+    }
+
+    /// The lines of the table, heads first.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let titles = self
+            .heads
+            .iter()
+            .map(|head| head.trim_start_matches('>').to_owned());
+        let all: Vec<Vec<String>> = std::iter::once(titles.collect())
+            .chain(self.rows.iter().cloned())
+            .collect();
+        let widths: Vec<usize> = (0..self.heads.len())
+            .map(|column| {
+                all.iter()
+                    .map(|row| row[column].chars().count())
+                    .max()
+                    .unwrap_or(0)
+            })
+            .collect();
+        all.iter().map(|row| self.line(row, &widths)).collect()
+    }
+
+    fn line(&self, row: &[String], widths: &[usize]) -> String {
+        let cells = row
+            .iter()
+            .zip(widths)
+            .zip(&self.heads)
+            .map(|((cell, width), head)| {
+                if head.starts_with('>') {
+                    format!("{cell:>width$}")
+                } else {
+                    format!("{cell:<width$}")
+                }
+            });
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    }
+}
+
+/// Text from outside, safe for a terminal.
+pub(crate) fn shown(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| {
+            let is_plain = !c.is_control();
+            let escaped = (!is_plain).then(|| c.escape_default());
+            is_plain
+                .then_some(c)
+                .into_iter()
+                .chain(escaped.into_iter().flatten())
+        })
+        .collect()
+}
+
+/// A moment in the local time zone, to the second.
+pub(crate) fn moment(time: Timestamp) -> String {
+    let zone = jiff::tz::TimeZone::system();
+    time.to_zoned(zone)
+        .strftime("%Y-%m-%d %H:%M:%S")
+        .to_string()
+}
+
+/// A span as people say it: `42s`, `3m05s`, `2h10m`.
+pub(crate) fn span(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, _) if duration < Duration::from_secs(10) => {
+            format!("{:.1}s", duration.as_secs_f64())
+        }
+        (0, 0, s) => format!("{s}s"),
+        (0, m, s) => format!("{m}m{s:02}s"),
+        (h, m, _) => format!("{h}h{m:02}m"),
+    }
+}

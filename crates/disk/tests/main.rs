@@ -1,0 +1,9 @@
+//! The promises of the disk crate, through its public door.
+
+mod qemu;
+
+mod bitmaps_give_what_was_written;
+mod hostile_images_are_refused_calmly;
+mod names_in_images_are_followed_only_when_allowed;
+mod qcow2_reads_as_qemu_reads_it;
+mod raw_disks_are_read_and_written;

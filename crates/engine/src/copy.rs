@@ -1,0 +1,173 @@
+//! Carrying snapshots to another repository.
+//!
+//! Takes two open repositories and gives the new snapshots. Every blob is opened with the source's
+//! key, hashed, and sealed with the target's; blobs the target has are not read.
+
+use std::collections::HashSet;
+use std::sync::Mutex;
+
+use lifeboat_format::{BlobId, BlobKind, Node, PackId, SnapshotFile, SnapshotId};
+use lifeboat_model::Phase;
+use lifeboat_repository::{
+    BlobReader, BlobWriter, Index, Lock, Repository, Snapshot, WriteOptions, WriteTotals, commit,
+    each, snapshots, walk, write,
+};
+
+use crate::error::Doing;
+use crate::{Error, Result};
+
+/// The two ends of a copy.
+#[derive(Clone, Copy)]
+pub struct CopyEnds<'a> {
+    /// Read.
+    pub source: &'a Repository,
+    /// Its index.
+    pub source_index: &'a Index,
+    /// Written.
+    pub target: &'a Repository,
+    /// Its lock.
+    pub target_lock: &'a Lock<'a>,
+}
+
+/// What became of one snapshot.
+#[derive(Clone, Debug)]
+pub struct Copied {
+    /// Its name at the source.
+    pub source: SnapshotId,
+    /// Its name at the target; nothing if the target had it.
+    pub target: Option<SnapshotId>,
+}
+
+/// Copies the snapshots that the target does not have.
+///
+/// A snapshot is known again by its `original` and tree, as stock restic does it.
+///
+/// Order: all data first, then the snapshot records, oldest first.
+pub fn copy(
+    ends: CopyEnds<'_>,
+    wanted: &[Snapshot],
+    options: WriteOptions,
+) -> Result<(Vec<Copied>, WriteTotals)> {
+    let there = snapshots::list(ends.target)?;
+    let target_index = ends.target.load_index()?;
+    let known: HashSet<(SnapshotId, BlobId)> = there
+        .iter()
+        .map(|s| (s.file.original.unwrap_or(s.id), s.file.tree))
+        .collect();
+    let is_known = |s: &Snapshot| known.contains(&(s.file.original.unwrap_or(s.id), s.file.tree));
+    let missing: Vec<&Snapshot> = wanted.iter().filter(|s| !is_known(s)).collect();
+    let (_, totals, written) = write(
+        ends.target,
+        &target_index,
+        ends.target_lock,
+        options,
+        |writer| copy_blobs(ends, writer, &missing),
+    )?;
+    let seen: Vec<_> = target_index
+        .files()
+        .iter()
+        .chain(&written)
+        .copied()
+        .collect();
+    let mut copied = Vec::new();
+    for snapshot in wanted {
+        let target = if is_known(snapshot) {
+            None
+        } else {
+            let file = record(snapshot);
+            let id = commit(ends.target, ends.target_lock, &file, &seen);
+            Some(id.doing(|| "cannot record the copied snapshot".to_owned())?)
+        };
+        copied.push(Copied {
+            source: snapshot.id,
+            target,
+        });
+    }
+    Ok((copied, totals))
+}
+
+fn record(snapshot: &Snapshot) -> SnapshotFile {
+    let mut file = snapshot.file.clone();
+    file.original.get_or_insert(snapshot.id);
+    file.parent = None;
+    file
+}
+
+/// Copies every blob below the snapshots that the target lacks, pack by pack of the source.
+fn copy_blobs(ends: CopyEnds<'_>, writer: &BlobWriter<'_>, missing: &[&Snapshot]) -> Result<()> {
+    let wanted = Mutex::new(HashSet::new());
+    let roots = missing.iter().map(|snapshot| snapshot.file.tree);
+    walk::trees(ends.source, ends.source_index, roots, |at| {
+        let tree = at.tree.map_err(|error| {
+            lifeboat_repository::Error::new(
+                error.kind(),
+                format!("cannot read tree {}: {error}", at.id),
+            )
+        })?;
+        let data = tree.nodes.iter().flat_map(Node::content_ids);
+        let all = data
+            .map(|id| (BlobKind::Data, *id))
+            .chain([(BlobKind::Tree, at.id)]);
+        let mut wanted = wanted.lock().unwrap_or_else(|poison| poison.into_inner());
+        wanted.extend(all.filter(|(kind, id)| !writer.knows(*kind, id)));
+        Ok(())
+    })?;
+    let wanted = wanted
+        .into_inner()
+        .unwrap_or_else(|poison| poison.into_inner());
+    let mut placed = place(ends.source_index, wanted)?;
+    placed.sort_unstable();
+    let progress = &ends.source.environment().progress;
+    progress.begin(
+        Phase::Transfer,
+        placed.iter().map(|blob| u64::from(blob.length)).sum(),
+    );
+    let packs: Vec<&[Placed]> = placed.chunk_by(|a, b| a.pack == b.pack).collect();
+    each(ends.source, &packs, |blobs| copy_pack(ends, writer, blobs))?;
+    Ok(())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Placed {
+    pack: PackId,
+    offset: u32,
+    length: u32,
+    kind: BlobKind,
+    id: BlobId,
+}
+
+fn place(index: &Index, wanted: HashSet<(BlobKind, BlobId)>) -> Result<Vec<Placed>> {
+    let place = |(kind, id): (BlobKind, BlobId)| {
+        let found = index.find(kind, &id).ok_or_else(|| {
+            let doing = format!("cannot copy: {kind} blob {id} is missing, run 'lifeboat check'");
+            Error::new(lifeboat_model::ErrorKind::Corrupt, doing)
+        })?;
+        let (pack, offset, length) = (found.pack, found.offset, found.length);
+        Ok(Placed {
+            pack,
+            offset,
+            length,
+            kind,
+            id,
+        })
+    };
+    wanted.into_iter().map(place).collect()
+}
+
+fn copy_pack(
+    ends: CopyEnds<'_>,
+    writer: &BlobWriter<'_>,
+    blobs: &[Placed],
+) -> lifeboat_repository::Result<()> {
+    let mut reader = BlobReader::new(ends.source, ends.source_index);
+    let (mut bench, mut plaintext) = (writer.bench(), Vec::new());
+    for blob in blobs {
+        reader.get_into(blob.kind, &blob.id, &mut plaintext)?;
+        writer.put(blob.kind, &blob.id, &plaintext, &mut bench)?;
+        ends.source
+            .environment()
+            .progress
+            .advance(u64::from(blob.length));
+    }
+    Ok(())
+}

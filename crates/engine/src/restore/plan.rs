@@ -1,0 +1,153 @@
+//! Deciding what to read.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use lifeboat_format::{BlobId, PackId};
+use lifeboat_model::Phase;
+use lifeboat_repository::Repository;
+
+use super::{Existing, PackRead, RestorePlan, RestoreTarget};
+use crate::error::Doing;
+use crate::{Error, PlacedChunk, PlacedContent, Result};
+
+/// Largest request.
+const READ_BYTES_MAX: u64 = 4 << 20;
+
+/// A gap between wanted chunks up to this size is read along.
+const READ_GAP_MAX: u64 = 64 << 10;
+
+/// Plans to bring `content` onto `target`.
+///
+/// With [`Existing::Compare`] the target is read once; equal chunks are left out of the plan.
+pub fn plan(
+    repository: &Repository,
+    content: PlacedContent,
+    target: RestoreTarget<'_>,
+) -> Result<RestorePlan> {
+    let mut plan = RestorePlan {
+        size: content.size,
+        zeros: content.zeros,
+        ..Default::default()
+    };
+    let mut chunks = content.chunks;
+    if target.existing == Existing::Compare {
+        let before = chunks.len();
+        let bytes: u64 = chunks.iter().map(length).sum();
+        chunks = differing(repository, chunks, target)?;
+        plan.equal_chunks = (before - chunks.len()) as u64;
+        plan.equal_bytes = bytes - chunks.iter().map(length).sum::<u64>();
+    }
+    plan.write_bytes = chunks.iter().map(length).sum();
+    sort_by_pack(&mut chunks);
+    plan.reads = reads(&chunks);
+    plan.read_bytes = plan.reads.iter().map(|read| read.length).sum();
+    plan.chunks = chunks;
+    Ok(plan)
+}
+
+fn length(chunk: &PlacedChunk) -> u64 {
+    u64::from(chunk.location.plaintext_length())
+}
+
+/// Orders chunks by pack; packs in the order in which the disk needs them first.
+fn sort_by_pack(chunks: &mut [PlacedChunk]) {
+    let mut first: HashMap<PackId, u64> = HashMap::new();
+    for chunk in chunks.iter() {
+        first.entry(chunk.location.pack).or_insert(chunk.offset);
+    }
+    chunks.sort_unstable_by_key(|chunk| {
+        let location = chunk.location;
+        (
+            first.get(&location.pack).copied(),
+            location.pack,
+            location.offset,
+            chunk.offset,
+        )
+    });
+}
+
+/// Groups sorted chunks into requests.
+fn reads(chunks: &[PlacedChunk]) -> Vec<PackRead> {
+    let mut reads: Vec<PackRead> = Vec::new();
+    for (number, chunk) in chunks.iter().enumerate() {
+        let start = u64::from(chunk.location.offset);
+        let end = start + u64::from(chunk.location.length);
+        if let Some(last) = reads.last_mut() {
+            let is_same_pack = chunks[last.chunks.start].location.pack == chunk.location.pack;
+            let gap = start.saturating_sub(last.start + last.length);
+            let joined = end.max(last.start + last.length) - last.start;
+            if is_same_pack && gap <= READ_GAP_MAX && joined <= READ_BYTES_MAX {
+                last.chunks.end = number + 1;
+                last.length = joined;
+                continue;
+            }
+        }
+        reads.push(PackRead {
+            chunks: number..number + 1,
+            start,
+            length: end - start,
+        });
+    }
+    reads
+}
+
+/// Reads the target with all threads and keeps the chunks that it does not hold.
+fn differing(
+    repository: &Repository,
+    chunks: Vec<PlacedChunk>,
+    target: RestoreTarget<'_>,
+) -> Result<Vec<PlacedChunk>> {
+    let environment = repository.environment();
+    environment
+        .progress
+        .begin(Phase::Verify, chunks.iter().map(length).sum());
+    let next = AtomicUsize::new(0);
+    let (kept, failed) = (Mutex::new(Vec::new()), Mutex::new(None));
+    let compare = || {
+        let mut buffer = Vec::new();
+        while let Some(chunk) = chunks.get(next.fetch_add(1, Relaxed)) {
+            let equal = if environment.cancel.is_cancelled() {
+                Err(Error::cancelled())
+            } else {
+                holds(target, chunk, &mut buffer)
+            };
+            match equal {
+                Ok(true) => {}
+                Ok(false) => locked(&kept).push(*chunk),
+                Err(error) => {
+                    next.store(chunks.len(), Relaxed);
+                    locked(&failed).get_or_insert(error);
+                }
+            }
+            environment.progress.advance(length(chunk));
+        }
+    };
+    std::thread::scope(|scope| {
+        (1..environment.threads.max(1)).for_each(|_| drop(scope.spawn(compare)));
+        compare();
+    });
+    match failed
+        .into_inner()
+        .unwrap_or_else(|poison| poison.into_inner())
+    {
+        Some(error) => Err(error),
+        None => Ok(kept
+            .into_inner()
+            .unwrap_or_else(|poison| poison.into_inner())),
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poison| poison.into_inner())
+}
+
+fn holds(target: RestoreTarget<'_>, chunk: &PlacedChunk, buffer: &mut Vec<u8>) -> Result<bool> {
+    buffer.resize(chunk.location.plaintext_length() as usize, 0);
+    target
+        .writer
+        .read_back(chunk.offset, buffer)
+        .doing(|| format!("cannot compare the target at {}", chunk.offset))?;
+    Ok(BlobId::of(buffer) == chunk.id)
+}

@@ -1,0 +1,254 @@
+//! Blobs: compressed, sealed, opened, and compared with their names.
+//!
+//! Source: restic's design document, "Pack Format"; restic-format 5.2.
+
+use std::fmt;
+use std::num::NonZeroU32;
+
+use zstd::zstd_safe::{CCtx, CParameter, DCtx, DParameter, ResetDirective};
+
+use crate::crypto::NONCE_BYTES;
+use crate::{BlobId, Error, MasterKey, Result};
+
+/// Largest plaintext of a data blob that is accepted: ours are at most 16 MiB, restic's 8 MiB.
+const DATA_BYTES_MAX: usize = 256 << 20;
+
+/// Largest plaintext of a tree that is accepted: 16 million chunks in one file.
+const TREE_BYTES_MAX: usize = 2 << 30;
+
+/// Largest zstd window that is accepted: 128 MiB. restic's writers use 8 MiB at most.
+const WINDOW_LOG_MAX: u32 = 27;
+
+/// What a blob holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BlobKind {
+    /// A part of a file.
+    Data,
+    /// A folder.
+    Tree,
+}
+
+impl fmt::Display for BlobKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Data => "data",
+            Self::Tree => "tree",
+        })
+    }
+}
+
+impl BlobKind {
+    fn bytes_max(self) -> usize {
+        match self {
+            Self::Data => DATA_BYTES_MAX,
+            Self::Tree => TREE_BYTES_MAX,
+        }
+    }
+}
+
+/// Compresses blobs; one per thread.
+pub struct Compressor {
+    context: CCtx<'static>,
+}
+
+impl Compressor {
+    /// `level` is zstd's, from 1 to 19.
+    pub fn new(level: i32) -> Self {
+        let mut context = CCtx::create();
+        let set = context.set_parameter(CParameter::CompressionLevel(level));
+        assert!(set.is_ok(), "zstd takes every level, it clamps them");
+        Self { context }
+    }
+
+    /// Appends the compressed form to `target`.
+    fn compress(&mut self, plaintext: &[u8], target: &mut Vec<u8>) -> Result<()> {
+        let start = target.len();
+        target.resize(start + zstd::zstd_safe::compress_bound(plaintext.len()), 0);
+        let written = self
+            .context
+            .compress2(&mut target[start..], plaintext)
+            .map_err(|code| {
+                Error::corrupt(format!("zstd: {}", zstd::zstd_safe::get_error_name(code)))
+            })?;
+        target.truncate(start + written);
+        Ok(())
+    }
+}
+
+/// Decompresses blobs; one per thread.
+pub struct Decompressor {
+    context: DCtx<'static>,
+}
+
+impl Default for Decompressor {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Decompressor {
+    /// Makes one.
+    pub fn new() -> Self {
+        let mut context = DCtx::create();
+        let set = context.set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX));
+        assert!(set.is_ok(), "zstd takes window limits up to 31");
+        Self { context }
+    }
+
+    /// Replaces `plaintext` by the decompressed bytes, at most `bytes_max` and, if given, exactly
+    /// `expected` of them.
+    ///
+    /// Without `expected` the buffer grows step by step: nothing is allocated on a forged size.
+    pub(crate) fn decompress(
+        &mut self,
+        compressed: &[u8],
+        bytes_max: usize,
+        expected: Option<usize>,
+        plaintext: &mut Vec<u8>,
+    ) -> Result<()> {
+        match expected {
+            Some(length) if length > bytes_max => Err(too_large()),
+            Some(length) => self.decompress_exactly(compressed, length, plaintext),
+            None => self.decompress_growing(compressed, bytes_max, plaintext),
+        }
+    }
+
+    fn decompress_exactly(
+        &mut self,
+        compressed: &[u8],
+        length: usize,
+        plaintext: &mut Vec<u8>,
+    ) -> Result<()> {
+        plaintext.resize(length, 0);
+        let written = self
+            .context
+            .decompress(&mut plaintext[..], compressed)
+            .map_err(broken)?;
+        if written == length {
+            return Ok(());
+        }
+        let doing = format!("decompressed to {written} bytes instead of {length}");
+        Err(Error::corrupt(doing))
+    }
+
+    fn decompress_growing(
+        &mut self,
+        compressed: &[u8],
+        bytes_max: usize,
+        plaintext: &mut Vec<u8>,
+    ) -> Result<()> {
+        use zstd::zstd_safe::{InBuffer, OutBuffer};
+        let reset = self.context.reset(ResetDirective::SessionOnly);
+        reset.map_err(broken)?;
+        let mut source = InBuffer::around(compressed);
+        let mut written = 0;
+        plaintext.clear();
+        loop {
+            if written == plaintext.len() {
+                if written >= bytes_max {
+                    return Err(too_large());
+                }
+                let grown = (written * 2).clamp(64 << 10, bytes_max);
+                plaintext.resize(grown, 0);
+            }
+            let mut target = OutBuffer::around_pos(&mut plaintext[..], written);
+            let left = self
+                .context
+                .decompress_stream(&mut target, &mut source)
+                .map_err(broken)?;
+            let progress = target.pos() - written;
+            written = target.pos();
+            let is_drained = source.pos == compressed.len();
+            if left == 0 && is_drained {
+                plaintext.truncate(written);
+                return Ok(());
+            }
+            if is_drained && progress == 0 {
+                return Err(Error::corrupt("a zstd frame ends early"));
+            }
+        }
+    }
+}
+
+fn too_large() -> Error {
+    Error::corrupt("a compressed object claims more bytes than are accepted")
+}
+
+fn broken(code: usize) -> Error {
+    Error::corrupt(format!("zstd: {}", zstd::zstd_safe::get_error_name(code)))
+}
+
+/// Appends the sealed form of a blob to `target`.
+///
+/// Compresses if a compressor is given and it pays; then gives the plaintext's length. The nonce
+/// must be fresh.
+pub fn seal_blob(
+    plaintext: &[u8],
+    compressor: Option<&mut Compressor>,
+    key: &MasterKey,
+    nonce: [u8; NONCE_BYTES],
+    target: &mut Vec<u8>,
+) -> Result<Option<NonZeroU32>> {
+    let start = target.len();
+    target.extend_from_slice(&nonce);
+    let length = u32::try_from(plaintext.len())
+        .map_err(|_| Error::corrupt("a blob of 4 GiB or more cannot be stored"))?;
+    let mut uncompressed_length = None;
+    if let (Some(compressor), Some(length)) = (compressor, NonZeroU32::new(length)) {
+        compressor.compress(plaintext, target)?;
+        if target.len() - start - NONCE_BYTES < plaintext.len() {
+            uncompressed_length = Some(length);
+        } else {
+            target.truncate(start + NONCE_BYTES);
+        }
+    }
+    if uncompressed_length.is_none() {
+        target.extend_from_slice(plaintext);
+    }
+    key.seal_from(target, start);
+    Ok(uncompressed_length)
+}
+
+/// A sealed blob as it lies in a pack.
+#[derive(Debug)]
+pub struct Sealed<'a> {
+    /// Its bytes; decrypted in place.
+    pub bytes: &'a mut [u8],
+    /// What it holds.
+    pub kind: BlobKind,
+    /// Its plaintext's length, if it is compressed.
+    pub uncompressed_length: Option<NonZeroU32>,
+}
+
+/// Opens a sealed blob into `plaintext`, replacing what is there, and compares it with its name.
+///
+/// Errors: `Corrupt`.
+pub fn unseal_blob(
+    sealed: Sealed<'_>,
+    id: &BlobId,
+    key: &MasterKey,
+    decompressor: &mut Decompressor,
+    plaintext: &mut Vec<u8>,
+) -> Result<()> {
+    let Sealed {
+        bytes,
+        kind,
+        uncompressed_length,
+    } = sealed;
+    let content = key.unseal_in_place(bytes)?;
+    match uncompressed_length {
+        Some(length) => {
+            let length = usize::try_from(length.get()).map_err(|_| too_large())?;
+            let bytes_max = kind.bytes_max();
+            decompressor.decompress(content, bytes_max, Some(length), plaintext)?;
+        }
+        None => {
+            plaintext.clear();
+            plaintext.extend_from_slice(content);
+        }
+    }
+    if BlobId::of(plaintext) == *id {
+        return Ok(());
+    }
+    Err(Error::corrupt("the content does not hash to its name"))
+}

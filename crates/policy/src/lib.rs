@@ -1,0 +1,29 @@
+//! Decides which recovery points are kept, and says why.
+//!
+//! Takes points with their time, host, paths and tags, and rules; gives one decision per point.
+//! Does not remove anything, does not read a clock, and knows no repository.
+//!
+//! The rules are restic's, to the hour: what `restic forget` of version 0.19 would keep is kept
+//! here, so that operators can move their settings and compare. One thing is stricter: removing
+//! every point of a group needs a permission in the call.
+//!
+//! Source: restic's documentation of `forget`; the behaviour of restic 0.14.0 and 0.19.1, which
+//! the tests replay.
+
+mod apply;
+mod duration;
+mod error;
+mod grouping;
+mod period;
+mod point;
+mod reason;
+mod retention;
+
+pub use apply::{Decision, GroupPlan, RemovingAll, apply, plan};
+pub use duration::KeepDuration;
+pub use error::{Error, Result};
+pub use grouping::{GroupKey, Grouping};
+pub use period::Period;
+pub use point::{RecoveryPoint, localized};
+pub use reason::KeepReason;
+pub use retention::{KeepCount, Retention};

@@ -1,0 +1,136 @@
+//! Reading blobs back.
+
+use lifeboat_backend::{FileHandle, FileKind};
+use lifeboat_format::{self as format, BlobId, BlobKind, Decompressor, Tree};
+use lifeboat_model::ErrorKind;
+
+use crate::error::Doing;
+use crate::{BlobLocation, Error, Index, Repository, Result};
+
+/// Reads single blobs; one per thread, it reuses its buffers.
+///
+/// Every blob is authenticated and hashed before it is given out. Where one copy is damaged
+/// another copy is tried.
+pub struct BlobReader<'a> {
+    repository: &'a Repository,
+    index: &'a Index,
+    decompressor: Decompressor,
+    sealed: Vec<u8>,
+}
+
+impl<'a> BlobReader<'a> {
+    /// Reads from `repository` by `index`.
+    pub fn new(repository: &'a Repository, index: &'a Index) -> Self {
+        Self {
+            repository,
+            index,
+            decompressor: Decompressor::new(),
+            sealed: Vec::new(),
+        }
+    }
+
+    /// Reads one blob into `plaintext`, replacing what is there.
+    ///
+    /// Errors: `NotFound` if no pack holds it, `Corrupt` if no copy is sound.
+    pub fn get_into(&mut self, kind: BlobKind, id: &BlobId, plaintext: &mut Vec<u8>) -> Result<()> {
+        let mut last = None;
+        for location in self.index.copies(kind, id) {
+            match self.read(kind, id, &location, plaintext) {
+                Ok(()) => return Ok(()),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| {
+            let doing = format!("{kind} blob {id} is missing: no index lists it");
+            Error::new(ErrorKind::NotFound, doing)
+        }))
+    }
+
+    /// Reads one blob.
+    pub fn get(&mut self, kind: BlobKind, id: &BlobId) -> Result<Vec<u8>> {
+        let mut plaintext = Vec::new();
+        self.get_into(kind, id, &mut plaintext)?;
+        Ok(plaintext)
+    }
+
+    /// Reads one tree.
+    pub fn tree(&mut self, id: &BlobId) -> Result<Tree> {
+        let json = self.get(BlobKind::Tree, id)?;
+        Tree::decode(&json).doing(|| format!("cannot read tree {id}"))
+    }
+
+    fn read(
+        &mut self,
+        kind: BlobKind,
+        id: &BlobId,
+        location: &BlobLocation,
+        plaintext: &mut Vec<u8>,
+    ) -> Result<()> {
+        let pack = FileHandle {
+            kind: FileKind::Pack,
+            id: location.pack.into(),
+        };
+        let doing = || {
+            format!(
+                "cannot read {kind} blob {id} at {} in {pack}",
+                location.offset
+            )
+        };
+        self.sealed.resize(location.length as usize, 0);
+        self.repository
+            .backend()
+            .read(pack, u64::from(location.offset), &mut self.sealed)
+            .doing(doing)?;
+        self.unseal(kind, id, location, plaintext).doing(doing)
+    }
+
+    fn unseal(
+        &mut self,
+        kind: BlobKind,
+        id: &BlobId,
+        location: &BlobLocation,
+        plaintext: &mut Vec<u8>,
+    ) -> format::Result<()> {
+        let sealed = format::Sealed {
+            bytes: &mut self.sealed,
+            kind,
+            uncompressed_length: location.uncompressed_length,
+        };
+        format::unseal_blob(
+            sealed,
+            id,
+            self.repository.master(),
+            &mut self.decompressor,
+            plaintext,
+        )
+    }
+}
+
+/// Unseals blobs out of pack bytes that are in memory already; one per thread.
+pub struct BlobOpener<'a> {
+    repository: &'a Repository,
+    decompressor: Decompressor,
+}
+
+impl<'a> BlobOpener<'a> {
+    /// Opens blobs of `repository`.
+    pub fn new(repository: &'a Repository) -> Self {
+        Self {
+            repository,
+            decompressor: Decompressor::new(),
+        }
+    }
+
+    /// Authenticates, decrypts in place, decompresses and hashes one sealed blob.
+    pub fn open(
+        &mut self,
+        sealed: format::Sealed<'_>,
+        id: &BlobId,
+        plaintext: &mut Vec<u8>,
+    ) -> Result<()> {
+        let kind = sealed.kind;
+        let master = self.repository.master();
+        format::unseal_blob(sealed, id, master, &mut self.decompressor, plaintext)
+            .doing(|| format!("{kind} blob {id} is damaged"))
+    }
+}

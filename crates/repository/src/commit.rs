@@ -1,0 +1,110 @@
+//! Making a snapshot visible, beside a prune that may run at the same moment.
+
+use std::collections::{HashMap, HashSet};
+
+use lifeboat_backend::FileKind;
+use lifeboat_format::{
+    IndexFile, IndexId, IndexPack, MarkedPack, PackId, SnapshotFile, SnapshotId,
+};
+use lifeboat_model::ErrorKind;
+
+use crate::{Error, Index, Lock, Repository, Result, snapshots, walk};
+
+/// Stores `file` as the last step of a run, and makes sure that what it needs stays.
+///
+/// `seen` are the index files the run relied on: those it loaded and those it wrote. When a prune
+/// has replaced some of them, blobs that this snapshot needs may be marked for removal: their
+/// packs are listed again. Prune looks at the snapshots after it has replaced the index, we look at
+/// the index after we have stored the snapshot: one of the two always sees the other.
+///
+/// Errors: `Busy` if our lock was lost or needed data is gone already; then no snapshot remains.
+///
+/// Source: decision 0003.
+pub fn commit(
+    repository: &Repository,
+    lock: &Lock<'_>,
+    file: &SnapshotFile,
+    seen: &[IndexId],
+) -> Result<SnapshotId> {
+    lock.check_thoroughly()?;
+    rescue(repository, file, seen)?;
+    let id = snapshots::save(repository, file)?;
+    let kept = lock.check().and_then(|()| rescue(repository, file, seen));
+    if let Err(error) = kept {
+        snapshots::remove(repository, id)?;
+        return Err(error);
+    }
+    Ok(id)
+}
+
+/// Lists packs again that were marked for removal and that `file` needs.
+fn rescue(repository: &Repository, file: &SnapshotFile, seen: &[IndexId]) -> Result<()> {
+    let listed = repository.list(FileKind::Index)?;
+    let exists = |id: &IndexId| {
+        listed
+            .binary_search_by_key(&id.id(), |file| file.id)
+            .is_ok()
+    };
+    if seen.iter().all(exists) {
+        return Ok(());
+    }
+    let index = repository.load_index()?;
+    let with_marked = with_marked(repository, &index)?;
+    let (used, missing) = walk::used(repository, &with_marked, [file.tree])?;
+    if let Some(blob) = missing.first() {
+        let doing = format!(
+            "a prune removed data this run relied on ({} blob {}): run it again",
+            blob.kind, blob.id
+        );
+        return Err(Error::new(ErrorKind::Busy, doing));
+    }
+    relist(repository, &index, &with_marked, &used).map(|_| ())
+}
+
+/// The index together with the packs that are marked for removal.
+pub(crate) fn with_marked(repository: &Repository, index: &Index) -> Result<Index> {
+    let mut builder = crate::IndexBuilder::new();
+    crate::load::index_files(repository, |id, file| builder.add_file(id, file))?;
+    for mark in index.marked() {
+        builder.add_pack(mark.id, None, &mark.blobs);
+    }
+    Ok(builder.build())
+}
+
+/// Lists marked packs again that hold the only copy of a used blob; gives those packs.
+pub(crate) fn relist(
+    repository: &Repository,
+    index: &Index,
+    with_marked: &Index,
+    used: &walk::UsedBlobs,
+) -> Result<HashSet<PackId>> {
+    let marked: HashMap<_, &MarkedPack> = index.marked().iter().map(|m| (m.id, m)).collect();
+    let mut packs: Vec<IndexPack> = Vec::new();
+    for (row, blob) in with_marked.blobs().enumerate() {
+        let Some(mark) = marked
+            .get(&blob.location.pack)
+            .filter(|_| used.is_used(row))
+        else {
+            continue;
+        };
+        if index.contains(blob.kind, &blob.id) || packs.iter().any(|pack| pack.id == mark.id) {
+            continue;
+        }
+        let time = Some(repository.environment().now());
+        packs.push(IndexPack {
+            id: mark.id,
+            blobs: mark.blobs.clone(),
+            time,
+            size: None,
+        });
+    }
+    let ids = packs.iter().map(|pack| pack.id).collect();
+    if !packs.is_empty() {
+        let file = IndexFile {
+            packs,
+            ..IndexFile::default()
+        };
+        repository.save_unpacked(FileKind::Index, &file.encode())?;
+    }
+    Ok(ids)
+}

@@ -1,0 +1,318 @@
+//! Which pack holds which blob, in memory.
+//!
+//! Takes index files and gives locations by blob id. 48 bytes a blob, sorted, with a table of
+//! prefixes in front; immutable once built.
+//! Does not hold blobs that are being written: the writer keeps those itself.
+
+use std::num::NonZeroU32;
+
+use lifeboat_format::{
+    BlobId, BlobKind, IndexFile, IndexId, MarkedPack, PackEntry, PackId, SEAL_OVERHEAD,
+};
+
+/// Where a blob lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BlobLocation {
+    /// The pack.
+    pub pack: PackId,
+    /// First byte inside the pack.
+    pub offset: u32,
+    /// Sealed bytes.
+    pub length: u32,
+    /// Bytes before compression, for compressed blobs.
+    pub uncompressed_length: Option<NonZeroU32>,
+}
+
+impl BlobLocation {
+    /// Bytes of the blob itself.
+    pub fn plaintext_length(&self) -> u32 {
+        let raw = self.length.saturating_sub(SEAL_OVERHEAD as u32);
+        self.uncompressed_length.map_or(raw, NonZeroU32::get)
+    }
+}
+
+/// Number of a pack inside one index; stands for its id.
+pub type PackNumber = u32;
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Row {
+    id: BlobId,
+    /// Pack number; the top bit says that the blob is a tree.
+    pack: u32,
+    offset: u32,
+    length: u32,
+    uncompressed_length: u32,
+}
+
+const TREE_BIT: u32 = 1 << 31;
+
+impl Row {
+    fn kind(&self) -> BlobKind {
+        if self.pack & TREE_BIT == 0 {
+            BlobKind::Data
+        } else {
+            BlobKind::Tree
+        }
+    }
+
+    fn number(&self) -> PackNumber {
+        self.pack & !TREE_BIT
+    }
+}
+
+/// One blob of one pack as the index lists it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IndexedBlob {
+    /// Data or tree.
+    pub kind: BlobKind,
+    /// Its name.
+    pub id: BlobId,
+    /// Number of its pack; see [`Index::pack`].
+    pub pack: PackNumber,
+    /// Where it lies there.
+    pub location: BlobLocation,
+}
+
+impl IndexedBlob {
+    /// The entry as a pack header or an index file holds it.
+    pub fn entry(&self) -> PackEntry {
+        PackEntry {
+            kind: self.kind,
+            id: self.id,
+            offset: self.location.offset,
+            length: self.location.length,
+            uncompressed_length: self.location.uncompressed_length,
+        }
+    }
+}
+
+/// A pack that some index file lists.
+#[derive(Clone, Debug)]
+pub struct IndexedPack {
+    /// Its name.
+    pub id: PackId,
+    /// When it was written, if the index file says so.
+    pub time: Option<jiff::Timestamp>,
+}
+
+/// The repository's index as it was when loaded.
+#[derive(Default)]
+pub struct Index {
+    rows: Vec<Row>,
+    /// `prefixes[p]..prefixes[p + 1]` are the rows whose id starts with the 16 bits `p`.
+    prefixes: Vec<u32>,
+    packs: Vec<IndexedPack>,
+    files: Vec<IndexId>,
+    marked: Vec<MarkedPack>,
+}
+
+impl Index {
+    /// Finds one place where the blob lies.
+    pub fn find(&self, kind: BlobKind, id: &BlobId) -> Option<BlobLocation> {
+        self.copies(kind, id).next()
+    }
+
+    /// All places where the blob lies; usually one.
+    pub fn copies(&self, kind: BlobKind, id: &BlobId) -> impl Iterator<Item = BlobLocation> + '_ {
+        self.rows(kind, id)
+            .map(|row| self.location(&self.rows[row]))
+    }
+
+    /// The numbers, in the order of [`Index::blobs`], of all copies of a blob.
+    pub fn rows(&self, kind: BlobKind, id: &BlobId) -> impl Iterator<Item = usize> + '_ {
+        self.range_of(id)
+            .filter(move |row| self.rows[*row].kind() == kind)
+    }
+
+    fn range_of(&self, id: &BlobId) -> std::ops::Range<usize> {
+        let prefix = prefix_of(id);
+        let (Some(from), Some(to)) = (self.prefixes.get(prefix), self.prefixes.get(prefix + 1))
+        else {
+            return 0..0;
+        };
+        let bucket = &self.rows[*from as usize..*to as usize];
+        let start = bucket.partition_point(|row| row.id < *id);
+        let count = bucket[start..]
+            .iter()
+            .take_while(|row| row.id == *id)
+            .count();
+        let first = *from as usize + start;
+        first..first + count
+    }
+
+    fn location(&self, row: &Row) -> BlobLocation {
+        BlobLocation {
+            pack: self.packs[row.number() as usize].id,
+            offset: row.offset,
+            length: row.length,
+            uncompressed_length: NonZeroU32::new(row.uncompressed_length),
+        }
+    }
+
+    /// Says whether the blob is stored.
+    pub fn contains(&self, kind: BlobKind, id: &BlobId) -> bool {
+        self.find(kind, id).is_some()
+    }
+
+    /// All blobs, sorted by id; a blob that lies in two packs comes twice.
+    pub fn blobs(&self) -> impl ExactSizeIterator<Item = IndexedBlob> + '_ {
+        self.rows.iter().map(|row| IndexedBlob {
+            kind: row.kind(),
+            id: row.id,
+            pack: row.number(),
+            location: self.location(row),
+        })
+    }
+
+    /// How many blobs there are.
+    pub fn blob_count(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// The packs by number.
+    pub fn packs(&self) -> &[IndexedPack] {
+        &self.packs
+    }
+
+    /// The pack of that number.
+    pub fn pack(&self, number: PackNumber) -> &IndexedPack {
+        &self.packs[number as usize]
+    }
+
+    /// The index files it was made from.
+    pub fn files(&self) -> &[IndexId] {
+        &self.files
+    }
+
+    /// Packs that a prune has marked for removal and no index file lists as live.
+    pub fn marked(&self) -> &[MarkedPack] {
+        &self.marked
+    }
+
+    /// The blobs of each pack, by pack number, each pack's in order of offset.
+    pub fn by_pack(&self) -> Vec<Vec<PackEntry>> {
+        let mut packs = vec![Vec::new(); self.packs.len()];
+        for blob in self.blobs() {
+            packs[blob.pack as usize].push(blob.entry());
+        }
+        packs
+            .iter_mut()
+            .for_each(|blobs| blobs.sort_unstable_by_key(|blob| blob.offset));
+        packs
+    }
+}
+
+fn prefix_of(id: &BlobId) -> usize {
+    let bytes = id.id().0;
+    usize::from(bytes[0]) << 8 | usize::from(bytes[1])
+}
+
+/// Collects index files into an [`Index`].
+#[derive(Default)]
+pub struct IndexBuilder {
+    rows: Vec<Row>,
+    packs: Vec<IndexedPack>,
+    files: Vec<IndexId>,
+    marked: Vec<MarkedPack>,
+}
+
+impl IndexBuilder {
+    /// Starts empty.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds what one index file lists.
+    pub fn add_file(&mut self, id: IndexId, file: IndexFile) {
+        self.files.push(id);
+        for pack in file.packs {
+            self.add_pack(pack.id, pack.time, &pack.blobs);
+        }
+        self.marked.extend(file.packs_to_delete);
+    }
+
+    /// Adds one pack.
+    pub fn add_pack(&mut self, id: PackId, time: Option<jiff::Timestamp>, blobs: &[PackEntry]) {
+        let number = self.packs.len() as u32;
+        self.packs.push(IndexedPack { id, time });
+        self.rows.extend(blobs.iter().map(|blob| Row {
+            id: blob.id,
+            pack: number
+                | if blob.kind == BlobKind::Tree {
+                    TREE_BIT
+                } else {
+                    0
+                },
+            offset: blob.offset,
+            length: blob.length,
+            uncompressed_length: blob.uncompressed_length.map_or(0, NonZeroU32::get),
+        }));
+    }
+
+    /// Sorts; a pack that several files list becomes one.
+    pub fn build(mut self) -> Index {
+        let unify = self.unify_packs();
+        for row in &mut self.rows {
+            row.pack = unify[row.number() as usize] | row.pack & TREE_BIT;
+        }
+        self.rows.sort_unstable();
+        self.rows.dedup();
+        self.rows.shrink_to_fit();
+        self.unify_marked();
+        let prefixes = prefixes(&self.rows);
+        let Self {
+            rows,
+            packs,
+            files,
+            marked,
+        } = self;
+        Index {
+            rows,
+            prefixes,
+            packs,
+            files,
+            marked,
+        }
+    }
+
+    /// Sorts packs by id and keeps one of each; gives the new number of every old one.
+    fn unify_packs(&mut self) -> Vec<u32> {
+        let mut order: Vec<u32> = (0..self.packs.len() as u32).collect();
+        order.sort_unstable_by_key(|number| self.packs[*number as usize].id);
+        let mut unify = vec![0; order.len()];
+        let mut kept: Vec<IndexedPack> = Vec::with_capacity(order.len());
+        for old in order {
+            let pack = &self.packs[old as usize];
+            match kept.last_mut() {
+                Some(last) if last.id == pack.id => last.time = last.time.max(pack.time),
+                _ => kept.push(pack.clone()),
+            }
+            unify[old as usize] = kept.len() as u32 - 1;
+        }
+        self.packs = kept;
+        unify
+    }
+
+    /// Drops marks of packs that are listed as live; of several marks the oldest counts.
+    fn unify_marked(&mut self) {
+        self.marked
+            .sort_unstable_by_key(|mark| (mark.id, mark.time));
+        self.marked.dedup_by_key(|mark| mark.id);
+        let packs = &self.packs;
+        self.marked
+            .retain(|mark| packs.binary_search_by_key(&mark.id, |p| p.id).is_err());
+    }
+}
+
+fn prefixes(rows: &[Row]) -> Vec<u32> {
+    let mut prefixes = vec![0u32; (1 << 16) + 1];
+    for row in rows {
+        prefixes[prefix_of(&row.id) + 1] += 1;
+    }
+    let mut sum = 0;
+    for count in &mut prefixes {
+        sum += *count;
+        *count = sum;
+    }
+    prefixes
+}

@@ -1,0 +1,48 @@
+//! A restic repository, format v2: open, lock, look up, store, forget, prune, check, repair.
+//!
+//! Takes a [`lifeboat_backend::Backend`] and a password and gives blobs, trees and snapshots.
+//! Does not know disks, machines or chunking: what the blobs mean is the business of `engine`.
+//!
+//! Order is the safety argument. A pack is durable before an index file names it; the index file
+//! is durable before a snapshot leads to it; the snapshot file is the commit point. Forget removes
+//! a name only. Prune removes a pack only after the index without it is durable, a grace period
+//! has passed and no writer of that time is left.
+//!
+//! | beside | backup | prune: mark | prune: remove | stock restic |
+//! |---|---|---|---|---|
+//! | backup | no interaction | backup looks again after its snapshot | grace, start of the locks | shared locks |
+//! | prune | as left | prune lock | prune lock | shared lock of restic excludes prune |
+//! | forget, tag | no interaction | snapshots are listed again | as mark | as restic |
+//! | restore, check, verify | no interaction | index is loaded again | grace | shared locks |
+//!
+//! Source: restic's design document; decisions 0003 and 0004.
+
+mod blobs;
+mod check;
+mod commit;
+mod environment;
+mod error;
+mod index;
+pub mod keys;
+mod load;
+pub mod lock;
+mod pack;
+pub mod prune;
+pub mod repair;
+mod repository;
+pub mod snapshots;
+pub mod walk;
+mod writer;
+
+pub use blobs::{BlobOpener, BlobReader};
+pub use check::{Checked, Finding, check};
+pub use commit::commit;
+pub use environment::{Environment, Owner};
+pub use error::{Cause, Error, Result};
+pub use index::{BlobLocation, Index, IndexBuilder, IndexedBlob, IndexedPack, PackNumber};
+pub use load::each;
+pub use lock::{Lock, LockMode, LockWait};
+pub use pack::{read_header, verify as verify_pack};
+pub use repository::{InitOptions, Repository};
+pub use snapshots::{Snapshot, Unreadable};
+pub use writer::{Bench, BlobWriter, Put, WriteOptions, WriteTotals, write};

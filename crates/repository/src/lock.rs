@@ -1,0 +1,246 @@
+//! Locks: restic's lock files, taken, refreshed and respected.
+//!
+//! Takes a repository and a [`LockMode`] and gives a [`Lock`] that refreshes itself until dropped.
+//! Does not protect lifeboat's writers from lifeboat's prune: marks and grace do (decision 0003).
+//!
+//! Our host name in a lock file is `NAME-lifeboat-INSTANCE-START`: no other program takes it for
+//! its own host, so nobody but us judges our process by its number.
+//!
+//! Source: restic-format 5.7; decision 0003.
+
+mod holder;
+mod refresh;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use lifeboat_backend::{FileHandle, FileKind};
+use lifeboat_format::{LockFile, LockId};
+use lifeboat_model::ErrorKind;
+
+pub use holder::Holder;
+pub use refresh::Lock;
+
+use crate::error::{Cause, Doing};
+use crate::{Error, Repository, Result};
+
+/// A lock that has not been refreshed for so long is void.
+pub(crate) const STALE_AFTER: Duration = Duration::from_secs(30 * 60);
+
+/// restic's own pause between writing a lock and looking again.
+const SETTLE: Duration = Duration::from_millis(200);
+
+/// What a lock is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockMode {
+    /// Reads, or adds data: excluded only by an exclusive lock.
+    ///
+    /// lifeboat's own prune does not exclude it, whatever its lock file says to others.
+    Shared,
+    /// Removes data in two phases: excludes every program but lifeboat's readers and writers.
+    Prune,
+    /// Nobody else at all.
+    Exclusive,
+}
+
+/// How long to wait for a lock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LockWait(pub Duration);
+
+/// A lock file of somebody, as lists show it.
+#[derive(Clone, Debug)]
+pub struct FoundLock {
+    /// Its name.
+    pub id: LockId,
+    /// What it says, if it can be read.
+    pub file: Option<LockFile>,
+    /// Whether its holder is certainly gone.
+    pub is_stale: bool,
+}
+
+/// Lists all locks.
+pub fn list(repository: &Repository) -> Result<Vec<FoundLock>> {
+    let mut found = Vec::new();
+    for listed in repository.list(FileKind::Lock)? {
+        let handle = FileHandle {
+            kind: FileKind::Lock,
+            id: listed.id,
+        };
+        match repository.load_unpacked(handle) {
+            Ok(json) => {
+                let file = LockFile::decode(&json).ok();
+                let is_stale = file.as_ref().is_some_and(|file| is_stale(repository, file));
+                found.push(FoundLock {
+                    id: listed.id.into(),
+                    file,
+                    is_stale,
+                });
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                found.push(FoundLock {
+                    id: listed.id.into(),
+                    file: None,
+                    is_stale: false,
+                });
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
+}
+
+/// Which locks to remove.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unlock {
+    /// Those whose holder is certainly gone.
+    Stale,
+    /// All of them, garbage included.
+    All,
+}
+
+/// Removes locks; gives how many.
+pub fn unlock(repository: &Repository, which: Unlock) -> Result<usize> {
+    let mut removed = 0;
+    for lock in list(repository)? {
+        if which == Unlock::All || lock.is_stale {
+            repository.remove(FileKind::Lock, lock.id.into())?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+/// Takes a lock, waiting for at most `wait` while others hold theirs.
+///
+/// Stale locks of dead processes of this very host are removed on the way.
+///
+/// Errors: [`Cause::Locked`], with the holder's name and age.
+pub fn acquire(repository: &Repository, mode: LockMode, wait: LockWait) -> Result<Lock<'_>> {
+    let clock = &repository.environment().clock;
+    let deadline = clock.monotonic() + wait.0;
+    let mut pause = Duration::from_secs(1);
+    loop {
+        match try_acquire(repository, mode) {
+            Err(error) if error.cause() == Cause::Locked && clock.monotonic() < deadline => {
+                repository.environment().check_cancelled()?;
+                clock.sleep(pause.min(deadline.saturating_sub(clock.monotonic())));
+                pause = (pause * 2).min(Duration::from_secs(30));
+            }
+            result => return result,
+        }
+    }
+}
+
+fn try_acquire(repository: &Repository, mode: LockMode) -> Result<Lock<'_>> {
+    clear_own_dead(repository)?;
+    check_conflicts(repository, mode, None)?;
+    let lock = Lock::write(repository, mode)?;
+    repository.environment().clock.sleep(SETTLE);
+    check_conflicts(repository, mode, Some(lock.id()))?;
+    lock.start_refreshing();
+    Ok(lock)
+}
+
+/// Removes locks that processes of this instance left behind when they died.
+fn clear_own_dead(repository: &Repository) -> Result<()> {
+    let owner = &repository.environment().owner;
+    for lock in list(repository)? {
+        let holder = lock.file.as_ref().and_then(Holder::of);
+        if holder.is_some_and(|holder| holder.is_dead(owner)) {
+            repository.remove(FileKind::Lock, lock.id.into())?;
+        }
+    }
+    Ok(())
+}
+
+fn check_conflicts(repository: &Repository, mode: LockMode, own: Option<LockId>) -> Result<()> {
+    for lock in list(repository)? {
+        let Some(file) = lock.file.filter(|_| Some(lock.id) != own && !lock.is_stale) else {
+            continue;
+        };
+        if excludes(mode, &file) {
+            return Err(locked(repository, mode, &file));
+        }
+    }
+    Ok(())
+}
+
+/// Says whether somebody's `lock` keeps us from taking one of `mode`.
+fn excludes(mode: LockMode, lock: &LockFile) -> bool {
+    let is_ours = Holder::of(lock).is_some();
+    let is_prune = Holder::of(lock).is_some_and(|holder| holder.is_prune);
+    match mode {
+        LockMode::Shared => lock.exclusive && !is_prune,
+        LockMode::Prune => lock.exclusive || !is_ours,
+        LockMode::Exclusive => true,
+    }
+}
+
+fn locked(repository: &Repository, mode: LockMode, lock: &LockFile) -> Error {
+    let age = repository
+        .environment()
+        .now()
+        .duration_since(lock.time.timestamp());
+    let how = if lock.exclusive {
+        "exclusively"
+    } else {
+        "for reading or writing"
+    };
+    let wanted = match mode {
+        LockMode::Shared => "use",
+        LockMode::Prune => "prune",
+        LockMode::Exclusive => "lock exclusively",
+    };
+    let doing = format!(
+        "cannot {wanted} the repository: process {} of {} on {} holds it {how}, seen {} s ago; \
+         wait with '--retry-lock 10m', or run 'lifeboat unlock' if that process is gone",
+        lock.pid,
+        lock.username,
+        lock.hostname,
+        age.as_secs()
+    );
+    Error::new(ErrorKind::Busy, doing).with_cause(Cause::Locked)
+}
+
+/// restic's rule, and ours for processes that we can see.
+fn is_stale(repository: &Repository, lock: &LockFile) -> bool {
+    let age = repository
+        .environment()
+        .now()
+        .duration_since(lock.time.timestamp());
+    let is_old = age > jiff::SignedDuration::try_from(STALE_AFTER).unwrap_or_default();
+    let owner = &repository.environment().owner;
+    is_old || Holder::of(lock).is_some_and(|holder| holder.is_dead(owner))
+}
+
+/// When the oldest of the living lifeboat processes took its lock; our own not counted.
+pub(crate) fn oldest_start(repository: &Repository, own: &Lock<'_>) -> Result<Option<Timestamp>> {
+    let locks = list(repository)?;
+    let living = locks
+        .iter()
+        .filter(|lock| lock.id != own.id() && !lock.is_stale);
+    Ok(living
+        .filter_map(|lock| Holder::of(lock.file.as_ref()?))
+        .map(|holder| holder.start)
+        .min())
+}
+
+pub(crate) fn save(repository: &Repository, file: &LockFile) -> Result<LockId> {
+    let json = file.encode();
+    repository
+        .save_unpacked(FileKind::Lock, &json)
+        .map(LockId::from)
+}
+
+pub(crate) fn still_exists(repository: &Repository, id: LockId) -> Result<bool> {
+    let handle = FileHandle {
+        kind: FileKind::Lock,
+        id: id.into(),
+    };
+    match repository.backend().size(handle) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error).doing(|| format!("cannot look for our {handle}")),
+    }
+}

@@ -1,0 +1,327 @@
+//! Doing what the plan says.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Mutex;
+
+use jiff::Timestamp;
+use lifeboat_backend::{FileHandle, FileKind};
+use lifeboat_format::{self as format, IndexFile, IndexId, IndexPack, MarkedPack, PackId};
+use lifeboat_model::Phase;
+
+use super::{PrunePlan, Pruned, RepackedPack, SizedPack};
+use crate::error::Doing;
+use crate::{
+    BlobOpener, BlobWriter, Index, Lock, Repository, Result, commit, load, snapshots, walk, writer,
+};
+
+/// restic's own limit for one index file.
+const INDEX_BLOBS_MAX: usize = 50_000;
+
+/// Index files with fewer blobs are merged when they are rewritten anyway.
+const INDEX_BLOBS_SMALL: usize = 10_000;
+
+/// Executes `plan`.
+///
+/// Order: copies of moved blobs are durable and indexed; then the new index; then the old index
+/// files go; then the snapshots are looked at again; only then packs are removed.
+pub fn apply(repository: &Repository, lock: &Lock<'_>, plan: &PrunePlan) -> Result<Pruned> {
+    let mut pruned = Pruned::default();
+    if plan.is_empty() {
+        return Ok(pruned);
+    }
+    if !plan.repack.is_empty() {
+        pruned.repacked_bytes = repack(repository, lock, plan)?;
+    }
+    lock.check_thoroughly()?;
+    rewrite_index(repository, lock, plan)?;
+    let rescued = look_again(repository, plan)?;
+    pruned.rescued_packs = rescued.len() as u64;
+    let dropped = dropped(plan);
+    if plan.options.is_instant {
+        let ids = dropped
+            .iter()
+            .map(|pack| pack.id)
+            .chain(plan.remove.iter().map(|m| m.id));
+        pruned.removed_packs = remove_packs(repository, lock, ids, &rescued)?;
+    } else {
+        pruned.marked_packs = dropped.len() as u64;
+        let ids = plan.remove.iter().map(|mark| mark.id);
+        pruned.removed_packs = remove_packs(repository, lock, ids, &rescued)?;
+    }
+    Ok(pruned)
+}
+
+/// Packs that leave the index by this plan.
+fn dropped(plan: &PrunePlan) -> Vec<SizedPack> {
+    let repacked = plan.repack.iter().map(|repacked| repacked.pack);
+    plan.mark
+        .iter()
+        .chain(&plan.unlisted)
+        .copied()
+        .chain(repacked)
+        .collect()
+}
+
+/// Copies the live blobs of sparsely used packs into new packs; gives the sealed bytes written.
+fn repack(repository: &Repository, lock: &Lock<'_>, plan: &PrunePlan) -> Result<u64> {
+    let progress = &repository.environment().progress;
+    progress.begin(Phase::Repack, plan.repack_bytes());
+    // The old copies are in the index: an empty one makes the writer store every blob once.
+    let empty = Index::default();
+    let options = plan.options.write;
+    let (_, totals, _) = writer::write(repository, &empty, lock, options, |writer| {
+        load::each(repository, &plan.repack, |pack| {
+            repack_one(repository, writer, pack)
+        })
+    })?;
+    Ok(totals.added_packed)
+}
+
+fn repack_one(
+    repository: &Repository,
+    writer: &BlobWriter<'_>,
+    repacked: &RepackedPack,
+) -> Result<()> {
+    let file = FileHandle {
+        kind: FileKind::Pack,
+        id: repacked.pack.id.into(),
+    };
+    let mut opener = BlobOpener::new(repository);
+    let (mut plaintext, mut sealed) = (Vec::new(), Vec::new());
+    for run in runs(&repacked.live) {
+        let start = u64::from(run[0].offset);
+        let length: u64 = run.iter().map(|blob| u64::from(blob.length)).sum();
+        let mut bytes = vec![0; length as usize];
+        let backend = repository.backend();
+        backend
+            .read(file, start, &mut bytes)
+            .doing(|| format!("cannot repack {file}"))?;
+        for blob in run {
+            let at = (u64::from(blob.offset) - start) as usize;
+            sealed.clear();
+            sealed.extend_from_slice(&bytes[at..at + blob.length as usize]);
+            let copy = &mut bytes[at..at + blob.length as usize];
+            let uncompressed_length = blob.uncompressed_length;
+            let opened = format::Sealed {
+                bytes: copy,
+                kind: blob.kind,
+                uncompressed_length,
+            };
+            opener.open(opened, &blob.id, &mut plaintext)?;
+            writer.put_sealed(blob, &sealed, plaintext.len())?;
+            repository
+                .environment()
+                .progress
+                .advance(u64::from(blob.length));
+        }
+    }
+    Ok(())
+}
+
+/// Groups blobs that lie side by side, so that each group is one read.
+fn runs(blobs: &[format::PackEntry]) -> impl Iterator<Item = &[format::PackEntry]> {
+    blobs.chunk_by(|a, b| a.offset.checked_add(a.length) == Some(b.offset))
+}
+
+/// Writes the index anew without the dropped packs and with the marks, then removes the old files.
+///
+/// Only files that list an affected pack, carry marks or are small are rewritten.
+fn rewrite_index(repository: &Repository, lock: &Lock<'_>, plan: &PrunePlan) -> Result<()> {
+    repository
+        .environment()
+        .progress
+        .begin(Phase::Record, plan.index_files.len() as u64);
+    let now = repository.environment().now();
+    let mut rewrite = Rewrite::new(repository, plan);
+    rewrite
+        .packs
+        .extend(plan.unmark.iter().map(|mark| IndexPack {
+            id: mark.id,
+            blobs: mark.blobs.clone(),
+            time: Some(now),
+            size: None,
+        }));
+    for id in &plan.index_files {
+        rewrite.take(*id)?;
+        repository.environment().progress.advance(1);
+    }
+    let marks = marks(repository, plan, &rewrite.leaving, now)?;
+    rewrite.finish(marks)?;
+    lock.check_thoroughly()?;
+    for id in &rewrite.old {
+        // A plan that changes nothing in a file writes the very same file again.
+        if !rewrite.new.contains(id) {
+            repository.remove(FileKind::Index, (*id).into())?;
+        }
+    }
+    Ok(())
+}
+
+/// The marks that the new index carries: old ones in their grace, and new ones.
+fn marks(
+    repository: &Repository,
+    plan: &PrunePlan,
+    leaving: &HashMap<PackId, IndexPack>,
+    now: Timestamp,
+) -> Result<Vec<MarkedPack>> {
+    let mut marks = plan.marked.clone();
+    if plan.options.is_instant {
+        return Ok(marks);
+    }
+    // Marks whose time is over stay until their pack is gone: a crash in between loses nothing.
+    marks.extend(plan.remove.iter().cloned());
+    for pack in dropped(plan) {
+        let blobs = match leaving.get(&pack.id) {
+            Some(listed) => listed.blobs.clone(),
+            // The header of an interrupted upload may be unreadable: then it is marked without.
+            None => crate::pack::read_header(repository, pack.id, pack.size).unwrap_or_default(),
+        };
+        marks.push(MarkedPack {
+            id: pack.id,
+            time: now,
+            blobs,
+            size: None,
+        });
+    }
+    Ok(marks)
+}
+
+struct Rewrite<'a> {
+    repository: &'a Repository,
+    plan: &'a PrunePlan,
+    dropped: HashSet<PackId>,
+    packs: Vec<IndexPack>,
+    leaving: HashMap<PackId, IndexPack>,
+    old: Vec<IndexId>,
+    new: Vec<IndexId>,
+}
+
+impl<'a> Rewrite<'a> {
+    fn new(repository: &'a Repository, plan: &'a PrunePlan) -> Self {
+        let dropped = dropped(plan)
+            .iter()
+            .map(|pack| pack.id)
+            .chain(plan.vanished.clone())
+            .collect();
+        let (packs, leaving, old, new) = (Vec::new(), HashMap::new(), Vec::new(), Vec::new());
+        Self {
+            repository,
+            plan,
+            dropped,
+            packs,
+            leaving,
+            old,
+            new,
+        }
+    }
+
+    /// Takes one index file in, if it is to be rewritten.
+    fn take(&mut self, id: IndexId) -> Result<()> {
+        let file = load::index_file(self.repository, id.into())?;
+        let blobs: usize = file.packs.iter().map(|pack| pack.blobs.len()).sum();
+        let is_affected = file
+            .packs
+            .iter()
+            .any(|pack| self.dropped.contains(&pack.id));
+        let has_marks = !file.packs_to_delete.is_empty();
+        if !is_affected && !has_marks && blobs >= INDEX_BLOBS_SMALL {
+            return Ok(());
+        }
+        self.old.push(id);
+        for pack in file.packs {
+            if self.dropped.contains(&pack.id) {
+                self.leaving.insert(pack.id, pack);
+            } else {
+                self.packs.push(pack);
+            }
+        }
+        self.flush(INDEX_BLOBS_MAX)
+    }
+
+    /// Writes full index files while there are at least `blobs_min` blobs waiting.
+    fn flush(&mut self, blobs_min: usize) -> Result<()> {
+        loop {
+            let mut blobs = 0;
+            let full = self.packs.iter().position(|pack| {
+                blobs += pack.blobs.len();
+                blobs >= INDEX_BLOBS_MAX
+            });
+            let count = full.map_or(self.packs.len(), |last| last + 1);
+            if blobs < blobs_min || count == 0 {
+                return Ok(());
+            }
+            let packs = self.packs.drain(..count).collect();
+            self.save(&IndexFile {
+                packs,
+                ..IndexFile::default()
+            })?;
+        }
+    }
+
+    fn save(&mut self, file: &IndexFile) -> Result<()> {
+        let id = self
+            .repository
+            .save_unpacked(FileKind::Index, &file.encode())?;
+        self.new.push(id.into());
+        Ok(())
+    }
+
+    fn finish(&mut self, marks: Vec<MarkedPack>) -> Result<()> {
+        self.flush(0)?;
+        if !marks.is_empty() {
+            self.save(&IndexFile {
+                packs_to_delete: marks,
+                ..IndexFile::default()
+            })?;
+        }
+        let unmarked = self.plan.unmark.len();
+        assert!(
+            unmarked == 0 || !self.new.is_empty(),
+            "packs that are needed must be listed"
+        );
+        Ok(())
+    }
+}
+
+/// Snapshots that appeared since the plan may need packs that were just dropped: list them again.
+///
+/// Order: after the old index is gone; a writer looks the other way round, see `commit`.
+fn look_again(repository: &Repository, plan: &PrunePlan) -> Result<HashSet<PackId>> {
+    let known: HashSet<_> = plan.snapshots.iter().collect();
+    let listed = snapshots::list(repository)?;
+    let fresh = listed
+        .iter()
+        .filter(|snapshot| !known.contains(&snapshot.id));
+    let roots: Vec<_> = fresh.map(|snapshot| snapshot.file.tree).collect();
+    if roots.is_empty() || plan.options.is_instant {
+        return Ok(HashSet::new());
+    }
+    let index = repository.load_index()?;
+    let with_marked = commit::with_marked(repository, &index)?;
+    let (used, _) = walk::used(repository, &with_marked, roots)?;
+    commit::relist(repository, &index, &with_marked, &used)
+}
+
+fn remove_packs(
+    repository: &Repository,
+    lock: &Lock<'_>,
+    packs: impl Iterator<Item = PackId>,
+    rescued: &HashSet<PackId>,
+) -> Result<u64> {
+    let packs: Vec<PackId> = packs.filter(|id| !rescued.contains(id)).collect();
+    repository
+        .environment()
+        .progress
+        .begin(Phase::Remove, packs.len() as u64);
+    let removed = Mutex::new(0);
+    load::each(repository, &packs, |id| {
+        lock.check()?;
+        repository.remove(FileKind::Pack, (*id).into())?;
+        repository.environment().progress.advance(1);
+        *removed.lock().unwrap_or_else(|poison| poison.into_inner()) += 1;
+        Ok(())
+    })?;
+    Ok(removed
+        .into_inner()
+        .unwrap_or_else(|poison| poison.into_inner()))
+}

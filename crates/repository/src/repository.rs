@@ -1,0 +1,242 @@
+//! Opening a repository, and its small files.
+
+use std::sync::Arc;
+
+use lifeboat_backend::{Backend, FileHandle, FileKind};
+use lifeboat_format::{self as format, ConfigFile, KeyId, MasterKey};
+use lifeboat_model::{ErrorKind, Id, Secret};
+
+use crate::error::{Cause, Doing};
+use crate::index::{Index, IndexBuilder};
+use crate::{Environment, Error, Result, keys};
+
+/// Largest decompressed index, snapshot or lock that is accepted: 256 MiB.
+///
+/// restic flushes an index at 50,000 blobs, 8 MB of JSON; the rest is room for others.
+const UNPACKED_BYTES_MAX: usize = 256 << 20;
+
+/// zstd level of small files.
+const UNPACKED_LEVEL: i32 = 3;
+
+/// An opened repository.
+#[derive(Clone, Debug)]
+pub struct Repository {
+    backend: Arc<dyn Backend>,
+    environment: Environment,
+    master: MasterKey,
+    config: ConfigFile,
+    key: KeyId,
+}
+
+/// How a new repository is laid out.
+#[derive(Clone, Debug, Default)]
+pub struct InitOptions {
+    /// Cost of deriving a key from a password.
+    pub cost: format::ScryptCost,
+    /// Our own settings, kept in the config file.
+    pub settings: Option<format::Settings>,
+    /// Take over another repository's chunker polynomial, so that both cut alike.
+    pub polynomial: Option<u64>,
+}
+
+impl Repository {
+    /// Makes a new repository at `backend`, protected by `password`.
+    ///
+    /// Order: layout, key, config; the config file is the commit point.
+    ///
+    /// Errors: `Exists` if there is one already.
+    pub fn init(
+        backend: Arc<dyn Backend>,
+        password: &Secret,
+        options: &InitOptions,
+        environment: Environment,
+    ) -> Result<Self> {
+        let place = backend.location();
+        backend
+            .create()
+            .doing(|| format!("cannot create a repository at {place}"))?;
+        let master = MasterKey::generate(&*environment.entropy);
+        let mut config = ConfigFile::create(&*environment.entropy);
+        config.settings = options.settings.clone();
+        if let Some(polynomial) = options.polynomial {
+            config.chunker_polynomial = polynomial;
+        }
+        let key = keys::store(&*backend, &master, password, options.cost, &environment)?;
+        let sealed = config
+            .encode(&master, &*environment.entropy)
+            .doing(|| "cannot encode the configuration".to_owned())?;
+        let file = FileHandle {
+            kind: FileKind::Config,
+            id: Id::default(),
+        };
+        backend
+            .save(file, &sealed)
+            .doing(|| format!("cannot store the configuration at {place}"))?;
+        Ok(Self {
+            backend,
+            environment,
+            master,
+            config,
+            key,
+        })
+    }
+
+    /// Opens the repository at `backend` with `password`.
+    ///
+    /// Errors, by [`Cause`]: `NoRepository`, `WrongPassword`; `Unsupported` for a newer format,
+    /// `Corrupt` for damaged key or configuration files.
+    pub fn open(
+        backend: Arc<dyn Backend>,
+        password: &Secret,
+        environment: Environment,
+    ) -> Result<Self> {
+        let place = backend.location();
+        let sealed = load_config(&*backend, &place)?;
+        let (key, master) = keys::find(&*backend, password)?;
+        let config = ConfigFile::decode(&sealed, &master)
+            .doing(|| format!("cannot read the configuration of the repository at {place}"))?;
+        Ok(Self {
+            backend,
+            environment,
+            master,
+            config,
+            key,
+        })
+    }
+
+    /// Where its files are kept.
+    pub fn backend(&self) -> &Arc<dyn Backend> {
+        &self.backend
+    }
+
+    /// Time, randomness, and who we are.
+    pub fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> &ConfigFile {
+        &self.config
+    }
+
+    /// The key file that opened it.
+    pub fn key(&self) -> KeyId {
+        self.key
+    }
+
+    pub(crate) fn master(&self) -> &MasterKey {
+        &self.master
+    }
+
+    /// Loads a small file; its content must hash to its name.
+    ///
+    /// A mismatch is read once more: damage on the way is not damage in the repository.
+    pub fn load_raw(&self, file: FileHandle) -> Result<Vec<u8>> {
+        let load = || {
+            self.backend
+                .load(file)
+                .doing(|| format!("cannot load {file}"))
+        };
+        let mut bytes = load()?;
+        if file.kind != FileKind::Config && Id::from(format::BlobId::of(&bytes)) != file.id {
+            bytes = load()?;
+            if Id::from(format::BlobId::of(&bytes)) != file.id {
+                return Err(Error::new(
+                    ErrorKind::Corrupt,
+                    format!("{file} is damaged: its content does not hash to its name"),
+                ));
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// Loads and opens an index, snapshot or lock file: gives its JSON.
+    pub fn load_unpacked(&self, file: FileHandle) -> Result<Vec<u8>> {
+        let sealed = self.load_raw(file)?;
+        match file.kind {
+            FileKind::Key => Ok(sealed),
+            FileKind::Config => self
+                .master
+                .unseal(&sealed)
+                .doing(|| "cannot open the configuration".to_owned()),
+            _ => format::decode_unpacked(&sealed, &self.master, UNPACKED_BYTES_MAX)
+                .doing(|| format!("cannot open {file}")),
+        }
+    }
+
+    /// Seals and stores the JSON of an index, snapshot or lock file; durable on return.
+    pub fn save_unpacked(&self, kind: FileKind, json: &[u8]) -> Result<Id> {
+        let level = if self.config.version < 2 {
+            None
+        } else {
+            Some(UNPACKED_LEVEL)
+        };
+        let entropy = &*self.environment.entropy;
+        let sealed = format::encode_unpacked(json, level, &self.master, entropy)
+            .doing(|| "cannot compress a repository file".to_owned())?;
+        let file = FileHandle {
+            kind,
+            id: format::BlobId::of(&sealed).into(),
+        };
+        self.backend
+            .save(file, &sealed)
+            .doing(|| format!("cannot store {file}"))?;
+        Ok(file.id)
+    }
+
+    /// Removes one file; a file that is gone already is fine.
+    pub(crate) fn remove(&self, kind: FileKind, id: Id) -> Result<()> {
+        let file = FileHandle { kind, id };
+        match self.backend.remove(file) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            result => result.doing(|| format!("cannot remove {file}")),
+        }
+    }
+
+    /// Loads all index files.
+    ///
+    /// Starts over when a file vanishes meanwhile: a prune beside us replaces index files.
+    pub fn load_index(&self) -> Result<Index> {
+        let mut builder = IndexBuilder::new();
+        let mut last = None;
+        for _ in 0..5 {
+            match crate::load::index_files(self, |id, file| builder.add_file(id, file)) {
+                Ok(()) => return Ok(builder.build()),
+                Err(error) if error.kind() == ErrorKind::NotFound => last = Some(error),
+                Err(error) => return Err(error),
+            }
+            builder = IndexBuilder::new();
+        }
+        Err(last.unwrap_or_else(Error::cancelled))
+    }
+
+    /// Lists the files of one kind, sorted by id.
+    pub fn list(&self, kind: FileKind) -> Result<Vec<lifeboat_backend::Listed>> {
+        let mut files = self.backend.list(kind).doing(|| {
+            format!(
+                "cannot list the {kind} files at {}",
+                self.backend.location()
+            )
+        })?;
+        files.sort_unstable_by_key(|file| file.id);
+        Ok(files)
+    }
+}
+
+fn load_config(backend: &dyn Backend, place: &str) -> Result<Vec<u8>> {
+    let file = FileHandle {
+        kind: FileKind::Config,
+        id: Id::default(),
+    };
+    backend.load(file).map_err(|source| {
+        let (kind, cause) = (source.kind(), Cause::NoRepository);
+        if kind == ErrorKind::NotFound {
+            let doing = format!(
+                "there is no repository at {place}: make one with 'lifeboat init' or check the path"
+            );
+            Error::new(kind, doing).with_cause(cause)
+        } else {
+            Error::new(kind, format!("cannot open the repository at {place}")).with_source(source)
+        }
+    })
+}

@@ -1,0 +1,18 @@
+//! What lifeboat's tests share: clocks and randomness they own, disks, suites, real programs.
+//!
+//! Gives deterministic fakes of the doors and one conformance suite per door, which every
+//! implementation runs.
+//! Does not belong to the product: only tests depend on it, from their `tests` folders.
+//!
+//! Source: DESIGN, tests.
+
+mod clock;
+pub mod conformance;
+mod disk;
+mod entropy;
+mod tool;
+
+pub use clock::{FixedClock, ManualClock};
+pub use disk::{ChangeRule, Content, DiskPattern, PatternDisk};
+pub use entropy::SeededEntropy;
+pub use tool::tool;
