@@ -12,6 +12,8 @@ const PARTS: [&str; 17] = [
 ];
 /// Refused as the whole name of a type.
 const TYPES: [&str; 2] = ["Data", "Info"];
+/// Terms of mathematics that happen to hold such a word.
+const TERMS: [&str; 1] = ["greatest_common_divisor"];
 /// Folder names that cargo wants.
 const FOLDERS: [&str; 1] = ["src"];
 
@@ -70,6 +72,9 @@ struct Names<'a> {
 impl Names<'_> {
     fn check(&mut self, name: &syn::Ident) {
         let text = name.to_string();
+        if TERMS.contains(&text.as_str()) {
+            return;
+        }
         for part in parts(&text)
             .iter()
             .filter(|part| PARTS.contains(&part.as_str()))
@@ -159,6 +164,7 @@ mod tests {
             0
         );
         assert_eq!(found("impl Foreign for S { fn handler(&self) {} }"), 0);
+        assert_eq!(found("fn greatest_common_divisor() {}"), 0);
         assert_eq!(found("enum ExtentState { Data, Zero }"), 0);
     }
 
