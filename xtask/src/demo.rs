@@ -270,7 +270,11 @@ fn remove_leftovers(folder: &Path) -> Result<()> {
     if !folder.exists() {
         return Ok(());
     }
-    process::quiet(process::as_root("rm").arg("-rf").arg(folder))
+    process::quiet(
+        process::as_root("rm")
+            .args(["-rf", "--one-file-system"])
+            .arg(folder),
+    )
 }
 
 #[expect(

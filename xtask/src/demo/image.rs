@@ -55,7 +55,11 @@ pub(crate) fn make(narrator: &mut Narrator, work: &Path, image: &Path) -> Result
     let began = Instant::now();
     let disk = work.join("demo01.raw");
     make_disk(&tree, &disk, work)?;
-    process::quiet(process::as_root("rm").arg("-rf").arg(&tree))?;
+    process::quiet(
+        process::as_root("rm")
+            .args(["-rf", "--one-file-system"])
+            .arg(&tree),
+    )?;
     let mut convert = Command::new("qemu-img");
     process::quiet(
         convert
