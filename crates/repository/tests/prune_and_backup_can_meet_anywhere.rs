@@ -119,7 +119,11 @@ fn a_whole_backup_at_any_moment_of_a_prune() {
         assert_whole(&world.repository, &expected, &format!("call {at}"));
         world.hours(60);
         prune_all(&world.repository, prune_options(24)).unwrap();
-        assert_whole(&world.repository, &expected, &format!("call {at}, a prune later"));
+        assert_whole(
+            &world.repository,
+            &expected,
+            &format!("call {at}, a prune later"),
+        );
     }
 }
 
@@ -147,7 +151,11 @@ fn a_whole_prune_at_any_moment_of_a_backup() {
         assert_whole(&world.repository, &expected, &format!("call {at}"));
         world.hours(60);
         prune_all(&world.repository, prune_options(24)).unwrap();
-        assert_whole(&world.repository, &expected, &format!("call {at}, a prune later"));
+        assert_whole(
+            &world.repository,
+            &expected,
+            &format!("call {at}, a prune later"),
+        );
     }
 }
 

@@ -12,11 +12,21 @@ use crate::world::{Expected, Run, World, assert_whole, cases, prune, prune_optio
 #[derive(Clone, Copy, Debug)]
 enum Step {
     /// A backup of so many blobs out of a small space, so that snapshots share them.
-    Backup { first: u64, count: u64 },
+    Backup {
+        first: u64,
+        count: u64,
+    },
     /// A run that stores blobs and never records a snapshot.
-    Abandon { first: u64, count: u64 },
+    Abandon {
+        first: u64,
+        count: u64,
+    },
     Forget(u64),
-    Prune { grace: u64, is_instant: bool, share: u32 },
+    Prune {
+        grace: u64,
+        is_instant: bool,
+        share: u32,
+    },
     Hours(u64),
 }
 
@@ -34,7 +44,9 @@ fn steps() -> impl Strategy<Value = Step> {
 /// Blobs in no special order, some twice.
 fn seeds(first: u64, count: u64) -> Vec<u64> {
     let entropy = SeededEntropy::new(first);
-    (0..count).map(|step| first + entropy.below(step + 10)).collect()
+    (0..count)
+        .map(|step| first + entropy.below(step + 10))
+        .collect()
 }
 
 proptest! {
@@ -97,7 +109,10 @@ fn assert_nothing_is_left_to_do(world: &World, options: PruneOptions) {
 #[test]
 fn a_marked_pack_goes_after_its_grace_and_its_mark_with_the_next_prune() {
     let world = World::new();
-    let (kept, gone) = (world.backup(&[1, 2, 3]), world.backup(&[10, 11, 12, 13, 14]));
+    let (kept, gone) = (
+        world.backup(&[1, 2, 3]),
+        world.backup(&[10, 11, 12, 13, 14]),
+    );
     let expected = Expected::from([(kept, vec![1, 2, 3])]);
     world.forget(gone);
     let before = world.pack_bytes();
@@ -105,7 +120,12 @@ fn a_marked_pack_goes_after_its_grace_and_its_mark_with_the_next_prune() {
     assert!(first.marked_packs > 0 && first.removed_packs == 0);
     assert!(world.pack_bytes() >= before, "marked packs stay");
     world.hours(23);
-    assert_eq!(prune(&world.repository, prune_options(24)).unwrap().removed_packs, 0);
+    assert_eq!(
+        prune(&world.repository, prune_options(24))
+            .unwrap()
+            .removed_packs,
+        0
+    );
     world.hours(1);
     let second = prune(&world.repository, prune_options(24)).unwrap();
     assert_eq!(second.removed_packs, first.marked_packs);
@@ -126,16 +146,29 @@ fn a_marked_pack_stays_while_a_writer_of_its_time_lives() {
     world.forget(gone);
     world.hours(7);
     long.lock.refresh_if_due();
-    assert!(long.lock.check().is_err(), "the machine slept for seven hours");
+    assert!(
+        long.lock.check().is_err(),
+        "the machine slept for seven hours"
+    );
     drop(long);
     let long = Run::begin(&other).unwrap();
-    assert!(prune(&world.repository, prune_options(1)).unwrap().marked_packs > 0);
+    assert!(
+        prune(&world.repository, prune_options(1))
+            .unwrap()
+            .marked_packs
+            > 0
+    );
     for _ in 0..10 {
         for _ in 0..12 {
             world.clock.advance(std::time::Duration::from_secs(300));
             long.lock.refresh_if_due();
         }
-        assert_eq!(prune(&world.repository, prune_options(1)).unwrap().removed_packs, 0);
+        assert_eq!(
+            prune(&world.repository, prune_options(1))
+                .unwrap()
+                .removed_packs,
+            0
+        );
     }
     let stored = long.store(&[10, 11, 12]).unwrap();
     let saved = long.commit(&stored).unwrap();
@@ -181,7 +214,12 @@ fn nothing_is_repacked_beyond_the_limit() {
         assert_whole(&world.repository, &Expected::from([(kept, half)]), "pruned");
         let lock = lock::acquire(&world.repository, LockMode::Exclusive, LockWait::default());
         let plan = prune::plan(&world.repository, &lock.unwrap(), options).unwrap();
-        (pruned.repacked_bytes, plan.dead_bytes, plan.live_bytes, world.pack_bytes())
+        (
+            pruned.repacked_bytes,
+            plan.dead_bytes,
+            plan.live_bytes,
+            world.pack_bytes(),
+        )
     };
     let (repacked, dead, ..) = unused_after(UnusedLimit::Unlimited);
     assert!(repacked == 0 && dead > 20_000, "{repacked} {dead}");
@@ -189,7 +227,10 @@ fn nothing_is_repacked_beyond_the_limit() {
     assert!(repacked > 0 && dead <= 10_000, "{repacked} {dead}");
     let (_, dead, live, stored) = unused_after(UnusedLimit::Share(0.0));
     assert_eq!(dead, 0);
-    assert!(stored as f64 <= live as f64 * 1.05, "{stored} bytes for {live}");
+    assert!(
+        stored as f64 <= live as f64 * 1.05,
+        "{stored} bytes for {live}"
+    );
 }
 
 #[test]

@@ -164,7 +164,11 @@ pub(crate) fn read(repository: &Repository, snapshot: SnapshotId) -> Result<Vec<
     };
     let tree = reader.tree(&subtree)?;
     let mut bytes = Vec::new();
-    for id in tree.find(b"file").unwrap().content_ids() {
+    for id in tree
+        .find(b"file")
+        .iter()
+        .flat_map(|file| file.content_ids())
+    {
         bytes.extend(reader.get(BlobKind::Data, id)?);
     }
     Ok(bytes)
@@ -182,7 +186,10 @@ pub(crate) fn assert_whole(repository: &Repository, expected: &Expected, when: &
     for (snapshot, seeds) in expected {
         let bytes = read(repository, *snapshot);
         let bytes = bytes.unwrap_or_else(|error| panic!("{when}: {snapshot}: {error}"));
-        assert!(bytes == bytes_of(seeds), "{when}: {snapshot} gives other bytes");
+        assert!(
+            bytes == bytes_of(seeds),
+            "{when}: {snapshot} gives other bytes"
+        );
     }
     let (checked, _) = check(repository).unwrap();
     assert!(checked.is_whole(), "{when}: {:?}", checked.findings);
