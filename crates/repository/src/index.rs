@@ -293,10 +293,11 @@ impl IndexBuilder {
         unify
     }
 
-    /// Drops marks of packs that are listed as live; of several marks the oldest counts.
+    /// Drops marks of packs that are listed as live; of several marks the newest counts: between
+    /// two marks the pack may have been live.
     fn unify_marked(&mut self) {
         self.marked
-            .sort_unstable_by_key(|mark| (mark.id, mark.time));
+            .sort_unstable_by_key(|mark| (mark.id, std::cmp::Reverse(mark.time)));
         self.marked.dedup_by_key(|mark| mark.id);
         let packs = &self.packs;
         self.marked

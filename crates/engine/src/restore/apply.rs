@@ -222,10 +222,14 @@ impl<'a> Worker<'a> {
 
     fn place(&mut self, chunk: &PlacedChunk) -> Result<()> {
         let length = u64::from(chunk.location.plaintext_length());
-        assert!(
-            self.plaintext.len() as u64 == length,
-            "a chunk has the length the plan counts on"
-        );
+        if self.plaintext.len() as u64 != length {
+            let doing = format!(
+                "the index is wrong about the length of the chunk at {}: run 'lifeboat repair \
+                 index --read-all-packs'",
+                chunk.offset
+            );
+            return Err(Error::new(ErrorKind::Corrupt, doing));
+        }
         self.writer
             .write_at(chunk.offset, &self.plaintext)
             .doing(|| format!("cannot write the target at {}", chunk.offset))?;
