@@ -182,7 +182,10 @@ impl Changing {
             Event::Swap(one, two) => {
                 let areas: Vec<_> = self.disk.areas().collect();
                 if !areas.is_empty() {
-                    let (one, two) = (usize::from(one) % areas.len(), usize::from(two) % areas.len());
+                    let (one, two) = (
+                        usize::from(one) % areas.len(),
+                        usize::from(two) % areas.len(),
+                    );
                     self.write(areas[one].0, areas[two].1);
                     self.write(areas[two].0, areas[one].1);
                 }
@@ -262,7 +265,9 @@ fn check(case: &Case, sizes: ChunkSizes) -> Result<(), TestCaseError> {
         events.iter().for_each(|event| changing.happen(*event));
         let told = changing.told(*telling);
         let since = world.since(parent, told);
-        let result = world.backup(source(&changing.disk, case.mapping), since).unwrap();
+        let result = world
+            .backup(source(&changing.disk, case.mapping), since)
+            .unwrap();
         let incremental = result.snapshot.unwrap();
         let full = world.backup(source(&changing.disk, Mapping::AllData), Change::Unknown);
         let full = full.unwrap().snapshot.unwrap();
@@ -272,7 +277,10 @@ fn check(case: &Case, sizes: ChunkSizes) -> Result<(), TestCaseError> {
         let bytes = changing.disk.bytes();
         prop_assert!(world.dumped(incremental) == bytes, "the dump differs");
         let target = MemoryTarget::of_rubbish(left.size);
-        prop_assert!(world.restored(incremental, target) == bytes, "the restored disk differs");
+        prop_assert!(
+            world.restored(incremental, target) == bytes,
+            "the restored disk differs"
+        );
         parent = incremental;
     }
     Ok(())
@@ -314,7 +322,11 @@ fn little_more_than_the_changes_is_read() {
         };
         let (world, mut disk) = (World::new(seed, sizes), pattern.disk());
         let first = Arc::new(MappedDisk::new(disk.clone(), Mapping::AllData));
-        let parent = world.backup(first, Change::Unknown).unwrap().snapshot.unwrap();
+        let parent = world
+            .backup(first, Change::Unknown)
+            .unwrap()
+            .snapshot
+            .unwrap();
         let at = Extent::at(entropy.below(3 << 20), 1 + entropy.below(1 << 19)).unwrap();
         disk.write(at, Content::Random(seed));
         let changed: ExtentSet = [at].into_iter().collect();
@@ -324,7 +336,10 @@ fn little_more_than_the_changes_is_read() {
         assert_eq!(result.disks[0].read_bytes, source.read_bytes());
         let blocks = changed.aligned(4096, u64::MAX).byte_count();
         let edges = source.read_bytes() - blocks.min(source.read_bytes());
-        assert!(edges <= 16 * max, "seed {seed}: {edges} bytes around {at:?}");
+        assert!(
+            edges <= 16 * max,
+            "seed {seed}: {edges} bytes around {at:?}"
+        );
         read += source.read_bytes();
         changed_bytes += blocks;
     }

@@ -15,7 +15,11 @@ fn every_range_is_dumped_alike() {
     let disk = DiskPattern::new(5, (2 << 20) + 77).disk();
     let bytes = disk.bytes();
     let source = Arc::new(MappedDisk::new(disk, Mapping::Holes));
-    let snapshot = world.backup(source, Change::Unknown).unwrap().snapshot.unwrap();
+    let snapshot = world
+        .backup(source, Change::Unknown)
+        .unwrap()
+        .snapshot
+        .unwrap();
     let entropy = SeededEntropy::new(2);
     for _ in 0..60 {
         let start = entropy.below(bytes.len() as u64);
@@ -32,7 +36,11 @@ fn only_what_differs_is_written_to_a_disk_that_is_there() {
     let disk = DiskPattern::new(6, 4 << 20).disk();
     let bytes = disk.bytes();
     let source = Arc::new(MappedDisk::new(disk, Mapping::Holes));
-    let snapshot = world.backup(source, Change::Unknown).unwrap().snapshot.unwrap();
+    let snapshot = world
+        .backup(source, Change::Unknown)
+        .unwrap()
+        .snapshot
+        .unwrap();
     let mut there = bytes.clone();
     there[1_000_000] ^= 1;
     there[3_000_000..3_000_100].fill(0x77);
@@ -44,7 +52,11 @@ fn only_what_differs_is_written_to_a_disk_that_is_there() {
         existing: Existing::Compare,
     };
     let plan = restore::plan(&world.repository, content, to).unwrap();
-    assert!(plan.write_bytes <= 3 * u64::from(small_sizes().max()), "{}", plan.write_bytes);
+    assert!(
+        plan.write_bytes <= 3 * u64::from(small_sizes().max()),
+        "{}",
+        plan.write_bytes
+    );
     restore::apply(&world.repository, &index, &plan, to).unwrap();
     assert!(target.into_bytes() == bytes);
 }
@@ -56,11 +68,19 @@ fn a_comparison_finds_exactly_the_chunks_that_differ() {
     let source = |disk: &lifeboat_testkit::PatternDisk| {
         Arc::new(MappedDisk::new(disk.clone(), Mapping::Holes))
     };
-    let snapshot = world.backup(source(&disk), Change::Unknown).unwrap().snapshot.unwrap();
+    let snapshot = world
+        .backup(source(&disk), Change::Unknown)
+        .unwrap()
+        .snapshot
+        .unwrap();
     let index = world.repository.load_index().unwrap();
     let content = place(&index, &world.node(snapshot)).unwrap();
     let environment = world.repository.environment();
-    assert!(compare(environment, &content, &*source(&disk)).unwrap().is_empty());
+    assert!(
+        compare(environment, &content, &*source(&disk))
+            .unwrap()
+            .is_empty()
+    );
     let area = Extent::at(1 << 20, 10).unwrap();
     disk.write(area, Content::Random(99));
     let differing = compare(environment, &content, &*source(&disk)).unwrap();

@@ -320,7 +320,9 @@ impl<'a> BlobWriter<'a> {
     /// Sends what is still open and waits for all uploads.
     fn close(self) -> Result<WriteTotals> {
         let rest = self.packers.iter().filter_map(Packer::take);
-        let sent = rest.map(|pack| self.outbox.send(pack)).collect::<Result<()>>();
+        let sent = rest
+            .map(|pack| self.outbox.send(pack))
+            .collect::<Result<()>>();
         // Also after a failure: what is under way shall be indexed.
         self.outbox.close()?;
         sent?;

@@ -22,7 +22,10 @@ fn is_locked(repository: &Repository, mode: LockMode) -> bool {
     match acquire(repository, mode, LockWait::default()) {
         Ok(_) => false,
         Err(error) => {
-            assert_eq!((error.kind(), error.cause()), (ErrorKind::Busy, Cause::Locked));
+            assert_eq!(
+                (error.kind(), error.cause()),
+                (ErrorKind::Busy, Cause::Locked)
+            );
             true
         }
     }
@@ -40,7 +43,9 @@ fn foreign(world: &World, exclusive: bool) -> Id {
         gid: 0,
     };
     let repository = &world.repository;
-    repository.save_unpacked(FileKind::Lock, &file.encode()).unwrap()
+    repository
+        .save_unpacked(FileKind::Lock, &file.encode())
+        .unwrap()
 }
 
 #[test]
@@ -56,9 +61,17 @@ fn ours_beside_ours() {
     for (held, row) in MODES.into_iter().zip(table) {
         let lock = acquire(&world.repository, held, LockWait::default()).unwrap();
         for (wanted, expected) in MODES.into_iter().zip(row) {
-            assert_eq!(is_locked(&other, wanted), expected, "{wanted:?} beside {held:?}");
+            assert_eq!(
+                is_locked(&other, wanted),
+                expected,
+                "{wanted:?} beside {held:?}"
+            );
         }
-        assert_eq!(list(&other).unwrap().len(), 1, "refused locks leave nothing");
+        assert_eq!(
+            list(&other).unwrap().len(),
+            1,
+            "refused locks leave nothing"
+        );
         drop(lock);
         assert!(list(&other).unwrap().is_empty());
     }
@@ -74,7 +87,10 @@ fn theirs_are_respected_until_they_are_stale() {
         }
         minutes(&world.clock, 31);
         for wanted in MODES {
-            assert!(!is_locked(&world.repository, wanted), "{wanted:?} after half an hour");
+            assert!(
+                !is_locked(&world.repository, wanted),
+                "{wanted:?} after half an hour"
+            );
         }
         assert_eq!(unlock(&world.repository, Unlock::Stale).unwrap(), 1);
     }
@@ -89,7 +105,10 @@ fn our_lock_shows_a_stock_program_what_it_must_see() {
         let json = world.repository.load_unpacked(file).unwrap();
         let shown = LockFile::decode(&json).unwrap();
         assert_eq!(shown.exclusive, exclusive);
-        assert_ne!(shown.hostname, "host", "nobody may judge our process by its number");
+        assert_ne!(
+            shown.hostname, "host",
+            "nobody may judge our process by its number"
+        );
     }
 }
 
@@ -157,7 +176,10 @@ fn who_cannot_refresh_stops_before_others_take_over() {
     minutes(&world.clock, 1);
     lock.refresh_if_due();
     assert_eq!(lock.check().unwrap_err().kind(), ErrorKind::Busy);
-    assert!(is_locked(&world.repository, LockMode::Exclusive), "others still wait then");
+    assert!(
+        is_locked(&world.repository, LockMode::Exclusive),
+        "others still wait then"
+    );
     faulty.heal();
     lock.refresh_if_due();
     assert!(lock.check().is_err(), "a lost lock stays lost");

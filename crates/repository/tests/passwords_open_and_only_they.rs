@@ -28,7 +28,10 @@ fn keys_are_added_changed_and_removed() {
     let third = keys::add(&world.repository, &secret("drei"), COST).unwrap();
     assert_eq!(keys::list(&world.repository).unwrap().len(), 3);
     for text in ["correct horse", "two", "drei"] {
-        assert_eq!(open(&world, text).unwrap().config().id, world.repository.config().id);
+        assert_eq!(
+            open(&world, text).unwrap().config().id,
+            world.repository.config().id
+        );
     }
     assert_eq!(refused(&world, "four"), Cause::WrongPassword);
     assert_eq!(refused(&world, ""), Cause::WrongPassword);
@@ -89,7 +92,12 @@ fn an_unfinished_init_is_finished_by_the_same_password_only() {
     let clock = Arc::default();
     let init = |text: &str, seed| {
         let backend = memory.clone();
-        Repository::init(backend, &secret(text), &init_options(), environment(&clock, seed))
+        Repository::init(
+            backend,
+            &secret(text),
+            &init_options(),
+            environment(&clock, seed),
+        )
     };
     init("one", 1).unwrap();
     assert_eq!(init("one", 2).unwrap_err().kind(), ErrorKind::Exists);

@@ -182,7 +182,10 @@ pub(crate) fn assert_whole(repository: &Repository, expected: &Expected, when: &
     for (snapshot, seeds) in expected {
         let bytes = read(repository, *snapshot);
         let bytes = bytes.unwrap_or_else(|error| panic!("{when}: {snapshot}: {error}"));
-        assert!(bytes == bytes_of(seeds), "{when}: {snapshot} gives other bytes");
+        assert!(
+            bytes == bytes_of(seeds),
+            "{when}: {snapshot} gives other bytes"
+        );
     }
     let (checked, _) = check(repository).unwrap();
     assert!(checked.is_whole(), "{when}: {:?}", checked.findings);

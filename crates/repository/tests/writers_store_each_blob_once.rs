@@ -27,8 +27,12 @@ fn put_from_many(writer: &BlobWriter<'_>, count: u64) -> Result<u64, Error> {
         Ok(())
     };
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..8).map(|n| scope.spawn(move || work(n * count / 8))).collect();
-        threads.into_iter().try_for_each(|thread| thread.join().unwrap())
+        let threads: Vec<_> = (0..8)
+            .map(|n| scope.spawn(move || work(n * count / 8)))
+            .collect();
+        threads
+            .into_iter()
+            .try_for_each(|thread| thread.join().unwrap())
     })?;
     Ok(stored.into_inner())
 }
@@ -38,11 +42,13 @@ fn write_all(repository: &Repository, index: &Index, count: u64) -> Result<u64, 
     let mut options = small_packs();
     options.uploads = 3;
     options.is_rechecked = true;
-    write(repository, index, &lock, options, |writer| put_from_many(writer, count))
-        .map(|(stored, totals, _)| {
-            assert_eq!(stored, totals.data_blobs);
-            stored
-        })
+    write(repository, index, &lock, options, |writer| {
+        put_from_many(writer, count)
+    })
+    .map(|(stored, totals, _)| {
+        assert_eq!(stored, totals.data_blobs);
+        stored
+    })
 }
 
 #[test]
