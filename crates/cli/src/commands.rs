@@ -1,7 +1,11 @@
 //! The commands, one file each.
 
 mod backup;
+mod catalog;
+mod chain;
 mod check;
+mod export;
+mod import;
 mod init;
 mod restore;
 mod snapshots;
@@ -19,6 +23,10 @@ pub(crate) fn run(context: &Context, command: &Command) -> Result<u8> {
         Command::Restore(arguments) => restore::run(context, arguments),
         Command::Check(arguments) => check::check(context, arguments),
         Command::Verify(arguments) => check::verify(context, arguments),
+        Command::Export(arguments) => export::run(context, arguments),
+        Command::Import(arguments) => import::run(context, arguments),
+        Command::Catalog(command) => catalog::run(context, command),
+        Command::Chain(command) => chain::run(context, command),
         _ => Err(crate::error::Error::usage("not there yet")),
     }
 }
