@@ -61,8 +61,8 @@ fn rescue(repository: &Repository, file: &SnapshotFile, seen: &[IndexId]) -> Res
     relist(repository, &index, &with_marked, &used).map(|_| ())
 }
 
-/// The index together with the packs that are marked for removal.
-pub(crate) fn with_marked(repository: &Repository, index: &Index) -> Result<Index> {
+/// The index together with the packs that are marked for removal: what [`commit`] can bring back.
+pub fn with_marked(repository: &Repository, index: &Index) -> Result<Index> {
     let mut builder = crate::IndexBuilder::new();
     crate::load::index_files(repository, |id, file| builder.add_file(id, file))?;
     for mark in index.marked() {
