@@ -258,9 +258,3 @@ impl DiskReader for Qcow2Disk {
         Ok(sum)
     }
 }
-
-impl From<Qcow2Disk> for Arc<dyn DiskReader> {
-    fn from(disk: Qcow2Disk) -> Self {
-        Arc::new(disk)
-    }
-}
