@@ -15,6 +15,7 @@ pub mod copy;
 mod dump;
 mod error;
 pub mod restore;
+mod transfer;
 pub mod verify;
 
 pub use compare::compare;
@@ -22,3 +23,4 @@ pub use content::{PlacedChunk, PlacedContent, content_root, place};
 pub use dump::dump;
 pub use error::{Error, Result};
 pub use restore::{Existing, RestorePlan, RestoreTarget};
+pub use transfer::{Transferred, differs, transfer};
