@@ -10,10 +10,10 @@
 //!
 //! | beside | backup | prune: mark | prune: remove | stock restic |
 //! |---|---|---|---|---|
-//! | backup | no interaction | backup looks again after its snapshot | grace, start of the locks | shared locks |
-//! | prune | as left | prune lock | prune lock | shared lock of restic excludes prune |
-//! | forget, tag | no interaction | snapshots are listed again | as mark | as restic |
-//! | restore, check, verify | no interaction | index is loaded again | grace | shared locks |
+//! | backup | nothing | backup looks again at its end | grace, age of locks | shared locks |
+//! | prune | as left | prune lock | prune lock | its lock excludes prune |
+//! | forget, tag | nothing | snapshots listed again | as mark | as restic |
+//! | restore, check | nothing | index loaded again | grace | shared locks |
 //!
 //! Source: restic's design document; decisions 0003 and 0004.
 

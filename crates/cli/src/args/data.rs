@@ -105,7 +105,7 @@ pub(crate) struct LsArguments {
     pub(crate) snapshot: String,
     /// Only below this path
     #[arg(value_name = "PATH")]
-    pub(crate) path: Option<String>,
+    pub(crate) below: Option<String>,
     #[command(flatten)]
     pub(crate) point: PointArguments,
     /// Show mode, owner, size and time

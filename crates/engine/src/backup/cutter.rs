@@ -95,10 +95,13 @@ impl<'a> Cutter<'a> {
     pub(super) fn next_batch(&mut self, batch: &mut Batch) -> Result<bool> {
         batch.chunks.clear();
         batch.filled = 0;
-        let mut run = Run {
-            disk: self.chunker.cut_offset(),
-            buffer: 0,
+        // In a zero run nothing is carried: the buffer begins where the next bytes will be.
+        let disk = if self.chunker.is_in_zero_run() {
+            self.chunker.offset()
+        } else {
+            self.chunker.cut_offset()
         };
+        let mut run = Run { disk, buffer: 0 };
         let carried = std::mem::take(&mut self.carry);
         batch.room(carried.len()).copy_from_slice(&carried);
         batch.filled = carried.len();

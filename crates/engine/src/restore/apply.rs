@@ -209,12 +209,15 @@ impl<'a> Worker<'a> {
 
     /// Reads a chunk by itself, once more and from every pack that holds it.
     fn reload(&mut self, chunk: &PlacedChunk) -> Result<()> {
-        self.reader.get_into(BlobKind::Data, &chunk.id, &mut self.plaintext).doing(|| {
-            format!(
-                "cannot restore the bytes at {}: run 'lifeboat verify', then 'lifeboat repair packs'",
-                chunk.offset
-            )
-        })
+        self.reader
+            .get_into(BlobKind::Data, &chunk.id, &mut self.plaintext)
+            .doing(|| {
+                format!(
+                    "cannot restore the bytes at {}: run 'lifeboat verify', \
+                 then 'lifeboat repair packs'",
+                    chunk.offset
+                )
+            })
     }
 
     fn place(&mut self, chunk: &PlacedChunk) -> Result<()> {

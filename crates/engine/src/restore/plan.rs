@@ -35,7 +35,7 @@ pub fn plan(
     if target.existing == Existing::Compare {
         let before = chunks.len();
         let bytes: u64 = chunks.iter().map(length).sum();
-        chunks = differing(repository, chunks, target)?;
+        chunks = differing(repository, &chunks, target)?;
         plan.equal_chunks = (before - chunks.len()) as u64;
         plan.equal_bytes = bytes - chunks.iter().map(length).sum::<u64>();
     }
@@ -96,7 +96,7 @@ fn reads(chunks: &[PlacedChunk]) -> Vec<PackRead> {
 /// Reads the target with all threads and keeps the chunks that it does not hold.
 fn differing(
     repository: &Repository,
-    chunks: Vec<PlacedChunk>,
+    chunks: &[PlacedChunk],
     target: RestoreTarget<'_>,
 ) -> Result<Vec<PlacedChunk>> {
     let environment = repository.environment();

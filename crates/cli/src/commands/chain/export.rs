@@ -226,13 +226,18 @@ impl Exporter<'_> {
 fn difference(held: &PlacedContent, now: &PlacedContent) -> PlacedContent {
     let known: HashSet<_> = held.chunks.iter().map(|c| (c.offset, c.id)).collect();
     let chunks = now.chunks.iter();
+    let mut zeros = held.zeros.clone();
+    // Behind its own end a backing file reads as zeros.
+    if let Some(behind) = Extent::new(held.size, now.size) {
+        zeros.insert(behind);
+    }
     PlacedContent {
         size: now.size,
         chunks: chunks
             .filter(|chunk| !known.contains(&(chunk.offset, chunk.id)))
             .copied()
             .collect(),
-        zeros: subtract(&now.zeros, &held.zeros),
+        zeros: subtract(&now.zeros, &zeros),
     }
 }
 

@@ -1,0 +1,114 @@
+//! Puts on the machine what the tests and the demo ask: Debian packages, and newer judges
+//! beside them in `target/tools`.
+//!
+//! Everything is looked for first, so that a second run takes a moment.
+
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use crate::narrator::Narrator;
+use crate::workspace::Workspace;
+
+mod cargo_tool;
+pub(crate) mod debian;
+mod newer_restic;
+
+use cargo_tool::CargoTool;
+
+/// What the demo runs besides lifeboat.
+const DEMO_PACKAGES: [&str; 8] = [
+    "e2fsprogs",
+    "grub-common",
+    "grub-pc-bin",
+    "libnbd-bin",
+    "mmdebstrap",
+    "qemu-system-x86",
+    "qemu-utils",
+    "restic",
+];
+
+/// What the tests ask for their judgement.
+const TEST_PACKAGES: [&str; 9] = [
+    "e2fsprogs",
+    "libnbd-bin",
+    "nbdkit",
+    "qemu-system-x86",
+    "qemu-utils",
+    "restic",
+    "xfsprogs",
+    "xz-utils",
+    "zstd",
+];
+
+/// The other reader and writer of restic repositories.
+const RUSTIC: CargoTool = CargoTool {
+    package: "rustic-rs",
+    program: "rustic",
+    version: "0.11.4",
+    features: &["--no-default-features"],
+    computing: &[
+        "aes",
+        "block-buffer",
+        "cipher",
+        "ctr",
+        "generic-array",
+        "hmac",
+        "pbkdf2",
+        "poly1305",
+        "rustic_cdc",
+        "salsa20",
+        "scrypt",
+        "sha2",
+        "zstd-safe",
+        "zstd-sys",
+    ],
+};
+
+/// The test runner.
+pub(crate) const NEXTEST: CargoTool = CargoTool {
+    package: "cargo-nextest",
+    program: "cargo-nextest",
+    version: "0.9.151",
+    features: &["--no-default-features", "--features", "default-no-update"],
+    computing: &[],
+};
+
+/// Installs what the demo runs.
+pub(crate) fn for_demo(narrator: &mut Narrator) -> Result<()> {
+    let began = Instant::now();
+    let text = match debian::install(&DEMO_PACKAGES)?.as_slice() {
+        [] => "everything is there: QEMU, mmdebstrap, the stock restic".into(),
+        added => format!("Debian packages: {}", added.join(", ")),
+    };
+    narrator.done(&text, began.elapsed());
+    Ok(())
+}
+
+/// Installs what the tests ask.
+pub(crate) fn for_tests(workspace: &Workspace) -> Result<()> {
+    let mut narrator = Narrator::new();
+    let tools = workspace.tools();
+    fs::create_dir_all(&tools).context("creating target/tools")?;
+    narrator.title("setup: what the tests ask");
+    let began = Instant::now();
+    let text = match debian::install(&TEST_PACKAGES)?.as_slice() {
+        [] => "Debian packages are there".into(),
+        added => format!("Debian packages: {}", added.join(", ")),
+    };
+    narrator.done(&text, began.elapsed());
+    install_newer_restic(&mut narrator, &tools)?;
+    RUSTIC.install(&mut narrator, &tools)
+}
+
+fn install_newer_restic(narrator: &mut Narrator, tools: &Path) -> Result<()> {
+    let began = Instant::now();
+    let version = newer_restic::install(tools)?;
+    narrator.done(
+        &format!("restic-new: restic {version}, unpacked beside"),
+        began.elapsed(),
+    );
+    Ok(())
+}

@@ -1,0 +1,85 @@
+//! Programs that are built from their published sources.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use crate::narrator::Narrator;
+use crate::process;
+
+/// Build settings: these tools run for seconds, so building them quickly counts for more.
+const QUICK_BUILD: [&str; 5] = [
+    "profile.release.opt-level=0",
+    "profile.release.lto=false",
+    "profile.release.codegen-units=16",
+    "profile.release.debug=false",
+    "profile.release.strip=true",
+];
+
+/// A package with one program, at an exact version.
+#[derive(Debug)]
+pub(crate) struct CargoTool {
+    pub(crate) package: &'static str,
+    pub(crate) program: &'static str,
+    pub(crate) version: &'static str,
+    pub(crate) features: &'static [&'static str],
+    /// Packages in it that do the computing, and are optimised all the same.
+    pub(crate) computing: &'static [&'static str],
+}
+
+impl CargoTool {
+    /// Puts the program into the folder of tools, unless it is there.
+    pub(crate) fn install(&self, narrator: &mut Narrator, tools: &Path) -> Result<()> {
+        let name = format!("{} {}", self.program, self.version);
+        let began = Instant::now();
+        if !self.is_in(tools) {
+            narrator.note(&format!("building {name}: some minutes, once"));
+            self.build(tools)?;
+        }
+        narrator.done(&name, began.elapsed());
+        Ok(())
+    }
+
+    /// Whether exactly this version is there.
+    fn is_in(&self, tools: &Path) -> bool {
+        let mut command = Command::new(tools.join(self.program));
+        let answer = process::output(command.arg("--version"));
+        answer.is_ok_and(|words| words.split_whitespace().any(|word| word == self.version))
+    }
+
+    fn build(&self, tools: &Path) -> Result<()> {
+        let folder = tools.join("build");
+        let mut command = Command::new("cargo");
+        command.args([
+            "install",
+            self.package,
+            "--version",
+            self.version,
+            "--locked",
+            "--force",
+        ]);
+        command.args(self.features);
+        for setting in QUICK_BUILD {
+            command.args(["--config", setting]);
+        }
+        for package in self.computing {
+            let setting = format!("profile.release.package.{package}.opt-level=3");
+            command.args(["--config", &setting]);
+        }
+        command
+            .arg("--root")
+            .arg(&folder)
+            .arg("--target-dir")
+            .arg(folder.join("target"));
+        process::run(command.arg("--no-track"))?;
+        fs::copy(
+            folder.join("bin").join(self.program),
+            tools.join(self.program),
+        )
+        .with_context(|| format!("copying {}", self.program))?;
+        fs::remove_dir_all(&folder).context("removing what a tool was built from")
+    }
+}

@@ -1,0 +1,3 @@
+//! What the tooling promises about the tree it lies in.
+
+mod tidy;
