@@ -36,7 +36,7 @@ mod writer;
 
 pub use blobs::{BlobOpener, BlobReader};
 pub use check::{Checked, Finding, check};
-pub use commit::commit;
+pub use commit::{commit, with_marked};
 pub use environment::{Environment, Owner};
 pub use error::{Cause, Error, Result};
 pub use index::{BlobLocation, Index, IndexBuilder, IndexedBlob, IndexedPack, PackNumber};
