@@ -100,7 +100,7 @@ impl Positions {
 
 impl Pattern {
     fn parse(text: &str) -> Result<Self, ParseError> {
-        let rule = "write a path like /etc/ssh or a pattern like '*.conf' or '/home/**/Mail'";
+        let rule = "write a path like /etc/ssh or a pattern like '*.conf' or '/srv/**/Mail'";
         let names = text.split('/').filter(|name| !name.is_empty());
         let parts = names.map(|name| match name {
             "**" => Part::Folders,
