@@ -102,3 +102,13 @@ pub(crate) enum Command {
     /// Write manual pages
     Man(ManArguments),
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        super::Arguments::command().debug_assert();
+    }
+}

@@ -1,12 +1,16 @@
 //! The commands, one file each.
 
 mod backup;
+mod catalog;
+mod chain;
 mod check;
 mod copy;
 mod diff;
 mod dump;
+mod export;
 mod find;
 mod forget;
+mod import;
 mod init;
 mod key;
 mod list;
@@ -49,8 +53,9 @@ pub(crate) fn run(context: &Context, command: &Command) -> Result<u8> {
         Command::Cat(arguments) => list::cat(context, arguments),
         Command::Completions(arguments) => pages::completions(arguments),
         Command::Man(arguments) => pages::man(context, arguments),
-        Command::Export(_) | Command::Import(_) | Command::Catalog(_) | Command::Chain(_) => {
-            Err(crate::error::Error::usage("not there yet"))
-        }
+        Command::Export(arguments) => export::run(context, arguments),
+        Command::Import(arguments) => import::run(context, arguments),
+        Command::Catalog(command) => catalog::run(context, command),
+        Command::Chain(command) => chain::run(context, command),
     }
 }

@@ -61,6 +61,14 @@ impl Table {
     }
 }
 
+/// `1 snapshot`, `2 snapshots`.
+pub(crate) fn count(number: impl TryInto<u64>, what: &str) -> String {
+    match number.try_into().unwrap_or(u64::MAX) {
+        1 => format!("1 {what}"),
+        number => format!("{number} {what}s"),
+    }
+}
+
 /// Text from outside, safe for a terminal.
 pub(crate) fn shown(text: &str) -> String {
     text.chars()

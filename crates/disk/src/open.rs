@@ -66,7 +66,8 @@ pub enum DataFilePolicy {
 
 /// Opens a disk for reading.
 ///
-/// Errors: `Busy` if another program writes to it or a restore in place was interrupted; `Denied` if it names files that may not be
+/// Errors: `Busy` if another program writes to it or a restore in place was interrupted;
+/// `Denied` if it names files that may not be
 /// followed; `Unsupported` and `Corrupt` as for [`Qcow2Disk`].
 pub fn open_reader(
     path: &Path,

@@ -82,7 +82,9 @@ fn lengths() -> impl Strategy<Value = u32> {
 fn events() -> impl Strategy<Value = Event> {
     prop_oneof![
         8 => (spots(), -9i8..=9, lengths(), any::<u8>())
-            .prop_map(|(spot, sectors, length, content)| Event::Write(spot, sectors, length, content)),
+            .prop_map(|(spot, sectors, length, content)| {
+                Event::Write(spot, sectors, length, content)
+            }),
         1 => (any::<u16>(), any::<u16>()).prop_map(|(one, two)| Event::Swap(one, two)),
         1 => lengths().prop_map(Event::Grow),
         1 => lengths().prop_map(Event::Shrink),

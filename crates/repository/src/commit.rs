@@ -61,8 +61,8 @@ fn rescue(repository: &Repository, file: &SnapshotFile, seen: &[IndexId]) -> Res
     relist(repository, &index, &with_marked, &used).map(|_| ())
 }
 
-/// The index together with the packs that are marked for removal.
-pub(crate) fn with_marked(index: &Index) -> Index {
+/// The index together with the packs that are marked for removal: what [`commit`] can bring back.
+pub fn with_marked(index: &Index) -> Index {
     let mut builder = crate::IndexBuilder::new();
     for (pack, blobs) in index.packs().iter().zip(index.by_pack()) {
         builder.add_pack(pack.id, pack.time, &blobs);

@@ -156,12 +156,21 @@ impl Index {
 
     /// All blobs, sorted by id; a blob that lies in two packs comes twice.
     pub fn blobs(&self) -> impl ExactSizeIterator<Item = IndexedBlob> + '_ {
-        self.rows.iter().map(|row| IndexedBlob {
+        self.rows.iter().map(|row| self.indexed(row))
+    }
+
+    /// The blob in that row (the order of [`Index::blobs`]).
+    pub fn blob(&self, row: usize) -> IndexedBlob {
+        self.indexed(&self.rows[row])
+    }
+
+    fn indexed(&self, row: &Row) -> IndexedBlob {
+        IndexedBlob {
             kind: row.kind(),
             id: row.id,
             pack: row.number(),
             location: self.location(row),
-        })
+        }
     }
 
     /// How many blobs there are.

@@ -319,10 +319,8 @@ impl<'a> BlobWriter<'a> {
 
     /// Sends what is still open and waits for all uploads.
     fn close(self) -> Result<WriteTotals> {
-        let rest = self.packers.iter().filter_map(Packer::take);
-        let sent = rest
-            .map(|pack| self.outbox.send(pack))
-            .collect::<Result<()>>();
+        let mut rest = self.packers.iter().filter_map(Packer::take);
+        let sent = rest.try_for_each(|pack| self.outbox.send(pack));
         // Also after a failure: what is under way shall be indexed.
         self.outbox.close()?;
         sent?;

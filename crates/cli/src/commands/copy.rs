@@ -79,7 +79,7 @@ pub(crate) fn report(context: &Context, copied: &[Copied], totals: WriteTotals) 
         let source = one.source.short();
         match one.target {
             Some(target) => {
-                output.tell(format!("snapshot {source} copied as {}", target.short()))?
+                output.tell(format!("snapshot {source} copied as {}", target.short()))?;
             }
             None => output.tell(format!("snapshot {source} is there already"))?,
         }

@@ -13,7 +13,7 @@ use crate::args::{ForgetArguments, KeepArguments};
 use crate::context::Context;
 use crate::error::{EXIT_REFUSED, Error, Result};
 use crate::select::{self, Filter};
-use crate::tables::{Table, moment};
+use crate::tables::{Table, count, moment};
 
 #[derive(Serialize)]
 struct GroupLine {
@@ -172,7 +172,7 @@ fn report(context: &Context, arguments: &ForgetArguments, going: &[Snapshot]) ->
     };
     context
         .output
-        .result(format!("{verb} {} snapshots", going.len()))?;
+        .result(format!("{verb} {}", count(going.len(), "snapshot")))?;
     if !going.is_empty() && !arguments.prune {
         context
             .output
@@ -183,7 +183,7 @@ fn report(context: &Context, arguments: &ForgetArguments, going: &[Snapshot]) ->
 
 /// Parses the rules.
 pub(crate) fn retention(keep: &KeepArguments) -> Result<Retention> {
-    let count = |text: &Option<String>| -> Result<Option<KeepCount>> {
+    let number = |text: &Option<String>| -> Result<Option<KeepCount>> {
         Ok(text
             .as_ref()
             .map(|text| KeepCount::parse(text))
@@ -198,12 +198,12 @@ pub(crate) fn retention(keep: &KeepArguments) -> Result<Retention> {
     };
     let tags = keep.keep_tag.iter();
     Ok(Retention {
-        last: count(&keep.keep_last)?,
-        hourly: count(&keep.keep_hourly)?,
-        daily: count(&keep.keep_daily)?,
-        weekly: count(&keep.keep_weekly)?,
-        monthly: count(&keep.keep_monthly)?,
-        yearly: count(&keep.keep_yearly)?,
+        last: number(&keep.keep_last)?,
+        hourly: number(&keep.keep_hourly)?,
+        daily: number(&keep.keep_daily)?,
+        weekly: number(&keep.keep_weekly)?,
+        monthly: number(&keep.keep_monthly)?,
+        yearly: number(&keep.keep_yearly)?,
         within: span(&keep.keep_within)?,
         within_hourly: span(&keep.keep_within_hourly)?,
         within_daily: span(&keep.keep_within_daily)?,

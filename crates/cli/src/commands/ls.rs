@@ -61,7 +61,7 @@ pub(crate) fn run(context: &Context, arguments: &LsArguments) -> Result<u8> {
         ))?;
     }
     let wanted = arguments
-        .path
+        .below
         .as_deref()
         .map(|path| format!("/{}", path.trim_matches('/')));
     let reader = BlobReader::new(&repository, &index);

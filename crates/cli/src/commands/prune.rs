@@ -1,14 +1,16 @@
 //! `lifeboat prune`
 
 use lifeboat_model::{ByteCount, ParseError};
-use lifeboat_repository::prune::{PruneOptions, PrunePlan, Pruned, UnusedLimit, apply, plan};
+use lifeboat_repository::prune::{
+    PruneOptions, PrunePlan, Pruned, SizedPack, UnusedLimit, apply, plan,
+};
 use lifeboat_repository::{LockMode, Repository};
 use serde::Serialize;
 
 use crate::args::PruneArguments;
 use crate::context::{Context, parse_span};
 use crate::error::{Error, Result};
-use crate::tables::Table;
+use crate::tables::{Table, count};
 
 #[derive(Serialize)]
 struct PlanLine {
@@ -78,84 +80,85 @@ fn show(context: &Context, plan: &PrunePlan, is_dry_run: bool) -> Result<()> {
         return context.output.message("plan", &plan_line(plan, is_dry_run));
     }
     let mut table = Table::new(&["", ">Packs", ">Size", ""]);
-    let sizes = |packs: &[lifeboat_repository::prune::SizedPack]| {
-        ByteCount(packs.iter().map(|pack| pack.size).sum()).to_string()
-    };
-    let mut row = |what: &str, packs: usize, size: String, why: &str| {
-        if packs > 0 {
-            table.row([what.to_owned(), packs.to_string(), size, why.to_owned()]);
-        }
-    };
-    let gone = if plan.options().is_instant {
-        "remove"
-    } else {
-        "mark"
-    };
-    row(
-        "remove",
-        plan.remove.len(),
-        String::new(),
-        "marked before, the grace period is over",
-    );
-    row(
-        "list again",
-        plan.unmark.len(),
-        String::new(),
-        "marked before, needed again",
-    );
-    row(
-        gone,
-        plan.mark.len(),
-        sizes(&plan.mark),
-        "no snapshot needs them",
-    );
-    row(
-        gone,
-        plan.unlisted.len(),
-        sizes(&plan.unlisted),
-        "left by an interrupted run",
-    );
-    row(
-        "repack",
-        plan.repack.len(),
-        ByteCount(plan.repack_bytes()).to_string(),
-        "little of them is needed",
-    );
-    row(
-        "wait",
-        plan.marked.len(),
-        String::new(),
-        "marked before, in their grace period",
-    );
-    row(
-        "wait",
-        plan.young.len(),
-        sizes(&plan.young),
-        "may belong to a running backup",
-    );
-    row(
-        "drop",
-        plan.vanished.len(),
-        String::new(),
-        "listed, but gone and not needed",
-    );
+    for (what, packs, size, why) in rows(plan).into_iter().filter(|row| row.1 > 0) {
+        table.row([what.to_owned(), packs.to_string(), size, why.to_owned()]);
+    }
     for line in table.lines().iter().skip(1) {
         context.output.tell(line)?;
     }
-    let live = ByteCount(plan.live_bytes);
-    let dead = ByteCount(plan.dead_bytes);
-    context.output.tell(format!(
-        "needed: {live} in {} chunks; not needed: {dead}",
-        plan.live_blobs
-    ))?;
+    let (live, dead) = (ByteCount(plan.live_bytes), ByteCount(plan.dead_bytes));
+    let chunks = count(plan.live_blobs, "chunk");
+    context
+        .output
+        .tell(format!("needed: {live} in {chunks}; not needed: {dead}"))?;
     if is_dry_run {
-        let freed = ByteCount(plan.freed_bytes());
-        let later = ByteCount(plan.marked_bytes());
-        context.output.result(format!(
-            "dry run: would free {freed} now and {later} after the grace period"
-        ))?;
+        let (freed, later) = (
+            ByteCount(plan.freed_bytes()),
+            ByteCount(plan.marked_bytes()),
+        );
+        let text = format!("dry run: would free {freed} now and {later} after the grace period");
+        context.output.result(text)?;
     }
     Ok(())
+}
+
+/// What happens, to how many packs, of what size, and why.
+fn rows(plan: &PrunePlan) -> Vec<(&'static str, usize, String, &'static str)> {
+    let size =
+        |packs: &[SizedPack]| ByteCount(packs.iter().map(|pack| pack.size).sum()).to_string();
+    let is_instant = plan.options().is_instant;
+    let (gone, over) = if is_instant {
+        ("remove", "marked before")
+    } else {
+        ("mark", "marked before, the grace period is over")
+    };
+    let moved = ByteCount(plan.repack_bytes()).to_string();
+    let none = String::new;
+    vec![
+        ("remove", plan.remove.len(), none(), over),
+        (
+            "list again",
+            plan.unmark.len(),
+            none(),
+            "marked before, needed again",
+        ),
+        (
+            gone,
+            plan.mark.len(),
+            size(&plan.mark),
+            "no snapshot needs them",
+        ),
+        (
+            gone,
+            plan.unlisted.len(),
+            size(&plan.unlisted),
+            "left by an interrupted run",
+        ),
+        (
+            "repack",
+            plan.repack.len(),
+            moved,
+            "little of them is needed",
+        ),
+        (
+            "wait",
+            plan.marked.len(),
+            none(),
+            "marked before, in their grace period",
+        ),
+        (
+            "wait",
+            plan.young.len(),
+            size(&plan.young),
+            "may belong to a running backup",
+        ),
+        (
+            "drop",
+            plan.vanished.len(),
+            none(),
+            "listed, but gone and not needed",
+        ),
+    ]
 }
 
 fn plan_line(plan: &PrunePlan, dry_run: bool) -> PlanLine {
@@ -196,12 +199,13 @@ fn report(context: &Context, plan: &PrunePlan, pruned: Pruned) -> Result<u8> {
     let removed = pruned.removed_packs;
     context
         .output
-        .result(format!("removed {removed} packs, {freed} freed"))?;
+        .result(format!("removed {}, {freed} freed", count(removed, "pack")))?;
     if pruned.marked_packs > 0 {
         let (packs, bytes) = (pruned.marked_packs, ByteCount(plan.marked_bytes()));
         let hours = plan.options().grace.as_secs_f64() / 3600.0;
         context.output.result(format!(
-            "marked {packs} packs with {bytes}: a prune in {hours:.0} hours or later removes them"
+            "marked {} with {bytes}: a prune in {hours:.0} hours or later removes them",
+            count(packs, "pack")
         ))?;
     }
     if pruned.rescued_packs > 0 {

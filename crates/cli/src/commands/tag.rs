@@ -26,7 +26,7 @@ pub(crate) fn run(context: &Context, arguments: &TagArguments) -> Result<u8> {
     let repository = context.open()?;
     let locked = context.lock(&repository, LockMode::Shared)?;
     let list = select::many(&repository, &arguments.ids, &arguments.filter)?;
-    let mut count = 0;
+    let mut changed = 0u64;
     for snapshot in &list {
         let tags = tags(arguments, snapshot);
         if tags == snapshot.file.tags {
@@ -40,7 +40,7 @@ pub(crate) fn run(context: &Context, arguments: &TagArguments) -> Result<u8> {
             locked.lock()?.check()?;
             Some(snapshots::replace(&repository, snapshot, file)?)
         };
-        count += 1;
+        changed += 1;
         if context.output.is_json() {
             let old_snapshot_id = snapshot.id.to_string();
             let new_snapshot_id = new.map(|id| id.to_string());
@@ -69,9 +69,10 @@ pub(crate) fn run(context: &Context, arguments: &TagArguments) -> Result<u8> {
         } else {
             "changed"
         };
-        context
-            .output
-            .result(format!("{verb} the tags of {count} snapshots"))?;
+        context.output.result(format!(
+            "{verb} the tags of {}",
+            crate::tables::count(changed, "snapshot")
+        ))?;
     }
     Ok(0)
 }

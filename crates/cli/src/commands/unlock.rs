@@ -36,6 +36,8 @@ pub(crate) fn run(context: &Context, arguments: &UnlockArguments) -> Result<u8> 
             file.pid
         ))?;
     }
-    context.output.result(format!("removed {removed} locks"))?;
+    context
+        .output
+        .result(format!("removed {}", crate::tables::count(removed, "lock")))?;
     Ok(0)
 }

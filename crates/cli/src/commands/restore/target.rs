@@ -103,7 +103,8 @@ pub(super) fn restore_disk(source: &Source<'_>, node: &Node, target: &Path) -> R
     if source.arguments.dry_run {
         return dry_run(source, content, target);
     }
-    let (writer, existing) = open_target(source, content.size, target)?;
+    let (writer, existing) =
+        open_target(source, content.size, target).map_err(|error| hint(error, target))?;
     let to = RestoreTarget {
         writer: &*writer,
         existing,
@@ -210,6 +211,16 @@ fn open_target(
             Ok((Box::new(writer), Existing::Ignore))
         }
     }
+}
+
+/// Says which flags deal with a target that is there already.
+fn hint(error: Error, target: &Path) -> Error {
+    let has_advice = error.to_string().contains("--");
+    if has_advice || error.code() != 1 || !target.exists() {
+        return error;
+    }
+    let flags = "--overwrite replaces an existing target, --in-place rewrites what differs";
+    Error::with_code(error.code(), format!("{error} ({flags})"))
 }
 
 fn mode(source: &Source<'_>) -> TargetMode {
