@@ -1,3 +1,4 @@
 //! The binary as a user runs it, one module each promise.
 
 mod files;
+mod interop;
