@@ -45,7 +45,9 @@ impl Shared {
         self.site.is_read_by_lifeboat(&self.disks, when);
         let path = self.site.path("folder/file");
         let path = path.to_str().unwrap();
-        for (id, bytes) in &self.folders {
+        // The oldest share most with what was removed.
+        let oldest = &self.folders[..3];
+        for (id, bytes) in oldest {
             assert!(
                 self.site.lifeboat(&["dump", id, path]) == *bytes,
                 "{when}: {id}"
