@@ -170,7 +170,7 @@ fn of_a_prune_that_brings_packs_back() {
     prune(&world.repository, prune_options(24)).unwrap();
     let place = Arc::new(world.memory.duplicate());
     place.save(file, &record).unwrap();
-    let recording = Arc::new(Recording::new(place.clone()));
+    let recording = Arc::new(Recording::new(place));
     prune(&doomed(&world, recording.clone()), prune_options(24)).unwrap();
     let start = Arc::new(world.memory.duplicate());
     start.save(file, &record).unwrap();
