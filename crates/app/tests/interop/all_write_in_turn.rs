@@ -94,8 +94,7 @@ fn and_each_prunes_once() {
         shared.write_all();
     }
     shared.assert_whole("written");
-    for number in 0..NAMES.len() {
-        let name = NAMES[number];
+    for name in NAMES {
         let stock = Stock::find(name).unwrap();
         shared.forget(|site, id| drop(site.stock(&stock, &["forget", id])));
         shared.site.stock(&stock, &["prune", "--max-unused", "0%"]);
