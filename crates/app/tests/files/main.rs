@@ -92,7 +92,7 @@ fn nasty_tree_comes_back(name: &str) {
     let make = |root: &Path| {
         tree::nasty(root);
         if name == "restic-new" {
-            tree::raw_link(root);
+            tree::what_old_restic_loses(root);
         }
     };
     let Some(world) = World::new(name, make) else {

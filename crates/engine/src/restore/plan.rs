@@ -30,7 +30,7 @@ pub fn plan(
     if target.existing == Existing::Compare {
         let before = chunks.len();
         let bytes: u64 = chunks.iter().map(length).sum();
-        chunks = differing(repository, chunks, target)?;
+        chunks = differing(repository, &chunks, target)?;
         plan.equal_chunks = (before - chunks.len()) as u64;
         plan.equal_bytes = bytes - chunks.iter().map(length).sum::<u64>();
     }
@@ -66,7 +66,7 @@ fn sort_by_pack(chunks: &mut [PlacedChunk]) {
 /// Reads the target with all threads and keeps the chunks that it does not hold.
 fn differing(
     repository: &Repository,
-    chunks: Vec<PlacedChunk>,
+    chunks: &[PlacedChunk],
     target: RestoreTarget<'_>,
 ) -> Result<Vec<PlacedChunk>> {
     let environment = repository.environment();
