@@ -91,3 +91,30 @@ fn a_comparison_finds_exactly_the_chunks_that_differ() {
     assert!(shorter.touches(Extent::new(1 << 19, 3 << 20).unwrap()));
     assert_eq!(shorter.iter().last().unwrap().end(), 3 << 20);
 }
+
+/// Data of just more than the buffer of a worker, then a hole, then data again.
+#[test]
+fn holes_may_begin_where_a_worker_ends() {
+    for blocks in 250..275 {
+        let mut disk = lifeboat_testkit::PatternDisk::empty((4 << 20) + 99);
+        let (front, back) = (blocks * 4096, 3 << 20);
+        disk.write(Extent::new(0, front).unwrap(), Content::Random(blocks));
+        disk.write(
+            Extent::new(back, disk.size()).unwrap(),
+            Content::Random(1000 + blocks),
+        );
+        for mapping in [Mapping::Holes, Mapping::AllData] {
+            let world = World::new(blocks, small_sizes());
+            let source = Arc::new(MappedDisk::new(disk.clone(), mapping));
+            let snapshot = world
+                .backup(source, Change::Unknown)
+                .unwrap()
+                .snapshot
+                .unwrap();
+            assert!(
+                world.dumped(snapshot) == disk.bytes(),
+                "{blocks} blocks, {mapping:?}"
+            );
+        }
+    }
+}

@@ -9,17 +9,21 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Mutex;
 
-use lifeboat_backend::FileKind;
+use lifeboat_backend::{FileHandle, FileKind};
 use lifeboat_format::{
-    self as format, BlobId, BlobKind, IndexId, Node, NodeKind, PackId, SnapshotId, Tree,
+    self as format, BlobId, BlobKind, IndexId, KeyFile, KeyId, Node, NodeKind, PackId, SnapshotId,
+    Tree,
 };
 use lifeboat_model::{ErrorKind, Phase};
 
+use crate::error::Doing;
 use crate::{Error, Index, IndexBuilder, Repository, Result, load, snapshots, walk};
 
 /// Something that is not as it must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
+    /// A key file is damaged: its password may no longer open the repository.
+    Key(KeyId, String),
     /// An index file cannot be read.
     Index(IndexId, String),
     /// An index lists a pack that is not there.
@@ -78,6 +82,7 @@ impl Finding {
     /// The command that deals with it.
     pub fn remedy(&self) -> &'static str {
         match self {
+            Self::Key(..) => "lifeboat key remove, then lifeboat key add",
             Self::Index(..) | Self::PackMissing(_) => "lifeboat repair index",
             Self::PackSize { .. } | Self::PackLayout(_) => {
                 "lifeboat repair index, then lifeboat repair packs"
@@ -96,6 +101,7 @@ impl Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Key(id, seen) => write!(f, "key {id}: {seen}"),
             Self::Index(id, seen) => write!(f, "index {id}: {seen}"),
             Self::PackMissing(id) => write!(f, "pack {id} is missing"),
             Self::PackSize {
@@ -161,6 +167,7 @@ impl Checked {
 /// Checks the whole repository; gives the index as far as it can be read, for a verify.
 pub fn check(repository: &Repository) -> Result<(Checked, Index)> {
     let mut checked = Checked::default();
+    check_keys(repository, &mut checked.findings)?;
     // Order: snapshots before the index, so that what they refer to is indexed.
     let (listed, broken) = snapshots::list_tolerant(repository)?;
     checked.snapshots = listed.len();
@@ -179,6 +186,25 @@ pub fn check(repository: &Repository) -> Result<(Checked, Index)> {
     )?;
     checked.marked = index.marked().len();
     Ok((checked, index))
+}
+
+fn check_keys(repository: &Repository, findings: &mut Vec<Finding>) -> Result<()> {
+    for listed in repository.list(FileKind::Key)? {
+        let file = FileHandle::new(FileKind::Key, listed.id);
+        let decoded = repository.load_raw(file).and_then(|json| {
+            let decoded = KeyFile::decode(&json);
+            decoded.doing(|| format!("{file} is damaged"))
+        });
+        match decoded {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) if is_damage(&error) => {
+                findings.push(Finding::Key(listed.id.into(), chain(&error)));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// The index files that can be read, made into an index; the others become findings.

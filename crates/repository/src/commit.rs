@@ -73,6 +73,31 @@ pub fn with_marked(index: &Index) -> Index {
     builder.build()
 }
 
+/// Takes the marks of packs that are gone out of `files`.
+///
+/// Other programs take a mark for the word that the pack is there.
+pub(crate) fn drop_marks(
+    repository: &Repository,
+    lock: &Lock<'_>,
+    files: &[IndexId],
+    gone: &HashSet<PackId>,
+) -> Result<()> {
+    for id in files {
+        let mut file = crate::load::index_file(repository, (*id).into())?;
+        let before = file.packs_to_delete.len();
+        file.packs_to_delete.retain(|mark| !gone.contains(&mark.id));
+        if file.packs_to_delete.len() == before {
+            continue;
+        }
+        lock.check()?;
+        if !file.packs.is_empty() || !file.packs_to_delete.is_empty() {
+            repository.save_unpacked(FileKind::Index, &file.encode())?;
+        }
+        repository.remove(FileKind::Index, (*id).into())?;
+    }
+    Ok(())
+}
+
 /// Lists marked packs again that hold the only copy of a used blob; gives those packs.
 pub(crate) fn relist(
     repository: &Repository,

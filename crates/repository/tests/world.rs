@@ -164,7 +164,11 @@ pub(crate) fn read(repository: &Repository, snapshot: SnapshotId) -> Result<Vec<
     };
     let tree = reader.tree(&subtree)?;
     let mut bytes = Vec::new();
-    for id in tree.find(b"file").unwrap().content_ids() {
+    for id in tree
+        .find(b"file")
+        .iter()
+        .flat_map(|file| file.content_ids())
+    {
         bytes.extend(reader.get(BlobKind::Data, id)?);
     }
     Ok(bytes)

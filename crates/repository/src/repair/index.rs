@@ -61,6 +61,13 @@ pub fn plan_index(repository: &Repository, is_thorough: bool) -> Result<IndexRep
     for (listed, blobs) in index.packs().iter().zip(index.by_pack()) {
         let Some(size) = sizes.get(&listed.id) else {
             plan.missing.push(listed.id);
+            // A mark keeps the lengths of what is lost, until snapshots are repaired.
+            plan.marked.push(MarkedPack {
+                id: listed.id,
+                time: repository.environment().now(),
+                blobs,
+                size: None,
+            });
             continue;
         };
         let is_right = format::is_contiguous(&blobs) && format::pack_size(&blobs) == *size;
@@ -76,9 +83,8 @@ pub fn plan_index(repository: &Repository, is_thorough: bool) -> Result<IndexRep
         }
     }
     for mark in index.marked() {
-        if unknown.remove(&mark.id).is_some() {
-            plan.marked.push(mark.clone());
-        }
+        unknown.remove(&mark.id);
+        plan.marked.push(mark.clone());
     }
     read_headers(repository, unknown.into_iter().collect(), &mut plan)?;
     keep_unreadable(&index, &mut plan);

@@ -173,7 +173,23 @@ pub fn apply_snapshots(
         }
         replaced.push((snapshot.id, new));
     }
+    if !is_keeping {
+        drop_vanished(repository, lock, plan)?;
+    }
     Ok(replaced)
+}
+
+/// Takes out the marks of packs that are gone: the lengths they kept are no longer needed.
+fn drop_vanished(
+    repository: &Repository,
+    lock: &Lock<'_>,
+    plan: &SnapshotRepairPlan,
+) -> Result<()> {
+    let mut gone: HashSet<PackId> = plan.index.marked().iter().map(|mark| mark.id).collect();
+    for listed in repository.list(FileKind::Pack)? {
+        gone.remove(&listed.id.into());
+    }
+    commit::drop_marks(repository, lock, plan.index.files(), &gone)
 }
 
 struct Rewrite<'a> {
