@@ -26,11 +26,6 @@ fn all_snapshots_go_there_and_back() {
     let import = other(&["import", "a.tar", "--archive-password-file", "password"]);
     let imported = place.messages("imported", &import);
     assert!(imported.iter().all(|line| line["state"] == "imported"));
-    for (snapshot, content) in place.snapshots("r").iter().zip(&contents) {
-        let found = imported.iter().find(|line| line["machine"] == "web01");
-        assert!(found.is_some(), "{snapshot}");
-        assert!(!content.is_empty());
-    }
     let new: Vec<&str> = imported
         .iter()
         .filter_map(|l| l["snapshot_id"].as_str())

@@ -117,7 +117,7 @@ fn differences_are_found() {
     let mut fewer = ours.clone();
     fewer["snapshots"].as_array_mut().unwrap().remove(0);
     assert_eq!(compare(&fewer).1[0]["state"], "additional");
-    let mut unknown = ours.clone();
+    let mut unknown = ours;
     unknown["snapshots"][0]["id"] = other.into();
     let states: Vec<Value> = compare(&unknown)
         .1
