@@ -20,6 +20,8 @@ pub enum Doing {
     Open,
     /// One of the calls of [`crate::Backend`].
     Call(Call),
+    /// Completing what was written.
+    Finish,
     /// Looking for files that do not belong.
     FindStrays,
     /// Removing what dead writers left.
@@ -97,6 +99,7 @@ impl fmt::Display for Doing {
         f.write_str(match self {
             Self::ParseLocation => "reading the location",
             Self::Open => "opening",
+            Self::Finish => "completing",
             Self::Call(Call::Create) => "creating the repository layout",
             Self::Call(Call::List) => "listing",
             Self::Call(Call::Size) => "asking the size of",

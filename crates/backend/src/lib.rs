@@ -9,6 +9,7 @@
 //!
 //! Source: DESIGN, row 1; reference/restic-format.md 5.2; reference/reliability.md 2.2, 3.2.
 
+mod archive;
 mod contract;
 mod counted;
 mod error;
@@ -21,6 +22,7 @@ mod memory;
 mod recording;
 mod retrying;
 
+pub use archive::{ArchiveReader, ArchiveWriter};
 pub use contract::{Backend, Call};
 pub use counted::Counted;
 pub use error::{Doing, Error, Result};

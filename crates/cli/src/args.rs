@@ -12,7 +12,7 @@ pub(crate) use data::{
     PointArguments, RestoreArguments, SnapshotsArguments, StatsArguments, TagArguments,
 };
 pub(crate) use global::GlobalArguments;
-pub(crate) use keep::ForgetArguments;
+pub(crate) use keep::{ForgetArguments, KeepArguments};
 pub(crate) use upkeep::{
     ArchiveExportArguments, ArchiveImportArguments, CatArguments, CatalogCommand, ChainCommand,
     CheckArguments, CompletionsArguments, CopyArguments, InitArguments, KeyCommand, ListArguments,
@@ -101,4 +101,14 @@ pub(crate) enum Command {
     Completions(CompletionsArguments),
     /// Write manual pages
     Man(ManArguments),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        super::Arguments::command().debug_assert();
+    }
 }

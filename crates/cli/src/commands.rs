@@ -1,10 +1,28 @@
 //! The commands, one file each.
 
 mod backup;
+mod catalog;
+mod chain;
 mod check;
+mod copy;
+mod diff;
+mod dump;
+mod export;
+mod find;
+mod forget;
+mod import;
 mod init;
+mod key;
+mod list;
+mod ls;
+mod pages;
+mod prune;
+mod repair;
 mod restore;
 mod snapshots;
+mod stats;
+mod tag;
+mod unlock;
 
 use crate::args::Command;
 use crate::context::Context;
@@ -16,9 +34,28 @@ pub(crate) fn run(context: &Context, command: &Command) -> Result<u8> {
         Command::Init(arguments) => init::run(context, arguments),
         Command::Backup(arguments) => backup::run(context, arguments),
         Command::Snapshots(arguments) => snapshots::run(context, arguments),
+        Command::Ls(arguments) => ls::run(context, arguments),
+        Command::Dump(arguments) => dump::run(context, arguments),
         Command::Restore(arguments) => restore::run(context, arguments),
+        Command::Diff(arguments) => diff::run(context, arguments),
+        Command::Find(arguments) => find::run(context, arguments),
+        Command::Stats(arguments) => stats::run(context, arguments),
+        Command::Tag(arguments) => tag::run(context, arguments),
+        Command::Forget(arguments) => forget::run(context, arguments),
+        Command::Prune(arguments) => prune::run(context, arguments),
         Command::Check(arguments) => check::check(context, arguments),
         Command::Verify(arguments) => check::verify(context, arguments),
-        _ => Err(crate::error::Error::usage("not there yet")),
+        Command::Repair(command) => repair::run(context, command),
+        Command::Copy(arguments) => copy::run(context, arguments),
+        Command::Key(command) => key::run(context, command),
+        Command::Unlock(arguments) => unlock::run(context, arguments),
+        Command::List(arguments) => list::list(context, arguments),
+        Command::Cat(arguments) => list::cat(context, arguments),
+        Command::Completions(arguments) => pages::completions(arguments),
+        Command::Man(arguments) => pages::man(context, arguments),
+        Command::Export(arguments) => export::run(context, arguments),
+        Command::Import(arguments) => import::run(context, arguments),
+        Command::Catalog(command) => catalog::run(context, command),
+        Command::Chain(command) => chain::run(context, command),
     }
 }

@@ -6,7 +6,7 @@ mod password;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lifeboat_backend::Location;
+use lifeboat_backend::{Backend, Location};
 use lifeboat_chunker::ChunkSizes;
 use lifeboat_model::{ByteCount, CancelToken, ParseError, Progress, SystemClock, SystemEntropy};
 use lifeboat_repository::{
@@ -123,6 +123,15 @@ impl Context {
     /// Opens the repository at `place`.
     pub(crate) fn open_at(&self, place: &str, password: &Password) -> Result<Repository> {
         let backend = lifeboat_backend::open(&Location::parse(place)?)?;
+        self.open_backend(backend, password)
+    }
+
+    /// Opens the repository in `backend`.
+    pub(crate) fn open_backend(
+        &self,
+        backend: Arc<dyn Backend>,
+        password: &Password,
+    ) -> Result<Repository> {
         // A missing repository is told before a password is asked for.
         let config = lifeboat_backend::FileHandle::CONFIG;
         if backend.size(config).is_err() {

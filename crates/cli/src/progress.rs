@@ -43,7 +43,7 @@ impl ProgressDisplay {
         };
         let shared = Arc::clone(&over);
         let thread = std::thread::spawn(move || {
-            let mut view = View::new(output, is_terminal);
+            let mut view = View::new(output, is_terminal, pause);
             while !wait(&shared, pause) {
                 view.show(&progress);
             }
@@ -109,13 +109,13 @@ struct View {
     output: Output,
     start: Instant,
     phase: Phase,
-    phase_start: Instant,
+    pause: Duration,
     rate: Rate,
     bar: Option<ProgressBar>,
 }
 
 impl View {
-    fn new(output: Output, is_terminal: bool) -> Self {
+    fn new(output: Output, is_terminal: bool, pause: Duration) -> Self {
         let bar = (is_terminal && output.style == Style::Text).then(|| {
             let bar = ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::stderr());
             let template = "{prefix:>10} {bar:28.cyan/dim} {percent:>3}%  {msg}";
@@ -132,7 +132,7 @@ impl View {
             output,
             start: now,
             phase: Phase::Idle,
-            phase_start: now,
+            pause,
             rate: Rate::default(),
             bar,
         }
@@ -142,9 +142,9 @@ impl View {
         let look = Look::at(progress);
         let now = Instant::now();
         if look.phase != self.phase {
-            (self.phase, self.phase_start, self.rate) = (look.phase, now, Rate::default());
+            (self.phase, self.rate) = (look.phase, Rate::default());
         }
-        let rate = self.rate.add(now, look.done);
+        let rate = self.rate.add(now, self.pause, look.done);
         let left = eta(&look, rate);
         match (&self.bar, self.output.style) {
             (Some(bar), _) => draw(bar, &look, rate, left),
@@ -247,14 +247,15 @@ struct Rate {
 }
 
 impl Rate {
-    fn add(&mut self, now: Instant, done: u64) -> f64 {
-        while self
-            .looks
-            .front()
-            .is_some_and(|(then, _)| now - *then > RATE_WINDOW)
-            && self.looks.len() > 1
-        {
+    fn add(&mut self, now: Instant, pause: Duration, done: u64) -> f64 {
+        let is_old = |look: &(Instant, u64)| now - look.0 > RATE_WINDOW;
+        while self.looks.len() > 2 && self.looks.get(1).is_some_and(is_old) {
             self.looks.pop_front();
+        }
+        if self.looks.is_empty() {
+            // A phase starts at zero; that was at most one look ago.
+            self.looks
+                .push_back((now.checked_sub(pause).unwrap_or(now), 0));
         }
         self.looks.push_back((now, done));
         let Some((then, before)) = self.looks.front() else {

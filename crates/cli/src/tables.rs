@@ -20,9 +20,9 @@ impl Table {
     }
 
     /// Adds a row; control characters in names from outside are escaped.
-    pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.rows
-            .push(cells.iter().map(|cell| shown(cell)).collect());
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        let cells = cells.into_iter().map(|cell| shown(&cell));
+        self.rows.push(cells.collect());
     }
 
     /// The lines of the table, heads first.
@@ -58,6 +58,14 @@ impl Table {
                 }
             });
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    }
+}
+
+/// `1 snapshot`, `2 snapshots`.
+pub(crate) fn count(number: impl TryInto<u64>, what: &str) -> String {
+    match number.try_into().unwrap_or(u64::MAX) {
+        1 => format!("1 {what}"),
+        number => format!("{number} {what}s"),
     }
 }
 

@@ -23,8 +23,10 @@ pub struct Error {
 }
 
 impl Error {
-    /// `doing` is a participle as in "reading".
-    pub(crate) fn new(kind: ErrorKind, doing: &'static str, path: &Path) -> Self {
+    /// Begins an error, also for readers and writers outside this crate.
+    ///
+    /// `doing` is a participle as in "reading"; a `path` may also be a URL.
+    pub fn new(kind: ErrorKind, doing: &'static str, path: &Path) -> Self {
         let seen = Cow::Borrowed("");
         Self {
             kind,
@@ -37,7 +39,7 @@ impl Error {
     }
 
     /// A failure that the operating system reported.
-    pub(crate) fn io(doing: &'static str, path: &Path, cause: impl Into<std::io::Error>) -> Self {
+    pub fn io(doing: &'static str, path: &Path, cause: impl Into<std::io::Error>) -> Self {
         let cause = cause.into();
         let kind = match cause.kind() {
             std::io::ErrorKind::UnexpectedEof => ErrorKind::Corrupt,
@@ -54,7 +56,7 @@ impl Error {
     }
 
     /// Adds the byte offset at which it happened.
-    pub(crate) fn at(self, offset: u64) -> Self {
+    pub fn at(self, offset: u64) -> Self {
         Self {
             offset: Some(offset),
             ..self
@@ -62,7 +64,7 @@ impl Error {
     }
 
     /// Adds what was seen and, where not obvious, what to do next.
-    pub(crate) fn seen(self, seen: impl Into<Cow<'static, str>>) -> Self {
+    pub fn seen(self, seen: impl Into<Cow<'static, str>>) -> Self {
         Self {
             seen: seen.into(),
             ..self
@@ -70,7 +72,7 @@ impl Error {
     }
 
     /// Adds the failure below this one.
-    pub(crate) fn because(self, cause: impl Into<Cause>) -> Self {
+    pub fn because(self, cause: impl Into<Cause>) -> Self {
         Self {
             source: Some(cause.into()),
             ..self

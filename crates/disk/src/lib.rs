@@ -37,10 +37,13 @@ pub use error::{Error, Result};
 pub use host_file::is_block_device;
 pub use open::{BackingPolicy, DataFilePolicy, InUsePolicy, OpenOptions, open_reader};
 pub use port::{DiskReader, DiskWriter, ExtentState, ImageFormat, MappedExtent};
-pub use qcow2::{BitmapFitness, InternalSnapshot, Qcow2Bitmap, Qcow2Disk, Qcow2Image, StatedFile};
+pub use qcow2::{
+    BackingFile, BitmapFitness, ClusterCompression, InternalSnapshot, Qcow2Bitmap, Qcow2Disk,
+    Qcow2Image, Qcow2Writer, Qcow2WriterOptions, StatedFile,
+};
 pub use raw_disk::{HolePolicy, RawDisk};
 pub use raw_writer::{RawWriter, RawWriterOptions};
-pub use work_file::{Leftover, TargetMode};
+pub use work_file::{Leftover, TargetMode, is_being_restored};
 
 /// What may be followed when a qcow2 image is opened.
 pub type Qcow2OpenOptions = OpenOptions;

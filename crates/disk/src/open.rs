@@ -6,6 +6,7 @@ use std::sync::Arc;
 use lifeboat_model::ErrorKind;
 
 use crate::host_file::HostFile;
+use crate::work_file::is_being_restored;
 use crate::{DiskReader, Error, HolePolicy, ImageFormat, Qcow2Disk, RawDisk, Result};
 
 /// What may be followed and trusted when a disk is opened. The default follows nothing.
@@ -65,7 +66,8 @@ pub enum DataFilePolicy {
 
 /// Opens a disk for reading.
 ///
-/// Errors: `Busy` if another program writes to it; `Denied` if it names files that may not be
+/// Errors: `Busy` if another program writes to it or a restore in place was interrupted;
+/// `Denied` if it names files that may not be
 /// followed; `Unsupported` and `Corrupt` as for [`Qcow2Disk`].
 pub fn open_reader(
     path: &Path,
@@ -91,12 +93,16 @@ pub fn open_reader(
 /// Source: QEMU block/file-posix.c, RAW_LOCK_PERM_BASE (100) + BLK_PERM_WRITE (bit 1).
 const WRITE_PERMISSION_BYTE: u64 = 101;
 
-/// `Busy` if a QEMU has the image open for writing.
+/// `Busy` if a QEMU has the image open for writing, or a restore in place is not finished.
 ///
 /// Best effort: sees locks of this kernel only, and none where QEMU runs without locking.
 pub(crate) fn refuse_in_use(file: &HostFile, policy: InUsePolicy) -> Result<()> {
     if policy == InUsePolicy::Allow {
         return Ok(());
+    }
+    if is_being_restored(file.path()) {
+        return Err(Error::new(ErrorKind::Busy, "opening", file.path())
+            .seen("a restore in place is not finished; finish it or restore anew"));
     }
     let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
     let node = file.node()?;

@@ -1,4 +1,4 @@
-//! Reading qcow2 images, versions 2 and 3.
+//! qcow2 images: reading versions 2 and 3, writing version 3.
 //!
 //! Takes a path and what may be followed from inside the image; gives the guest's bytes, the
 //! internal snapshots and the persistent dirty bitmaps.
@@ -22,8 +22,10 @@ mod header;
 mod image;
 mod mapping;
 mod snapshot;
+mod writer;
 
 pub use bitmap::{BitmapFitness, Qcow2Bitmap};
 pub use disk::Qcow2Disk;
 pub use image::{Qcow2Image, StatedFile};
 pub use snapshot::InternalSnapshot;
+pub use writer::{BackingFile, ClusterCompression, Qcow2Writer, Qcow2WriterOptions};

@@ -43,6 +43,14 @@ pub enum Leftover {
     Keep,
 }
 
+/// Ends the name of the file that marks an incomplete target.
+const MARKER_ENDING: &str = ".lifeboat-restoring";
+
+/// Says whether the file is being overwritten in place, or was when that was interrupted.
+pub fn is_being_restored(target: &Path) -> bool {
+    sibling(target, MARKER_ENDING).is_ok_and(|marker| marker.exists())
+}
+
 #[derive(Debug)]
 pub(crate) struct WorkFile {
     file: Arc<File>,
@@ -106,7 +114,7 @@ impl WorkFile {
             .open(target)
             .map_err(|e| Error::io("opening", target, e))?;
         lock_against_qemu(&file, target)?;
-        let marker = sibling(target, ".lifeboat-restoring")?;
+        let marker = sibling(target, MARKER_ENDING)?;
         let resumed = marker.exists();
         OpenOptions::new()
             .write(true)
@@ -171,6 +179,9 @@ impl WorkFile {
             None => self.rename()?,
         }
         sync_directory(&self.target)?;
+        // Both kinds of lock: the target is free for readers and machines from now on.
+        let _ = rustix::fs::fcntl_lock(&self.file, FlockOperation::NonBlockingUnlock);
+        let _ = self.file.unlock();
         self.life.succeed();
         Ok(())
     }
@@ -211,6 +222,13 @@ impl WorkFile {
             return Ok(());
         }
         std::fs::remove_file(&self.path).map_err(|e| Error::io("removing", &self.path, e))
+    }
+}
+
+impl Drop for WorkFile {
+    /// A child process that was just started may still share the descriptor, and its lock.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
     }
 }
 

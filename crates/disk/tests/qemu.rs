@@ -1,8 +1,9 @@
 //! Runs QEMU's tools, the judges of these tests, and compares whole disks.
 
 use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use lifeboat_disk::{DiskReader, ExtentState};
 
@@ -206,6 +207,53 @@ pub(crate) fn assert_maps_as(disk: &dyn DiskReader, select: &[&str], what: &str)
         let data = ours.iter().find(|e| !e.2 && e.0 < *end && *start < e.1);
         assert_eq!(data, None, "{what}: QEMU says zero for {start}..{end}");
     }
+}
+
+/// A qemu-io that has an image open until it is dropped.
+pub(crate) struct Holder(std::process::Child);
+
+impl Holder {
+    pub(crate) fn open(arguments: &[&str]) -> Self {
+        let mut command = Command::new("qemu-io");
+        let mut child = command
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // Its answer says that the image is open.
+        child
+            .stdin
+            .as_mut()
+            .unwrap()
+            .write_all(b"read 0 512\n")
+            .unwrap();
+        let mut answers = BufReader::new(child.stdout.as_mut().unwrap()).lines();
+        assert!(
+            answers.any(|line| line.unwrap().contains("512")),
+            "qemu-io has ended"
+        );
+        Self(child)
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
+
+/// Repeats while something is busy: a process that another test has just started shares our
+/// descriptors until it becomes another program.
+pub(crate) fn once_free<T>(mut attempt: impl FnMut() -> lifeboat_disk::Result<T>) -> T {
+    for _ in 0..100_000 {
+        match attempt() {
+            Err(e) if e.kind() == lifeboat_model::ErrorKind::Busy => std::thread::yield_now(),
+            other => return other.unwrap(),
+        }
+    }
+    attempt().unwrap()
 }
 
 pub(crate) fn text(path: &Path) -> &str {

@@ -29,6 +29,56 @@ pub struct CopyEnds<'a> {
     pub target_lock: &'a Lock<'a>,
 }
 
+/// A snapshot that the target is to get, and where its content comes from.
+pub struct CopyItem {
+    /// Its name at the source.
+    pub source: SnapshotId,
+    /// The record at the target.
+    pub record: SnapshotFile,
+    /// Trees to carry over with everything below them.
+    pub roots: Vec<BlobId>,
+    /// Blobs that the source does not have.
+    pub made: Vec<MadeBlob>,
+}
+
+/// A blob that is made for a copy.
+pub struct MadeBlob {
+    /// Data or tree.
+    pub kind: BlobKind,
+    /// Hash of its content.
+    pub id: BlobId,
+    /// Its content.
+    pub content: Vec<u8>,
+}
+
+impl MadeBlob {
+    /// Names the content.
+    pub fn new(kind: BlobKind, content: Vec<u8>) -> Self {
+        let id = BlobId::of(&content);
+        Self { kind, id, content }
+    }
+}
+
+impl CopyItem {
+    /// The snapshot as it is.
+    pub fn whole(snapshot: &Snapshot) -> Self {
+        Self {
+            source: snapshot.id,
+            record: record(snapshot),
+            roots: vec![snapshot.file.tree],
+            made: Vec::new(),
+        }
+    }
+
+    /// What stays equal through copies.
+    fn key(&self) -> (SnapshotId, BlobId) {
+        (
+            self.record.original.unwrap_or(self.source),
+            self.record.tree,
+        )
+    }
+}
+
 /// What became of one snapshot.
 #[derive(Clone, Debug)]
 pub struct Copied {
@@ -48,14 +98,24 @@ pub fn copy(
     wanted: &[Snapshot],
     options: WriteOptions,
 ) -> Result<(Vec<Copied>, WriteTotals)> {
+    let items: Vec<CopyItem> = wanted.iter().map(CopyItem::whole).collect();
+    copy_items(ends, &items, options)
+}
+
+/// Like [`copy`], for snapshots that become something else on the way.
+pub fn copy_items(
+    ends: CopyEnds<'_>,
+    items: &[CopyItem],
+    options: WriteOptions,
+) -> Result<(Vec<Copied>, WriteTotals)> {
     let there = snapshots::list(ends.target)?;
     let target_index = ends.target.load_index()?;
     let known: HashSet<(SnapshotId, BlobId)> = there
         .iter()
         .map(|s| (s.file.original.unwrap_or(s.id), s.file.tree))
         .collect();
-    let is_known = |s: &Snapshot| known.contains(&(s.file.original.unwrap_or(s.id), s.file.tree));
-    let missing: Vec<&Snapshot> = wanted.iter().filter(|s| !is_known(s)).collect();
+    let is_known = |item: &CopyItem| known.contains(&item.key());
+    let missing: Vec<&CopyItem> = items.iter().filter(|item| !is_known(item)).collect();
     let (_, totals, written) = write(
         ends.target,
         &target_index,
@@ -70,16 +130,15 @@ pub fn copy(
         .copied()
         .collect();
     let mut copied = Vec::new();
-    for snapshot in wanted {
-        let target = if is_known(snapshot) {
+    for item in items {
+        let target = if is_known(item) {
             None
         } else {
-            let file = record(snapshot);
-            let id = commit(ends.target, ends.target_lock, &file, &seen);
+            let id = commit(ends.target, ends.target_lock, &item.record, &seen);
             Some(id.doing(|| "cannot record the copied snapshot".to_owned())?)
         };
         copied.push(Copied {
-            source: snapshot.id,
+            source: item.source,
             target,
         });
     }
@@ -94,9 +153,13 @@ fn record(snapshot: &Snapshot) -> SnapshotFile {
 }
 
 /// Copies every blob below the snapshots that the target lacks, pack by pack of the source.
-fn copy_blobs(ends: CopyEnds<'_>, writer: &BlobWriter<'_>, missing: &[&Snapshot]) -> Result<()> {
+fn copy_blobs(ends: CopyEnds<'_>, writer: &BlobWriter<'_>, missing: &[&CopyItem]) -> Result<()> {
+    let mut bench = writer.bench();
+    for blob in missing.iter().flat_map(|item| &item.made) {
+        writer.put(blob.kind, &blob.id, &blob.content, &mut bench)?;
+    }
     let wanted = Mutex::new(HashSet::new());
-    let roots = missing.iter().map(|snapshot| snapshot.file.tree);
+    let roots = missing.iter().flat_map(|item| item.roots.iter().copied());
     walk::trees(ends.source, ends.source_index, roots, |at| {
         let tree = at.tree.map_err(|error| {
             lifeboat_repository::Error::new(

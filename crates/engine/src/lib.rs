@@ -14,7 +14,10 @@ mod content;
 pub mod copy;
 mod dump;
 mod error;
+mod fetch;
+pub mod files;
 pub mod restore;
+mod transfer;
 pub mod verify;
 
 pub use compare::compare;
@@ -22,3 +25,4 @@ pub use content::{PlacedChunk, PlacedContent, content_root, place};
 pub use dump::dump;
 pub use error::{Error, Result};
 pub use restore::{Existing, RestorePlan, RestoreTarget};
+pub use transfer::{Transferred, differs, transfer};

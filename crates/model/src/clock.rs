@@ -20,23 +20,15 @@ pub trait Clock: Send + Sync + Debug {
 }
 
 /// The machine's own clock.
-#[derive(Clone, Copy, Debug)]
-pub struct SystemClock {
-    start: std::time::Instant,
-}
+///
+/// Its monotonic count goes on while the machine sleeps: a lock grows old then too.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
 
 impl SystemClock {
-    /// Starts the monotonic count at zero.
+    /// The only one.
     pub fn new() -> Self {
-        Self {
-            start: std::time::Instant::now(),
-        }
-    }
-}
-
-impl Default for SystemClock {
-    fn default() -> Self {
-        Self::new()
+        Self
     }
 }
 
@@ -46,7 +38,11 @@ impl Clock for SystemClock {
     }
 
     fn monotonic(&self) -> Duration {
-        self.start.elapsed()
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        Duration::new(
+            time.tv_sec.unsigned_abs(),
+            time.tv_nsec.unsigned_abs() as u32,
+        )
     }
 
     fn sleep(&self, duration: Duration) {

@@ -195,7 +195,8 @@ mod tests {
 
         #[test]
         fn any_duration_reaches_back_or_before_all_time(
-            years: u32, months: u32, days: u32, hours: u32, second in -9_999_999_999i64..99_999_999_999,
+            years: u32, months: u32, days: u32, hours: u32,
+            second in -9_999_999_999i64..99_999_999_999,
         ) {
             let time = Timestamp::from_second(second).unwrap().to_zoned(TimeZone::UTC);
             let duration = KeepDuration { years, months, days, hours };

@@ -67,7 +67,8 @@ prop_compose! {
         tags in prop::collection::vec(prop::sample::select(vec!["a", "b", "", "c"]), 0..2),
     ) -> Retention {
         let [last, hourly, daily, weekly, monthly, yearly] = counts;
-        let [all, within_hourly, within_daily, within_weekly, within_monthly, within_yearly] = within;
+        let [all, within_hourly, within_daily, within_weekly, within_monthly, within_yearly] =
+            within;
         Retention {
             last, hourly, daily, weekly, monthly, yearly,
             within: all, within_hourly, within_daily, within_weekly, within_monthly, within_yearly,

@@ -78,10 +78,10 @@ impl Finding {
     /// The command that deals with it.
     pub fn remedy(&self) -> &'static str {
         match self {
-            Self::Index(..)
-            | Self::PackMissing(_)
-            | Self::PackSize { .. }
-            | Self::PackLayout(_) => "lifeboat repair index",
+            Self::Index(..) | Self::PackMissing(_) => "lifeboat repair index",
+            Self::PackSize { .. } | Self::PackLayout(_) => {
+                "lifeboat repair index, then lifeboat repair packs"
+            }
             Self::PackDamaged(..) => "lifeboat repair packs",
             Self::Snapshot(..)
             | Self::Tree(..)
@@ -197,9 +197,10 @@ pub(crate) fn read_index(repository: &Repository, findings: &mut Vec<Finding>) -
         match result {
             Ok(file) => collected.0.add_file(listed.id.into(), file),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => collected
+            Err(error) if is_damage(&error) => collected
                 .1
                 .push(Finding::Index(listed.id.into(), chain(&error))),
+            Err(error) => return Err(error),
         }
         repository.environment().progress.advance(1);
         Ok(())
@@ -268,7 +269,7 @@ fn check_trees(
         let mut findings = Vec::new();
         match at.tree {
             Ok(tree) => check_tree(index, at.id, tree, &mut findings),
-            Err(error) if error.kind() == ErrorKind::Cancelled => return Err(Error::cancelled()),
+            Err(error) if !is_damage(error) => return Err(Error::new(error.kind(), chain(error))),
             Err(error) => findings.push(Finding::Tree(at.id, chain(error))),
         }
         let mut found = found.lock().unwrap_or_else(|poison| poison.into_inner());
@@ -332,6 +333,11 @@ fn check_content(index: &Index, id: BlobId, node: &Node, findings: &mut Vec<Find
             expected: node.size,
         });
     }
+}
+
+/// Says whether stored data is damaged or gone, and not just out of reach at the moment.
+pub(crate) fn is_damage(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound)
 }
 
 /// An error and its causes in one line.

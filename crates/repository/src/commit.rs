@@ -49,7 +49,7 @@ fn rescue(repository: &Repository, file: &SnapshotFile, seen: &[IndexId]) -> Res
         return Ok(());
     }
     let index = repository.load_index()?;
-    let with_marked = with_marked(repository, &index)?;
+    let with_marked = with_marked(&index);
     let (used, missing) = walk::used(repository, &with_marked, [file.tree])?;
     if let Some(blob) = missing.first() {
         let doing = format!(
@@ -61,14 +61,16 @@ fn rescue(repository: &Repository, file: &SnapshotFile, seen: &[IndexId]) -> Res
     relist(repository, &index, &with_marked, &used).map(|_| ())
 }
 
-/// The index together with the packs that are marked for removal.
-pub(crate) fn with_marked(repository: &Repository, index: &Index) -> Result<Index> {
+/// The index together with the packs that are marked for removal: what [`commit`] can bring back.
+pub fn with_marked(index: &Index) -> Index {
     let mut builder = crate::IndexBuilder::new();
-    crate::load::index_files(repository, |id, file| builder.add_file(id, file))?;
+    for (pack, blobs) in index.packs().iter().zip(index.by_pack()) {
+        builder.add_pack(pack.id, pack.time, &blobs);
+    }
     for mark in index.marked() {
         builder.add_pack(mark.id, None, &mark.blobs);
     }
-    Ok(builder.build())
+    builder.build()
 }
 
 /// Lists marked packs again that hold the only copy of a used blob; gives those packs.

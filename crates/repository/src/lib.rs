@@ -10,10 +10,10 @@
 //!
 //! | beside | backup | prune: mark | prune: remove | stock restic |
 //! |---|---|---|---|---|
-//! | backup | no interaction | backup looks again after its snapshot | grace, start of the locks | shared locks |
-//! | prune | as left | prune lock | prune lock | shared lock of restic excludes prune |
-//! | forget, tag | no interaction | snapshots are listed again | as mark | as restic |
-//! | restore, check, verify | no interaction | index is loaded again | grace | shared locks |
+//! | backup | nothing | backup looks again at its end | grace, age of locks | shared locks |
+//! | prune | as left | prune lock | prune lock | its lock excludes prune |
+//! | forget, tag | nothing | snapshots listed again | as mark | as restic |
+//! | restore, check | nothing | index loaded again | grace | shared locks |
 //!
 //! Source: restic's design document; decisions 0003 and 0004.
 
@@ -36,7 +36,7 @@ mod writer;
 
 pub use blobs::{BlobOpener, BlobReader};
 pub use check::{Checked, Finding, check};
-pub use commit::commit;
+pub use commit::{commit, with_marked};
 pub use environment::{Environment, Owner};
 pub use error::{Cause, Error, Result};
 pub use index::{BlobLocation, Index, IndexBuilder, IndexedBlob, IndexedPack, PackNumber};

@@ -105,7 +105,7 @@ pub(crate) struct LsArguments {
     pub(crate) snapshot: String,
     /// Only below this path
     #[arg(value_name = "PATH")]
-    pub(crate) path: Option<String>,
+    pub(crate) below: Option<String>,
     #[command(flatten)]
     pub(crate) point: PointArguments,
     /// Show mode, owner, size and time
@@ -161,9 +161,12 @@ pub(crate) struct RestoreArguments {
     /// Read the target back at the end and compare it
     #[arg(long)]
     pub(crate) verify: bool,
-    /// Only files below this path of a file snapshot
-    #[arg(long, value_name = "PATH")]
+    /// Only this path of the snapshot, or what a pattern with *, ? and ** fits; may be repeated
+    #[arg(short = 'i', long, value_name = "PATH", conflicts_with = "disk")]
     pub(crate) include: Vec<String>,
+    /// Leave this path or pattern out; may be repeated
+    #[arg(short = 'e', long, value_name = "PATH", conflicts_with = "disk")]
+    pub(crate) exclude: Vec<String>,
     /// Show what would be done, and do nothing
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,

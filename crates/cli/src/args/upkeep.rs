@@ -252,6 +252,9 @@ pub(crate) enum ChainCommand {
         /// File to write
         #[arg(short = 't', long, value_name = "FILE")]
         target: PathBuf,
+        /// Backing files lie below this folder; the folder of FILE unless given
+        #[arg(long, value_name = "FOLDER")]
+        allow_backing: Option<PathBuf>,
         /// Do not compress
         #[arg(long)]
         no_compress: bool,

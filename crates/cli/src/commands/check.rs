@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::args::{CheckArguments, VerifyArguments};
 use crate::context::Context;
 use crate::error::{EXIT_DAMAGED, Result};
+use crate::tables::count;
 
 #[derive(Serialize)]
 struct FindingLine<'a> {
@@ -106,16 +107,16 @@ fn report(context: &Context, checked: &Checked, verified: &Verified, is_read: bo
 
 fn told(context: &Context, checked: &Checked, verified: &Verified, is_read: bool) -> Result<()> {
     context.output.tell(format!(
-        "checked {} snapshots, {} trees, {} packs with {}",
-        checked.snapshots,
-        checked.trees,
-        checked.packs,
+        "checked {}, {}, {} with {}",
+        count(checked.snapshots, "snapshot"),
+        count(checked.trees, "tree"),
+        count(checked.packs, "pack"),
         ByteCount(checked.pack_bytes)
     ))?;
     if checked.marked > 0 {
         context.output.tell(format!(
-            "{} packs wait for their removal by prune",
-            checked.marked
+            "{} marked: a later prune removes what nobody needs by then",
+            count(checked.marked, "pack")
         ))?;
     }
     if is_read {

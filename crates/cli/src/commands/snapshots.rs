@@ -12,7 +12,7 @@ use crate::args::SnapshotsArguments;
 use crate::context::Context;
 use crate::error::Result;
 use crate::select;
-use crate::tables::{Table, moment};
+use crate::tables::{Table, count, moment};
 
 /// A snapshot as restic prints it, with its machine.
 #[derive(Serialize)]
@@ -48,13 +48,13 @@ pub(crate) fn run(context: &Context, arguments: &SnapshotsArguments) -> Result<u
     for text in table(&list).lines() {
         context.output.result(text)?;
     }
-    let count = if list.len() == 1 {
-        "1 snapshot".into()
-    } else {
-        format!("{} snapshots", list.len())
-    };
-    context.output.tell(count)?;
+    context.output.tell(count(list.len(), "snapshot"))?;
     Ok(0)
+}
+
+/// A snapshot as JSON.
+pub(crate) fn value(snapshot: &Snapshot) -> Value {
+    serde_json::to_value(line(snapshot)).unwrap_or_default()
 }
 
 fn line(snapshot: &Snapshot) -> Line<'_> {

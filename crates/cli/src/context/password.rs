@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use lifeboat_model::Secret;
 
@@ -17,6 +18,8 @@ pub(crate) struct Password {
     /// Prefixes of variables, as in `RESTIC_PASSWORD`.
     variables: &'static [&'static str],
     prompt: &'static str,
+    /// Once it was looked up.
+    known: OnceLock<Secret>,
 }
 
 impl Password {
@@ -27,6 +30,7 @@ impl Password {
             command: global.password_command.clone(),
             variables: &["LIFEBOAT_PASSWORD", "RESTIC_PASSWORD"],
             prompt: "password of the repository: ",
+            known: OnceLock::new(),
         }
     }
 
@@ -38,6 +42,7 @@ impl Password {
             command,
             variables,
             prompt: "password of the source repository: ",
+            known: OnceLock::new(),
         }
     }
 
@@ -48,15 +53,20 @@ impl Password {
             command: None,
             variables: &[],
             prompt: "",
+            known: OnceLock::new(),
         }
     }
 
-    /// Looks it up: file, command, environment, and at last the terminal.
+    /// Looks it up, once: file, command, environment, and at last the terminal.
     pub(crate) fn get(&self) -> Result<Secret> {
-        match self.find()? {
-            Some(password) => Ok(password),
-            None => ask(self.prompt),
+        if let Some(password) = self.known.get() {
+            return Ok(password.clone());
         }
+        let password = match self.find()? {
+            Some(password) => password,
+            None => ask(self.prompt)?,
+        };
+        Ok(self.known.get_or_init(|| password).clone())
     }
 
     /// Like [`Password::get`], for one that does not exist yet: asks twice, refuses an empty one.

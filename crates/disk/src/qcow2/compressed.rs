@@ -45,7 +45,7 @@ impl Unpackers {
 }
 
 impl Unpacker {
-    fn new(compression: Compression) -> Self {
+    pub(crate) fn new(compression: Compression) -> Self {
         let decoder = match compression {
             // QEMU writes bare deflate streams, without the zlib header.
             Compression::Zlib => Decoder::Zlib(Decompress::new(false)),

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use lifeboat_model::{ErrorKind, Extent};
+use lifeboat_model::{ErrorKind, Extent, ExtentSet};
 
 use crate::host_file::{HostFile, HostKind};
 use crate::open::refuse_in_use;
@@ -94,6 +94,21 @@ impl Qcow2Disk {
     /// The image behind the disk: its snapshots and bitmaps.
     pub fn image(&self) -> &Qcow2Image {
         &self.image
+    }
+
+    /// The ranges that this image itself defines, its explicit zeros too.
+    ///
+    /// Everything else reads as the backing file does: an overlay differs from it nowhere else.
+    pub fn own_extents(&self) -> Result<ExtentSet> {
+        let (mut own, mut rest) = (ExtentSet::new(), Extent::new(0, self.size));
+        while let Some(range) = rest {
+            let run = self.mapping.run(&self.image, range)?;
+            if !matches!(run.unit, Unit::Unallocated) {
+                own.insert(run.extent);
+            }
+            rest = Extent::new(run.extent.end(), range.end());
+        }
+        Ok(own)
     }
 
     fn read_run(&self, run: Run, buffer: &mut [u8]) -> Result<()> {
@@ -256,11 +271,5 @@ impl DiskReader for Qcow2Disk {
             sum.extent = Extent::new(offset, next.extent.end()).unwrap_or(sum.extent);
         }
         Ok(sum)
-    }
-}
-
-impl From<Qcow2Disk> for Arc<dyn DiskReader> {
-    fn from(disk: Qcow2Disk) -> Self {
-        Arc::new(disk)
     }
 }

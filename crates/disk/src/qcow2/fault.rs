@@ -31,6 +31,13 @@ impl Fault {
         }
     }
 
+    pub(crate) fn invalid(seen: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            kind: ErrorKind::Invalid,
+            seen: seen.into(),
+        }
+    }
+
     pub(crate) fn of(self, doing: &'static str, path: &Path) -> Error {
         Error::new(self.kind, doing, path).seen(self.seen)
     }

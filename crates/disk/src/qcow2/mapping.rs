@@ -15,6 +15,10 @@ use super::image::Qcow2Image;
 /// Limit: memory for L2 tables; at 64 KiB clusters they describe 256 GiB.
 const TABLES_BYTES_MAX: usize = 32 << 20;
 
+/// Limit: entries that one run merges, so that an answer about a fragmented disk does not look
+/// at the rest of its table each time.
+const ENTRIES_MAX: usize = 1024;
+
 /// One L1 table and the L2 tables below it that were used last.
 #[derive(Debug)]
 pub(crate) struct Mapping {
@@ -82,9 +86,13 @@ impl Mapping {
         Ok(run)
     }
 
-    /// The index of the first L2 table behind `index` that exists, or one past the last.
+    /// The index of the next L2 table behind `index` that may exist.
     fn next_allocated(&self, index: u64) -> u64 {
-        let rest = self.l1.iter().skip(capped(index, usize::MAX));
+        let rest = self
+            .l1
+            .iter()
+            .skip(capped(index, usize::MAX))
+            .take(ENTRIES_MAX);
         let empty = rest.take_while(|entry| *entry & OFFSET_MASK == 0).count();
         index.saturating_add(crate::port::bytes(empty).max(1))
     }
@@ -127,7 +135,10 @@ impl Mapping {
             other => other,
         };
         let mut end = head + unit_size;
-        while end < range.end() && unit_at(end)? == following(unit, end - start) {
+        for _ in 1..ENTRIES_MAX {
+            if end >= range.end() || unit_at(end)? != following(unit, end - start) {
+                break;
+            }
             end += unit_size;
         }
         Ok(Run {

@@ -297,7 +297,7 @@ fn look_again(repository: &Repository, plan: &PrunePlan) -> Result<HashSet<PackI
         return Ok(HashSet::new());
     }
     let index = repository.load_index()?;
-    let with_marked = commit::with_marked(repository, &index)?;
+    let with_marked = commit::with_marked(&index);
     let (used, _) = walk::used(repository, &with_marked, roots)?;
     commit::relist(repository, &index, &with_marked, &used)
 }

@@ -5,8 +5,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use lifeboat_disk::{
-    BlockDeviceWriter, DiskReader, DiskWriter, ImageFormat, Leftover, OpenOptions, RawWriter,
-    RawWriterOptions, TargetMode, is_block_device, open_reader,
+    BlockDeviceWriter, ClusterCompression, DiskReader, DiskWriter, ImageFormat, Leftover,
+    OpenOptions, Qcow2Writer, Qcow2WriterOptions, RawWriter, RawWriterOptions, TargetMode,
+    is_block_device, open_reader,
 };
 use lifeboat_engine::restore::{apply, plan};
 use lifeboat_engine::{Existing, PlacedContent, RestorePlan, RestoreTarget, compare, dump, place};
@@ -50,6 +51,18 @@ impl TargetFormat {
         }
     }
 
+    fn qcow2_options(self, mode: TargetMode) -> Qcow2WriterOptions {
+        let compression = match self {
+            Self::Qcow2Compressed => ClusterCompression::Zstd { level: 3 },
+            Self::Raw | Self::Qcow2 => ClusterCompression::None,
+        };
+        Qcow2WriterOptions {
+            mode,
+            compression,
+            ..Qcow2WriterOptions::new(mode)
+        }
+    }
+
     fn image(self) -> ImageFormat {
         match self {
             Self::Raw => ImageFormat::Raw,
@@ -90,7 +103,8 @@ pub(super) fn restore_disk(source: &Source<'_>, node: &Node, target: &Path) -> R
     if source.arguments.dry_run {
         return dry_run(source, content, target);
     }
-    let (writer, existing) = open_target(source, content.size, target)?;
+    let (writer, existing) =
+        open_target(source, content.size, target).map_err(|error| hint(error, target))?;
     let to = RestoreTarget {
         writer: &*writer,
         existing,
@@ -187,9 +201,26 @@ fn open_target(
             Ok((Box::new(writer), existing))
         }
         TargetFormat::Qcow2 | TargetFormat::Qcow2Compressed => {
-            Err(Error::usage("qcow2 targets are not there yet"))
+            if arguments.in_place {
+                return Err(Error::usage(
+                    "--in-place is only for raw targets: use --overwrite",
+                ));
+            }
+            let options = source.format.qcow2_options(mode(source));
+            let writer = Qcow2Writer::create(target, size, &options)?;
+            Ok((Box::new(writer), Existing::Ignore))
         }
     }
+}
+
+/// Says which flags deal with a target that is there already.
+fn hint(error: Error, target: &Path) -> Error {
+    let has_advice = error.to_string().contains("--");
+    if has_advice || error.code() != 1 || !target.exists() {
+        return error;
+    }
+    let flags = "--overwrite replaces an existing target, --in-place rewrites what differs";
+    Error::with_code(error.code(), format!("{error} ({flags})"))
 }
 
 fn mode(source: &Source<'_>) -> TargetMode {

@@ -1,0 +1,217 @@
+//! `lifeboat forget`
+
+use jiff::tz::TimeZone;
+use lifeboat_policy::{
+    GroupPlan, Grouping, KeepCount, KeepDuration, RecoveryPoint, RemovingAll, Retention, localized,
+    plan,
+};
+use lifeboat_repository::{LockMode, Snapshot, snapshots};
+use serde::Serialize;
+
+use super::snapshots as listing;
+use crate::args::{ForgetArguments, KeepArguments};
+use crate::context::Context;
+use crate::error::{EXIT_REFUSED, Error, Result};
+use crate::select::{self, Filter};
+use crate::tables::{Table, count, moment};
+
+#[derive(Serialize)]
+struct GroupLine {
+    tags: Vec<String>,
+    host: String,
+    paths: Vec<String>,
+    keep: Vec<serde_json::Value>,
+    remove: Vec<serde_json::Value>,
+    reasons: Vec<ReasonLine>,
+}
+
+#[derive(Serialize)]
+struct ReasonLine {
+    snapshot: String,
+    matches: Vec<String>,
+}
+
+/// Removes snapshots by rules, or exactly those that are named.
+pub(crate) fn run(context: &Context, arguments: &ForgetArguments) -> Result<u8> {
+    let retention = retention(&arguments.keep)?;
+    if !arguments.ids.is_empty() && !retention.is_empty() {
+        return Err(Error::usage("give either snapshots or rules, not both"));
+    }
+    let repository = context.open()?;
+    let locked = context.lock(&repository, LockMode::Shared)?;
+    let list = select::many(&repository, &arguments.ids, &arguments.filter)?;
+    let going = if arguments.ids.is_empty() {
+        by_rules(context, arguments, &retention, list)?
+    } else {
+        list
+    };
+    if !arguments.prune_arguments.dry_run {
+        for snapshot in &going {
+            locked.lock()?.check()?;
+            snapshots::remove(&repository, snapshot.id)?;
+        }
+    }
+    report(context, arguments, &going)?;
+    drop(locked);
+    if arguments.prune && !going.is_empty() && !arguments.prune_arguments.dry_run {
+        return super::prune::prune(context, &repository, &arguments.prune_arguments);
+    }
+    Ok(0)
+}
+
+fn by_rules(
+    context: &Context,
+    arguments: &ForgetArguments,
+    retention: &Retention,
+    list: Vec<Snapshot>,
+) -> Result<Vec<Snapshot>> {
+    let is_filtered = !Filter::parse(&arguments.filter).is_empty();
+    let may_remove_all = arguments.unsafe_allow_remove_all && is_filtered;
+    if arguments.unsafe_allow_remove_all && !is_filtered {
+        let message = "--unsafe-allow-remove-all needs --machine, --tag or --path: \
+                       it would remove every snapshot of the repository";
+        return Err(Error::with_code(EXIT_REFUSED, message));
+    }
+    let grouping = Grouping::parse(&arguments.group_by)?;
+    let points: Vec<RecoveryPoint<Snapshot>> = list.into_iter().map(point).collect();
+    let now = context.environment.clock.now();
+    let removing = if may_remove_all {
+        RemovingAll::Allowed
+    } else {
+        RemovingAll::Refused
+    };
+    let plans = if retention.is_empty() && may_remove_all {
+        return Ok(points.into_iter().map(|point| point.key).collect());
+    } else {
+        plan(retention, grouping, &points, now, removing)
+            .map_err(|error| Error::with_code(EXIT_REFUSED, crate::error::chain(&error)))?
+    };
+    show(context, &plans)?;
+    let going = plans
+        .iter()
+        .flat_map(|plan| &plan.decisions)
+        .filter(|decision| !decision.keep());
+    Ok(going.map(|decision| decision.point.key.clone()).collect())
+}
+
+fn point(snapshot: Snapshot) -> RecoveryPoint<Snapshot> {
+    RecoveryPoint {
+        time: localized(&snapshot.file.time.zoned(), &TimeZone::system()),
+        host: snapshot.file.hostname.clone(),
+        paths: snapshot.file.paths.clone(),
+        tags: snapshot.file.tags.clone(),
+        key: snapshot,
+    }
+}
+
+fn show(context: &Context, plans: &[GroupPlan<'_, Snapshot>]) -> Result<()> {
+    if context.output.is_json() {
+        return context
+            .output
+            .json(&plans.iter().map(group_line).collect::<Vec<_>>());
+    }
+    for plan in plans {
+        context.output.tell(format!(
+            "{}:",
+            crate::tables::shown(&plan.group.to_string())
+        ))?;
+        let mut table = Table::new(&["", "ID", "Time", "Reasons"]);
+        for decision in &plan.decisions {
+            let snapshot = &decision.point.key;
+            let reasons: Vec<String> = decision.reasons.iter().map(ToString::to_string).collect();
+            let word = if decision.keep() { "keep" } else { "remove" };
+            let time = moment(snapshot.file.time.timestamp());
+            table.row([
+                word.to_owned(),
+                snapshot.id.short(),
+                time,
+                reasons.join(", "),
+            ]);
+        }
+        for line in table.lines() {
+            context.output.tell(format!("  {line}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn group_line(plan: &GroupPlan<'_, Snapshot>) -> GroupLine {
+    let first = plan
+        .decisions
+        .first()
+        .map(|decision| &decision.point.key.file);
+    let value = |snapshot: &Snapshot| listing::value(snapshot);
+    let kept = plan.decisions.iter().filter(|decision| decision.keep());
+    let gone = plan.decisions.iter().filter(|decision| !decision.keep());
+    GroupLine {
+        tags: plan.group.tags.clone().unwrap_or_default(),
+        host: first.map(|file| file.hostname.clone()).unwrap_or_default(),
+        paths: first.map(|file| file.paths.clone()).unwrap_or_default(),
+        keep: kept
+            .clone()
+            .map(|decision| value(&decision.point.key))
+            .collect(),
+        remove: gone.map(|decision| value(&decision.point.key)).collect(),
+        reasons: kept
+            .map(|decision| ReasonLine {
+                snapshot: decision.point.key.id.to_string(),
+                matches: decision.reasons.iter().map(ToString::to_string).collect(),
+            })
+            .collect(),
+    }
+}
+
+fn report(context: &Context, arguments: &ForgetArguments, going: &[Snapshot]) -> Result<()> {
+    if context.output.is_json() {
+        return Ok(());
+    }
+    let verb = if arguments.prune_arguments.dry_run {
+        "would forget"
+    } else {
+        "forgot"
+    };
+    context
+        .output
+        .result(format!("{verb} {}", count(going.len(), "snapshot")))?;
+    if !going.is_empty() && !arguments.prune {
+        context
+            .output
+            .tell("their data stays until 'lifeboat prune'")?;
+    }
+    Ok(())
+}
+
+/// Parses the rules.
+pub(crate) fn retention(keep: &KeepArguments) -> Result<Retention> {
+    let number = |text: &Option<String>| -> Result<Option<KeepCount>> {
+        Ok(text
+            .as_ref()
+            .map(|text| KeepCount::parse(text))
+            .transpose()?
+            .flatten())
+    };
+    let span = |text: &Option<String>| -> Result<Option<KeepDuration>> {
+        Ok(text
+            .as_ref()
+            .map(|text| KeepDuration::parse(text))
+            .transpose()?)
+    };
+    let tags = keep.keep_tag.iter();
+    Ok(Retention {
+        last: number(&keep.keep_last)?,
+        hourly: number(&keep.keep_hourly)?,
+        daily: number(&keep.keep_daily)?,
+        weekly: number(&keep.keep_weekly)?,
+        monthly: number(&keep.keep_monthly)?,
+        yearly: number(&keep.keep_yearly)?,
+        within: span(&keep.keep_within)?,
+        within_hourly: span(&keep.keep_within_hourly)?,
+        within_daily: span(&keep.keep_within_daily)?,
+        within_weekly: span(&keep.keep_within_weekly)?,
+        within_monthly: span(&keep.keep_within_monthly)?,
+        within_yearly: span(&keep.keep_within_yearly)?,
+        tags: tags
+            .map(|list| list.split(',').map(str::to_owned).collect())
+            .collect(),
+    })
+}
