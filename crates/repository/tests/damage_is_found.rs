@@ -163,7 +163,9 @@ fn an_index_that_lies_is_found() {
     assert_eq!(lie(&|_| {}), BTreeSet::new());
     let gap = lie(&|index| index.packs[0].blobs.last_mut().unwrap().offset += 1);
     assert!(gap.contains("PackLayout"), "{gap:?}");
-    let short = lie(&|index| drop(index.packs[0].blobs.pop()));
+    let short = lie(&|index| {
+        index.packs[0].blobs.pop();
+    });
     assert!(short.contains("PackSize"), "{short:?}");
     let data = |index: &mut IndexFile| {
         let is_data = |pack: &lifeboat_format::IndexPack| pack.blobs[0].kind == BlobKind::Data;
@@ -178,7 +180,7 @@ fn an_index_that_lies_is_found() {
     let trees = lie(&|index| {
         index
             .packs
-            .retain(|pack| pack.blobs[0].kind == BlobKind::Data)
+            .retain(|pack| pack.blobs[0].kind == BlobKind::Data);
     });
     assert!(trees.contains("Tree"), "{trees:?}");
     let length = lie(&|index| {
