@@ -43,7 +43,8 @@ impl PackEntry {
         }
     }
 
-    fn end(&self) -> u64 {
+    /// One past its last byte in the pack.
+    pub fn end(&self) -> u64 {
         u64::from(self.offset) + u64::from(self.length)
     }
 }
