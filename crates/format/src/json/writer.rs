@@ -124,12 +124,10 @@ impl Formatter for GoStyle {
 
 impl GoStyle {
     /// The compact JSON text of a small value.
-    pub(crate) fn encode<T: serde::Serialize>(value: &T) -> Vec<u8> {
+    pub(crate) fn encode<T: serde::Serialize>(value: &T) -> serde_json::Result<Vec<u8>> {
         let mut text = Vec::new();
         let mut serializer = serde_json::Serializer::with_formatter(&mut text, Self);
-        value
-            .serialize(&mut serializer)
-            .expect("plain values have a JSON form");
-        text
+        value.serialize(&mut serializer)?;
+        Ok(text)
     }
 }
