@@ -130,10 +130,13 @@ pub fn backup(
     let (start, begin) = (environment.clock.monotonic(), environment.clock.now());
     let total = request.disks.iter().map(|disk| disk.source.size()).sum();
     environment.progress.begin(Phase::Transfer, total);
-    let ((tree, disks), totals, written) =
-        write(repository, index, lock, request.write, |writer| {
-            store_all(repository, writer, &request)
-        })?;
+    let options = WriteOptions {
+        is_dry_run: request.is_dry_run,
+        ..request.write
+    };
+    let ((tree, disks), totals, written) = write(repository, index, lock, options, |writer| {
+        store_all(repository, writer, &request)
+    })?;
     environment.progress.begin(Phase::Record, 0);
     let mut label = request.label;
     label.tree = tree;

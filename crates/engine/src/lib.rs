@@ -14,6 +14,8 @@ mod content;
 pub mod copy;
 mod dump;
 mod error;
+mod fetch;
+pub mod files;
 pub mod restore;
 mod transfer;
 pub mod verify;

@@ -105,6 +105,23 @@ impl ExtentSet {
             .is_some_and(|e| e.start < extent.end)
     }
 
+    /// The bytes of this set that are not in `other`.
+    pub fn without(&self, other: &Self) -> Self {
+        let mut left = Self::new();
+        for extent in self.iter() {
+            let mut start = extent.start;
+            while let Some(hole) = other
+                .next_from(start)
+                .filter(|hole| hole.start < extent.end)
+            {
+                left.extents.extend(Extent::new(start, hole.start));
+                start = hole.end;
+            }
+            left.extents.extend(Extent::new(start, extent.end));
+        }
+        left
+    }
+
     /// The same bytes widened outwards to multiples of `grain`, cut at `size`.
     pub fn aligned(&self, grain: u64, size: u64) -> Self {
         let mut set = Self::new();
@@ -123,10 +140,16 @@ impl ExtentSet {
     }
 }
 
+impl Extend<Extent> for ExtentSet {
+    fn extend<T: IntoIterator<Item = Extent>>(&mut self, extents: T) {
+        extents.into_iter().for_each(|extent| self.insert(extent));
+    }
+}
+
 impl FromIterator<Extent> for ExtentSet {
     fn from_iter<T: IntoIterator<Item = Extent>>(extents: T) -> Self {
         let mut set = Self::new();
-        extents.into_iter().for_each(|extent| set.insert(extent));
+        set.extend(extents);
         set
     }
 }
@@ -140,6 +163,7 @@ mod tests {
         #[test]
         fn a_set_holds_exactly_the_inserted_bytes(
             ranges in prop::collection::vec((0u64..200, 1u64..30), 0..20), grain in 1u64..9,
+            holes in prop::collection::vec((0u64..200, 1u64..30), 0..20),
         ) {
             let set: ExtentSet = ranges.iter().filter_map(|(s, n)| Extent::at(*s, *n)).collect();
             let inside = |byte: u64| ranges.iter().any(|(s, n)| (*s..s + n).contains(&byte));
@@ -148,6 +172,12 @@ mod tests {
             }
             for pair in set.extents.windows(2) {
                 prop_assert!(pair[0].end < pair[1].start);
+            }
+            let other: ExtentSet = holes.iter().filter_map(|(s, n)| Extent::at(*s, *n)).collect();
+            let left = set.without(&other);
+            for byte in 0..240 {
+                let one = Extent::at(byte, 1).unwrap();
+                prop_assert_eq!(left.touches(one), set.touches(one) && !other.touches(one));
             }
             let wide = set.aligned(grain, 210);
             for byte in 0..210 {

@@ -9,17 +9,21 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Mutex;
 
-use lifeboat_backend::FileKind;
+use lifeboat_backend::{FileHandle, FileKind};
 use lifeboat_format::{
-    self as format, BlobId, BlobKind, IndexId, Node, NodeKind, PackId, SnapshotId, Tree,
+    self as format, BlobId, BlobKind, IndexId, KeyFile, KeyId, Node, NodeKind, PackId, SnapshotId,
+    Tree,
 };
 use lifeboat_model::{ErrorKind, Phase};
 
+use crate::error::Doing;
 use crate::{Error, Index, IndexBuilder, Repository, Result, load, snapshots, walk};
 
 /// Something that is not as it must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
+    /// A key file is damaged: its password may no longer open the repository.
+    Key(KeyId, String),
     /// An index file cannot be read.
     Index(IndexId, String),
     /// An index lists a pack that is not there.
@@ -78,10 +82,11 @@ impl Finding {
     /// The command that deals with it.
     pub fn remedy(&self) -> &'static str {
         match self {
-            Self::Index(..)
-            | Self::PackMissing(_)
-            | Self::PackSize { .. }
-            | Self::PackLayout(_) => "lifeboat repair index",
+            Self::Key(..) => "lifeboat key remove, then lifeboat key add",
+            Self::Index(..) | Self::PackMissing(_) => "lifeboat repair index",
+            Self::PackSize { .. } | Self::PackLayout(_) => {
+                "lifeboat repair index, then lifeboat repair packs"
+            }
             Self::PackDamaged(..) => "lifeboat repair packs",
             Self::Snapshot(..)
             | Self::Tree(..)
@@ -96,6 +101,7 @@ impl Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Key(id, seen) => write!(f, "key {id}: {seen}"),
             Self::Index(id, seen) => write!(f, "index {id}: {seen}"),
             Self::PackMissing(id) => write!(f, "pack {id} is missing"),
             Self::PackSize {
@@ -161,6 +167,7 @@ impl Checked {
 /// Checks the whole repository; gives the index as far as it can be read, for a verify.
 pub fn check(repository: &Repository) -> Result<(Checked, Index)> {
     let mut checked = Checked::default();
+    check_keys(repository, &mut checked.findings)?;
     // Order: snapshots before the index, so that what they refer to is indexed.
     let (listed, broken) = snapshots::list_tolerant(repository)?;
     checked.snapshots = listed.len();
@@ -181,6 +188,25 @@ pub fn check(repository: &Repository) -> Result<(Checked, Index)> {
     Ok((checked, index))
 }
 
+fn check_keys(repository: &Repository, findings: &mut Vec<Finding>) -> Result<()> {
+    for listed in repository.list(FileKind::Key)? {
+        let file = FileHandle::new(FileKind::Key, listed.id);
+        let decoded = repository.load_raw(file).and_then(|json| {
+            let decoded = KeyFile::decode(&json);
+            decoded.doing(|| format!("{file} is damaged"))
+        });
+        match decoded {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) if is_damage(&error) => {
+                findings.push(Finding::Key(listed.id.into(), chain(&error)));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 /// The index files that can be read, made into an index; the others become findings.
 pub(crate) fn read_index(repository: &Repository, findings: &mut Vec<Finding>) -> Result<Index> {
     let files = repository.list(FileKind::Index)?;
@@ -197,9 +223,10 @@ pub(crate) fn read_index(repository: &Repository, findings: &mut Vec<Finding>) -
         match result {
             Ok(file) => collected.0.add_file(listed.id.into(), file),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => collected
+            Err(error) if is_damage(&error) => collected
                 .1
                 .push(Finding::Index(listed.id.into(), chain(&error))),
+            Err(error) => return Err(error),
         }
         repository.environment().progress.advance(1);
         Ok(())
@@ -268,7 +295,7 @@ fn check_trees(
         let mut findings = Vec::new();
         match at.tree {
             Ok(tree) => check_tree(index, at.id, tree, &mut findings),
-            Err(error) if error.kind() == ErrorKind::Cancelled => return Err(Error::cancelled()),
+            Err(error) if !is_damage(error) => return Err(Error::new(error.kind(), chain(error))),
             Err(error) => findings.push(Finding::Tree(at.id, chain(error))),
         }
         let mut found = found.lock().unwrap_or_else(|poison| poison.into_inner());
@@ -332,6 +359,11 @@ fn check_content(index: &Index, id: BlobId, node: &Node, findings: &mut Vec<Find
             expected: node.size,
         });
     }
+}
+
+/// Says whether stored data is damaged or gone, and not just out of reach at the moment.
+pub(crate) fn is_damage(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound)
 }
 
 /// An error and its causes in one line.

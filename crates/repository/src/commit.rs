@@ -49,7 +49,7 @@ fn rescue(repository: &Repository, file: &SnapshotFile, seen: &[IndexId]) -> Res
         return Ok(());
     }
     let index = repository.load_index()?;
-    let with_marked = with_marked(repository, &index)?;
+    let with_marked = with_marked(&index);
     let (used, missing) = walk::used(repository, &with_marked, [file.tree])?;
     if let Some(blob) = missing.first() {
         let doing = format!(
@@ -62,13 +62,40 @@ fn rescue(repository: &Repository, file: &SnapshotFile, seen: &[IndexId]) -> Res
 }
 
 /// The index together with the packs that are marked for removal: what [`commit`] can bring back.
-pub fn with_marked(repository: &Repository, index: &Index) -> Result<Index> {
+pub fn with_marked(index: &Index) -> Index {
     let mut builder = crate::IndexBuilder::new();
-    crate::load::index_files(repository, |id, file| builder.add_file(id, file))?;
+    for (pack, blobs) in index.packs().iter().zip(index.by_pack()) {
+        builder.add_pack(pack.id, pack.time, &blobs);
+    }
     for mark in index.marked() {
         builder.add_pack(mark.id, None, &mark.blobs);
     }
-    Ok(builder.build())
+    builder.build()
+}
+
+/// Takes the marks of packs that are gone out of `files`.
+///
+/// Other programs take a mark for the word that the pack is there.
+pub(crate) fn drop_marks(
+    repository: &Repository,
+    lock: &Lock<'_>,
+    files: &[IndexId],
+    gone: &HashSet<PackId>,
+) -> Result<()> {
+    for id in files {
+        let mut file = crate::load::index_file(repository, (*id).into())?;
+        let before = file.packs_to_delete.len();
+        file.packs_to_delete.retain(|mark| !gone.contains(&mark.id));
+        if file.packs_to_delete.len() == before {
+            continue;
+        }
+        lock.check()?;
+        if !file.packs.is_empty() || !file.packs_to_delete.is_empty() {
+            repository.save_unpacked(FileKind::Index, &file.encode())?;
+        }
+        repository.remove(FileKind::Index, (*id).into())?;
+    }
+    Ok(())
 }
 
 /// Lists marked packs again that hold the only copy of a used blob; gives those packs.

@@ -156,12 +156,21 @@ impl Index {
 
     /// All blobs, sorted by id; a blob that lies in two packs comes twice.
     pub fn blobs(&self) -> impl ExactSizeIterator<Item = IndexedBlob> + '_ {
-        self.rows.iter().map(|row| IndexedBlob {
+        self.rows.iter().map(|row| self.indexed(row))
+    }
+
+    /// The blob in that row (the order of [`Index::blobs`]).
+    pub fn blob(&self, row: usize) -> IndexedBlob {
+        self.indexed(&self.rows[row])
+    }
+
+    fn indexed(&self, row: &Row) -> IndexedBlob {
+        IndexedBlob {
             kind: row.kind(),
             id: row.id,
             pack: row.number(),
             location: self.location(row),
-        })
+        }
     }
 
     /// How many blobs there are.
@@ -293,10 +302,11 @@ impl IndexBuilder {
         unify
     }
 
-    /// Drops marks of packs that are listed as live; of several marks the oldest counts.
+    /// Drops marks of packs that are listed as live; of several marks the newest counts: between
+    /// two marks the pack may have been live.
     fn unify_marked(&mut self) {
         self.marked
-            .sort_unstable_by_key(|mark| (mark.id, mark.time));
+            .sort_unstable_by_key(|mark| (mark.id, std::cmp::Reverse(mark.time)));
         self.marked.dedup_by_key(|mark| mark.id);
         let packs = &self.packs;
         self.marked

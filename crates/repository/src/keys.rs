@@ -4,6 +4,7 @@ use lifeboat_backend::{Backend, FileHandle, FileKind};
 use lifeboat_format::{KeyFile, KeyId, KeyOwner, MasterKey, ScryptCost};
 use lifeboat_model::{ErrorKind, Id, Secret};
 
+use crate::check::is_damage;
 use crate::error::{Cause, Doing};
 use crate::{Environment, Error, Repository, Result};
 
@@ -29,16 +30,17 @@ pub(crate) fn find(backend: &dyn Backend, password: &Secret) -> Result<(KeyId, M
         .list(FileKind::Key)
         .doing(|| "cannot list the keys".to_owned())?;
     listed.sort_unstable_by_key(|file| file.id);
-    let mut broken = None;
+    let (mut broken, mut is_denied) = (None, false);
     for file in listed.iter().take(KEYS_TRIED_MAX) {
         match open_one(backend, file.id, password) {
             Ok(master) => return Ok((file.id.into(), master)),
-            Err(error) if error.kind() == ErrorKind::Denied => {}
+            Err(error) if error.kind() == ErrorKind::Denied => is_denied = true,
             Err(error) => broken = broken.or(Some(error)),
         }
     }
     match broken {
-        Some(error) => Err(error),
+        // A sound key has refused the password: that is what a person can mend.
+        Some(error) if !is_denied || !is_damage(&error) => Err(error),
         None if listed.is_empty() => Err(Error::new(
             ErrorKind::Corrupt,
             format!(
@@ -46,14 +48,17 @@ pub(crate) fn find(backend: &dyn Backend, password: &Secret) -> Result<(KeyId, M
                 backend.location()
             ),
         )),
-        None => Err(Error::new(
-            ErrorKind::Denied,
-            format!(
-                "no key of the repository at {} opens with this password",
-                backend.location()
-            ),
-        )
-        .with_cause(Cause::WrongPassword)),
+        broken => Err(wrong_password(backend, broken)),
+    }
+}
+
+fn wrong_password(backend: &dyn Backend, broken: Option<Error>) -> Error {
+    let place = backend.location();
+    let doing = format!("no key of the repository at {place} opens with this password");
+    let denied = |doing| Error::new(ErrorKind::Denied, doing).with_cause(Cause::WrongPassword);
+    match broken {
+        Some(broken) => denied(format!("{doing}, and some keys are damaged")).with_source(broken),
+        None => denied(doing),
     }
 }
 
@@ -64,7 +69,16 @@ fn open_one(backend: &dyn Backend, id: Id, password: &Secret) -> Result<MasterKe
     };
     let json = backend.load(file).doing(|| format!("cannot load {file}"))?;
     let key = KeyFile::decode(&json).doing(|| format!("{file} is damaged"))?;
-    key.open(password).doing(|| format!("cannot open {file}"))
+    let opened = key.open(password).doing(|| format!("cannot open {file}"));
+    let is_whole = Id::from(lifeboat_format::BlobId::of(&json)) == id;
+    match opened {
+        // A flipped bit in the salt looks like a wrong password.
+        Err(error) if error.kind() == ErrorKind::Denied && !is_whole => Err(Error::new(
+            ErrorKind::Corrupt,
+            format!("{file} is damaged: its content does not hash to its name"),
+        )),
+        opened => opened,
+    }
 }
 
 /// Seals `master` for `password` and stores it as a new key file.

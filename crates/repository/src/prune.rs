@@ -100,7 +100,7 @@ pub struct PrunePlan {
     pub repack: Vec<RepackedPack>,
     /// Packs without live blobs that a running backup may have just written: left alone.
     pub young: Vec<SizedPack>,
-    /// Index entries of packs that are gone already; dropped.
+    /// Index entries and marks of packs that are gone already; dropped.
     pub vanished: Vec<PackId>,
     options: PruneOptions,
     index_files: Vec<lifeboat_format::IndexId>,

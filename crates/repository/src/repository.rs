@@ -44,7 +44,9 @@ impl Repository {
     ///
     /// Order: layout, key, config; the config file is the commit point.
     ///
-    /// Errors: `Exists` if there is one already.
+    /// An interrupted attempt with the same password is completed: its key stays.
+    ///
+    /// Errors: `Exists` if there is one already, or what is left of one.
     pub fn init(
         backend: Arc<dyn Backend>,
         password: &Secret,
@@ -55,13 +57,19 @@ impl Repository {
         backend
             .create()
             .doing(|| format!("cannot create a repository at {place}"))?;
-        let master = MasterKey::generate(&*environment.entropy);
+        let (key, master) = match left_key(&*backend, password)? {
+            Some(found) => found,
+            None => {
+                let master = MasterKey::generate(&*environment.entropy);
+                let key = keys::store(&*backend, &master, password, options.cost, &environment)?;
+                (key, master)
+            }
+        };
         let mut config = ConfigFile::create(&*environment.entropy);
         config.settings = options.settings.clone();
         if let Some(polynomial) = options.polynomial {
             config.chunker_polynomial = polynomial;
         }
-        let key = keys::store(&*backend, &master, password, options.cost, &environment)?;
         let sealed = config
             .encode(&master, &*environment.entropy)
             .doing(|| "cannot encode the configuration".to_owned())?;
@@ -221,6 +229,33 @@ impl Repository {
         files.sort_unstable_by_key(|file| file.id);
         Ok(files)
     }
+}
+
+/// The key that an interrupted `init` has left, if any.
+///
+/// Two keys with different master keys under one password would make a repository that opens by
+/// chance.
+fn left_key(backend: &dyn Backend, password: &Secret) -> Result<Option<(KeyId, MasterKey)>> {
+    let place = backend.location();
+    let has = |kind: FileKind| {
+        let listed = backend.list(kind).doing(|| format!("cannot list {place}"));
+        listed.map(|files| !files.is_empty())
+    };
+    let exists = |left: &str| Error::new(ErrorKind::Exists, format!("{place} {left}"));
+    for kind in [FileKind::Snapshot, FileKind::Index, FileKind::Pack] {
+        if has(kind)? {
+            let left = "has lost its configuration but holds data: bring back its 'config' file";
+            return Err(exists(left));
+        }
+    }
+    if !has(FileKind::Key)? {
+        return Ok(None);
+    }
+    keys::find(backend, password).map(Some).map_err(|error| {
+        let left = "holds keys of an unfinished repository that this password does not open: \
+                    use the password of that attempt, or remove the folder 'keys'";
+        exists(left).with_source(error)
+    })
 }
 
 fn load_config(backend: &dyn Backend, place: &str) -> Result<Vec<u8>> {

@@ -6,6 +6,7 @@ use lifeboat_backend::{FileHandle, FileKind};
 use lifeboat_format::{SnapshotFile, SnapshotId};
 use lifeboat_model::ErrorKind;
 
+use crate::check::is_damage;
 use crate::error::Doing;
 use crate::{Error, Repository, Result, load};
 
@@ -54,7 +55,8 @@ pub fn list_tolerant(repository: &Repository) -> Result<(Vec<Snapshot>, Unreadab
         match result {
             Ok(snapshot) => found.0.push(snapshot),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => found.1.push((listed.id.into(), error)),
+            Err(error) if is_damage(&error) => found.1.push((listed.id.into(), error)),
+            Err(error) => return Err(error),
         }
         Ok(())
     })?;

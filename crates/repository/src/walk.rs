@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use lifeboat_format::{BlobId, BlobKind, Node, Tree};
 
+use crate::check::{chain, is_damage};
 use crate::{BlobReader, Error, Index, Repository, Result, load};
 
 /// Which rows of an index are referenced; one bit each, set from several threads.
@@ -111,9 +112,7 @@ pub fn used(
     trees(repository, index, roots, |at| {
         used.mark(index, BlobKind::Tree, &at.id);
         match at.tree {
-            Err(error) if error.kind() == lifeboat_model::ErrorKind::Cancelled => {
-                return Err(Error::cancelled());
-            }
+            Err(error) if !is_damage(error) => return Err(Error::new(error.kind(), chain(error))),
             Err(error) => miss(BlobKind::Tree, at.id, error.to_string()),
             Ok(tree) => tree
                 .nodes

@@ -34,6 +34,8 @@ pub struct WriteOptions {
     pub uploads: usize,
     /// Opens every sealed blob again and compares it before it is packed.
     pub is_rechecked: bool,
+    /// Does everything but storing: blobs are sealed and counted, and dropped.
+    pub is_dry_run: bool,
 }
 
 impl Default for WriteOptions {
@@ -43,6 +45,7 @@ impl Default for WriteOptions {
             level: Some(3),
             uploads: 2,
             is_rechecked: false,
+            is_dry_run: false,
         }
     }
 }
@@ -129,7 +132,7 @@ pub fn write<T, E: From<Error>>(
     options: WriteOptions,
     work: impl FnOnce(&BlobWriter<'_>) -> std::result::Result<T, E>,
 ) -> std::result::Result<(T, WriteTotals, Vec<IndexId>), E> {
-    let ledger = Ledger::new(repository, lock);
+    let ledger = Ledger::new(repository, lock, options.is_dry_run);
     std::thread::scope(|scope| {
         let outbox = Outbox::open(scope, &ledger, options);
         let writer = BlobWriter::new(repository, index, outbox, options);
@@ -316,12 +319,11 @@ impl<'a> BlobWriter<'a> {
 
     /// Sends what is still open and waits for all uploads.
     fn close(self) -> Result<WriteTotals> {
-        for packer in &self.packers {
-            if let Some(pack) = packer.take() {
-                self.outbox.send(pack)?;
-            }
-        }
+        let mut rest = self.packers.iter().filter_map(Packer::take);
+        let sent = rest.try_for_each(|pack| self.outbox.send(pack));
+        // Also after a failure: what is under way shall be indexed.
         self.outbox.close()?;
+        sent?;
         Ok(WriteTotals {
             data_blobs: self.totals.data_blobs.into_inner(),
             tree_blobs: self.totals.tree_blobs.into_inner(),

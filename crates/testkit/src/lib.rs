@@ -10,9 +10,11 @@ mod clock;
 pub mod conformance;
 mod disk;
 mod entropy;
+mod mapped_disk;
 mod tool;
 
 pub use clock::{FixedClock, ManualClock};
 pub use disk::{ChangeRule, Content, DiskPattern, PatternDisk};
 pub use entropy::SeededEntropy;
+pub use mapped_disk::{MappedDisk, Mapping, MemoryTarget};
 pub use tool::tool;

@@ -161,9 +161,12 @@ pub(crate) struct RestoreArguments {
     /// Read the target back at the end and compare it
     #[arg(long)]
     pub(crate) verify: bool,
-    /// Only files below this path of a file snapshot
-    #[arg(long, value_name = "PATH")]
+    /// Only this path of the snapshot, or what a pattern with *, ? and ** fits; may be repeated
+    #[arg(short = 'i', long, value_name = "PATH", conflicts_with = "disk")]
     pub(crate) include: Vec<String>,
+    /// Leave this path or pattern out; may be repeated
+    #[arg(short = 'e', long, value_name = "PATH", conflicts_with = "disk")]
+    pub(crate) exclude: Vec<String>,
     /// Show what would be done, and do nothing
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,

@@ -1,8 +1,8 @@
 //! `lifeboat diff`
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
-use lifeboat_format::{BlobId, BlobKind, Node, NodeKind, Tree};
+use lifeboat_format::{BlobId, BlobKind, Node, NodeKind, Tree, ZeroIds};
 use lifeboat_model::{ByteCount, Extent, ExtentSet};
 use lifeboat_repository::{BlobReader, Index, LockMode, Snapshot};
 use serde::Serialize;
@@ -50,6 +50,13 @@ pub(crate) fn run(context: &Context, arguments: &DiffArguments) -> Result<u8> {
     diff.tell_heads(&from, &to)?;
     diff.trees(Some(from.file.tree), Some(to.file.tree), "")?;
     diff.report()
+}
+
+/// A file's chunks with data as offset, length and name, and its zeros.
+#[derive(Default)]
+struct Chunks {
+    list: Vec<(u64, u64, BlobId)>,
+    zeros: ExtentSet,
 }
 
 struct Diff<'a> {
@@ -127,45 +134,42 @@ impl Diff<'_> {
         }
     }
 
-    /// Byte ranges whose chunks differ; chunks are compared at equal offsets.
+    /// Byte ranges whose chunks differ; chunks are compared at equal offsets, zeros by extent.
     fn changed(&mut self, old: &Node, new: &Node) -> ExtentSet {
         if old.content == new.content {
             return ExtentSet::new();
         }
         let (old_chunks, new_chunks) = (self.chunks(old), self.chunks(new));
-        let known: std::collections::HashSet<(u64, BlobId)> =
-            old_chunks.iter().map(|c| (c.0, c.2)).collect();
-        let stored: std::collections::HashSet<BlobId> = old_chunks.iter().map(|c| c.2).collect();
-        let mut changed = ExtentSet::new();
-        for (start, length, id) in new_chunks {
+        let known: HashSet<(u64, BlobId)> = old_chunks.list.iter().map(|c| (c.0, c.2)).collect();
+        let stored: HashSet<BlobId> = old_chunks.list.iter().map(|c| c.2).collect();
+        let mut changed = new_chunks.zeros.without(&old_chunks.zeros);
+        for (start, length, id) in new_chunks.list {
             if known.contains(&(start, id)) {
                 continue;
             }
-            Extent::at(start, length)
-                .into_iter()
-                .for_each(|extent| changed.insert(extent));
+            changed.extend(Extent::at(start, length));
             if !stored.contains(&id) {
                 self.totals.new_blob_bytes += length;
             }
         }
         let (short, long) = (old.size.min(new.size), old.size.max(new.size));
-        Extent::new(short, long)
-            .into_iter()
-            .for_each(|rest| changed.insert(rest));
+        changed.extend(Extent::new(short, long));
         changed
     }
 
-    fn chunks(&self, node: &Node) -> Vec<(u64, u64, BlobId)> {
-        let mut start = 0;
-        let chunk = |id: &BlobId| {
-            let length = self
-                .index
-                .find(BlobKind::Data, id)
-                .map_or(0, |l| u64::from(l.plaintext_length()));
+    fn chunks(&self, node: &Node) -> Chunks {
+        let (mut chunks, mut zeros, mut start) = (Chunks::default(), ZeroIds::new(), 0);
+        for id in node.content_ids() {
+            let found = self.index.find(BlobKind::Data, id);
+            let length = found.map_or(0, |location| u64::from(location.plaintext_length()));
+            if zeros.is_zero(id, length) {
+                chunks.zeros.extend(Extent::at(start, length));
+            } else {
+                chunks.list.push((start, length, *id));
+            }
             start += length;
-            (start - length, length, *id)
-        };
-        node.content_ids().iter().map(chunk).collect()
+        }
+        chunks
     }
 
     fn show(&mut self, path: &str, modifier: &str, changed: &ExtentSet) -> Result<()> {

@@ -193,7 +193,6 @@ fn fits(pattern: &[char], text: &[char]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
 
     #[test]
     fn patterns_fit_as_a_shell_fits_them() {

@@ -1,5 +1,6 @@
 //! `lifeboat restore`
 
+mod files;
 mod machine;
 mod target;
 
@@ -56,6 +57,7 @@ pub(crate) fn run(context: &Context, arguments: &RestoreArguments) -> Result<u8>
     };
     let restored = match &arguments.disk {
         Some(disk) => source.one_disk(disk)?,
+        None if source.is_of_files() => return files::restore(&source),
         None => machine::restore(&source)?,
     };
     source.report(&restored)
@@ -80,6 +82,12 @@ impl Source<'_> {
             None => disk.to_owned(),
         };
         select::node_at(&mut reader, &self.snapshot.file.tree, &path)
+    }
+
+    /// Whether files are wanted: of a snapshot that is no machine's, or by their paths.
+    fn is_of_files(&self) -> bool {
+        let has_paths = !self.arguments.include.is_empty() || !self.arguments.exclude.is_empty();
+        has_paths || lifeboat_format::label::read(&self.snapshot.file).is_none()
     }
 
     /// The manifest, if this is a machine's snapshot.

@@ -62,6 +62,7 @@ pub(super) struct Cutter<'a> {
     counts: Counts,
     zero_pieces: Vec<u64>,
     is_done: bool,
+    is_broken: bool,
 }
 
 /// Where the batch's buffer lies on the disk, from its last jump on.
@@ -88,6 +89,16 @@ impl<'a> Cutter<'a> {
             counts: Counts::default(),
             zero_pieces: Vec::new(),
             is_done: false,
+            is_broken: false,
+        }
+    }
+
+    /// The disk's offset of the first byte that a batch holds: what is carried, or the next.
+    fn next_byte(&self) -> u64 {
+        if self.chunker.is_in_zero_run() {
+            self.chunker.offset()
+        } else {
+            self.chunker.cut_offset()
         }
     }
 
@@ -95,18 +106,23 @@ impl<'a> Cutter<'a> {
     pub(super) fn next_batch(&mut self, batch: &mut Batch) -> Result<bool> {
         batch.chunks.clear();
         batch.filled = 0;
-        // In a zero run nothing is carried: the buffer begins where the next bytes will be.
-        let disk = if self.chunker.is_in_zero_run() {
-            self.chunker.offset()
-        } else {
-            self.chunker.cut_offset()
+        if self.is_broken {
+            return Ok(false);
+        }
+        let mut run = Run {
+            disk: self.next_byte(),
+            buffer: 0,
         };
-        let mut run = Run { disk, buffer: 0 };
         let carried = std::mem::take(&mut self.carry);
         batch.room(carried.len()).copy_from_slice(&carried);
         batch.filled = carried.len();
         while !self.is_done && (batch.filled < BATCH_BYTES || batch.chunks.is_empty()) {
-            self.step(batch, &mut run)?;
+            if let Err(error) = self.step(batch, &mut run) {
+                // Other workers come by before they hear of it: there is nothing left for them.
+                (self.is_broken, batch.filled) = (true, 0);
+                batch.chunks.clear();
+                return Err(error);
+            }
         }
         self.keep_tail(batch, &run, carried);
         Ok(!batch.chunks.is_empty())

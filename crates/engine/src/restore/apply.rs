@@ -4,15 +4,14 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use lifeboat_backend::{FileHandle, FileKind};
 use lifeboat_disk::DiskWriter;
-use lifeboat_format::{BlobKind, Sealed};
-use lifeboat_model::{ErrorKind, Phase};
-use lifeboat_repository::{BlobOpener, BlobReader, Index, Repository};
+use lifeboat_model::Phase;
+use lifeboat_repository::{Index, Repository};
 
 use super::{PackRead, RestorePlan, RestoreTarget};
 use crate::error::Doing;
-use crate::{Error, Existing, PlacedChunk, Result};
+use crate::fetch::Fetcher;
+use crate::{Error, Existing, Result};
 
 /// What a restore has done, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -125,10 +124,7 @@ struct Worker<'a> {
     repository: &'a Repository,
     plan: &'a RestorePlan,
     writer: &'a dyn DiskWriter,
-    opener: BlobOpener<'a>,
-    reader: BlobReader<'a>,
-    sealed: Vec<u8>,
-    plaintext: Vec<u8>,
+    fetcher: Fetcher<'a>,
 }
 
 impl<'a> Worker<'a> {
@@ -142,10 +138,7 @@ impl<'a> Worker<'a> {
             repository,
             plan,
             writer,
-            opener: BlobOpener::new(repository),
-            reader: BlobReader::new(repository, index),
-            sealed: Vec::new(),
-            plaintext: Vec::new(),
+            fetcher: Fetcher::new(repository, index),
         }
     }
 
@@ -154,84 +147,33 @@ impl<'a> Worker<'a> {
             return Err(Error::cancelled());
         }
         let chunks = &self.plan.chunks[read.chunks.clone()];
-        let is_loaded = self.load(read, chunks)?;
+        let Some(first) = chunks.first() else {
+            return Ok(());
+        };
+        self.fetcher.load(first.location.pack, read)?;
         for same in chunks.chunk_by(|a, b| a.location == b.location && a.id == b.id) {
             let first = &same[0];
-            if !is_loaded || !self.open(read, first) {
-                self.reload(first)?;
-            }
-            for chunk in same {
-                self.place(chunk)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Loads the request's range; `false` when it cannot be had and chunks go one by one.
-    fn load(&mut self, read: &PackRead, chunks: &[PlacedChunk]) -> Result<bool> {
-        let Some(first) = chunks.first() else {
-            return Ok(false);
-        };
-        let file = FileHandle {
-            kind: FileKind::Pack,
-            id: first.location.pack.into(),
-        };
-        self.sealed.resize(read.length as usize, 0);
-        let progress = &self.repository.environment().progress;
-        progress.read.fetch_add(read.length, Relaxed);
-        match self
-            .repository
-            .backend()
-            .read(file, read.start, &mut self.sealed)
-        {
-            Ok(()) => Ok(true),
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => {
-                Ok(false)
-            }
-            Err(error) => {
-                Err(Error::new(error.kind(), format!("cannot read {file}")).with_source(error))
-            }
-        }
-    }
-
-    fn open(&mut self, read: &PackRead, chunk: &PlacedChunk) -> bool {
-        let location = chunk.location;
-        let start = (u64::from(location.offset) - read.start) as usize;
-        let sealed = Sealed {
-            bytes: &mut self.sealed[start..start + location.length as usize],
-            kind: BlobKind::Data,
-            uncompressed_length: location.uncompressed_length,
-        };
-        self.opener
-            .open(sealed, &chunk.id, &mut self.plaintext)
-            .is_ok()
-    }
-
-    /// Reads a chunk by itself, once more and from every pack that holds it.
-    fn reload(&mut self, chunk: &PlacedChunk) -> Result<()> {
-        self.reader
-            .get_into(BlobKind::Data, &chunk.id, &mut self.plaintext)
-            .doing(|| {
+            let bytes = self.fetcher.open(&first.id, &first.location).doing(|| {
                 format!(
-                    "cannot restore the bytes at {}: run 'lifeboat verify', \
-                 then 'lifeboat repair packs'",
-                    chunk.offset
+                    "cannot restore the bytes at {}: run 'lifeboat verify', then \
+                     'lifeboat repair packs'",
+                    first.offset
                 )
-            })
-    }
-
-    fn place(&mut self, chunk: &PlacedChunk) -> Result<()> {
-        let length = u64::from(chunk.location.plaintext_length());
-        assert!(
-            self.plaintext.len() as u64 == length,
-            "a chunk has the length the plan counts on"
-        );
-        self.writer
-            .write_at(chunk.offset, &self.plaintext)
-            .doing(|| format!("cannot write the target at {}", chunk.offset))?;
-        let progress = &self.repository.environment().progress;
-        progress.advance(length);
-        progress.written.fetch_add(length, Relaxed);
+            })?;
+            for chunk in same {
+                put(self.repository, self.writer, chunk.offset, bytes)?;
+            }
+        }
         Ok(())
     }
+}
+
+fn put(repository: &Repository, writer: &dyn DiskWriter, offset: u64, bytes: &[u8]) -> Result<()> {
+    writer
+        .write_at(offset, bytes)
+        .doing(|| format!("cannot write the target at {offset}"))?;
+    let progress = &repository.environment().progress;
+    progress.advance(bytes.len() as u64);
+    progress.written.fetch_add(bytes.len() as u64, Relaxed);
+    Ok(())
 }

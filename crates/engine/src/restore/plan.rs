@@ -8,15 +8,10 @@ use lifeboat_format::{BlobId, PackId};
 use lifeboat_model::Phase;
 use lifeboat_repository::Repository;
 
-use super::{Existing, PackRead, RestorePlan, RestoreTarget};
+use super::{Existing, RestorePlan, RestoreTarget};
 use crate::error::Doing;
+use crate::fetch::reads;
 use crate::{Error, PlacedChunk, PlacedContent, Result};
-
-/// Largest request.
-const READ_BYTES_MAX: u64 = 4 << 20;
-
-/// A gap between wanted chunks up to this size is read along.
-const READ_GAP_MAX: u64 = 64 << 10;
 
 /// Plans to bring `content` onto `target`.
 ///
@@ -41,7 +36,7 @@ pub fn plan(
     }
     plan.write_bytes = chunks.iter().map(length).sum();
     sort_by_pack(&mut chunks);
-    plan.reads = reads(&chunks);
+    plan.reads = reads(chunks.len(), |number| chunks[number].location);
     plan.read_bytes = plan.reads.iter().map(|read| read.length).sum();
     plan.chunks = chunks;
     Ok(plan)
@@ -66,31 +61,6 @@ fn sort_by_pack(chunks: &mut [PlacedChunk]) {
             chunk.offset,
         )
     });
-}
-
-/// Groups sorted chunks into requests.
-fn reads(chunks: &[PlacedChunk]) -> Vec<PackRead> {
-    let mut reads: Vec<PackRead> = Vec::new();
-    for (number, chunk) in chunks.iter().enumerate() {
-        let start = u64::from(chunk.location.offset);
-        let end = start + u64::from(chunk.location.length);
-        if let Some(last) = reads.last_mut() {
-            let is_same_pack = chunks[last.chunks.start].location.pack == chunk.location.pack;
-            let gap = start.saturating_sub(last.start + last.length);
-            let joined = end.max(last.start + last.length) - last.start;
-            if is_same_pack && gap <= READ_GAP_MAX && joined <= READ_BYTES_MAX {
-                last.chunks.end = number + 1;
-                last.length = joined;
-                continue;
-            }
-        }
-        reads.push(PackRead {
-            chunks: number..number + 1,
-            start,
-            length: end - start,
-        });
-    }
-    reads
 }
 
 /// Reads the target with all threads and keeps the chunks that it does not hold.

@@ -75,6 +75,11 @@ impl<'a> Lock<'a> {
             .unwrap_or_else(|poison| poison.into_inner()) = Some(thread);
     }
 
+    /// What it was taken for.
+    pub fn mode(&self) -> LockMode {
+        self.held.mode
+    }
+
     /// The lock file's name; changes with every refresh.
     pub fn id(&self) -> LockId {
         self.held.state().id

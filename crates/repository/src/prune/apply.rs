@@ -23,7 +23,8 @@ const INDEX_BLOBS_SMALL: usize = 10_000;
 /// Executes `plan`.
 ///
 /// Order: copies of moved blobs are durable and indexed; then the new index; then the old index
-/// files go; then the snapshots are looked at again; only then packs are removed.
+/// files go; then the snapshots are looked at again; only then packs are removed, and then their
+/// marks.
 pub fn apply(repository: &Repository, lock: &Lock<'_>, plan: &PrunePlan) -> Result<Pruned> {
     let mut pruned = Pruned::default();
     if plan.is_empty() {
@@ -33,7 +34,7 @@ pub fn apply(repository: &Repository, lock: &Lock<'_>, plan: &PrunePlan) -> Resu
         pruned.repacked_bytes = repack(repository, lock, plan)?;
     }
     lock.check_thoroughly()?;
-    rewrite_index(repository, lock, plan)?;
+    let marks_file = rewrite_index(repository, lock, plan)?;
     let rescued = look_again(repository, plan)?;
     pruned.rescued_packs = rescued.len() as u64;
     let dropped = dropped(plan);
@@ -46,7 +47,9 @@ pub fn apply(repository: &Repository, lock: &Lock<'_>, plan: &PrunePlan) -> Resu
     } else {
         pruned.marked_packs = dropped.len() as u64;
         let ids = plan.remove.iter().map(|mark| mark.id);
+        let gone = ids.clone().filter(|id| !rescued.contains(id)).collect();
         pruned.removed_packs = remove_packs(repository, lock, ids, &rescued)?;
+        commit::drop_marks(repository, lock, marks_file.as_slice(), &gone)?;
     }
     Ok(pruned)
 }
@@ -125,8 +128,13 @@ fn runs(blobs: &[format::PackEntry]) -> impl Iterator<Item = &[format::PackEntry
 
 /// Writes the index anew without the dropped packs and with the marks, then removes the old files.
 ///
-/// Only files that list an affected pack, carry marks or are small are rewritten.
-fn rewrite_index(repository: &Repository, lock: &Lock<'_>, plan: &PrunePlan) -> Result<()> {
+/// Only files that list an affected pack, carry marks or are small are rewritten. Gives the file
+/// that carries the marks.
+fn rewrite_index(
+    repository: &Repository,
+    lock: &Lock<'_>,
+    plan: &PrunePlan,
+) -> Result<Option<IndexId>> {
     repository
         .environment()
         .progress
@@ -146,7 +154,7 @@ fn rewrite_index(repository: &Repository, lock: &Lock<'_>, plan: &PrunePlan) -> 
         repository.environment().progress.advance(1);
     }
     let marks = marks(repository, plan, &rewrite.leaving, now)?;
-    rewrite.finish(marks)?;
+    let marks_file = rewrite.finish(marks)?;
     lock.check_thoroughly()?;
     for id in &rewrite.old {
         // A plan that changes nothing in a file writes the very same file again.
@@ -154,7 +162,7 @@ fn rewrite_index(repository: &Repository, lock: &Lock<'_>, plan: &PrunePlan) -> 
             repository.remove(FileKind::Index, (*id).into())?;
         }
     }
-    Ok(())
+    Ok(marks_file)
 }
 
 /// The marks that the new index carries: old ones in their grace, and new ones.
@@ -258,28 +266,28 @@ impl<'a> Rewrite<'a> {
         }
     }
 
-    fn save(&mut self, file: &IndexFile) -> Result<()> {
+    fn save(&mut self, file: &IndexFile) -> Result<IndexId> {
         let id = self
             .repository
             .save_unpacked(FileKind::Index, &file.encode())?;
         self.new.push(id.into());
-        Ok(())
+        Ok(id.into())
     }
 
-    fn finish(&mut self, marks: Vec<MarkedPack>) -> Result<()> {
+    fn finish(&mut self, packs_to_delete: Vec<MarkedPack>) -> Result<Option<IndexId>> {
         self.flush(0)?;
-        if !marks.is_empty() {
-            self.save(&IndexFile {
-                packs_to_delete: marks,
-                ..IndexFile::default()
-            })?;
-        }
+        let marks = IndexFile {
+            packs_to_delete,
+            ..IndexFile::default()
+        };
+        let is_needed = !marks.packs_to_delete.is_empty();
+        let file = is_needed.then(|| self.save(&marks)).transpose()?;
         let unmarked = self.plan.unmark.len();
         assert!(
             unmarked == 0 || !self.new.is_empty(),
             "packs that are needed must be listed"
         );
-        Ok(())
+        Ok(file)
     }
 }
 
@@ -297,7 +305,7 @@ fn look_again(repository: &Repository, plan: &PrunePlan) -> Result<HashSet<PackI
         return Ok(HashSet::new());
     }
     let index = repository.load_index()?;
-    let with_marked = commit::with_marked(repository, &index)?;
+    let with_marked = commit::with_marked(&index);
     let (used, _) = walk::used(repository, &with_marked, roots)?;
     commit::relist(repository, &index, &with_marked, &used)
 }

@@ -9,7 +9,7 @@ use lifeboat_model::{ErrorKind, Phase};
 
 use super::{PruneOptions, PrunePlan, RepackedPack, SizedPack, UnusedLimit};
 use crate::lock::oldest_start;
-use crate::{Error, Index, Lock, Repository, Result, commit, snapshots, walk};
+use crate::{Error, Index, Lock, LockMode, Repository, Result, commit, snapshots, walk};
 
 /// Clocks of writers and of the pruner may differ by so much.
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_hours(6);
@@ -48,12 +48,19 @@ impl Candidate {
 /// Makes the plan; needs a prune lock, or an exclusive one for an instant prune.
 ///
 /// Errors: `Corrupt` if a snapshot cannot be read or needs data that is missing. Nothing is
-/// ever removed from a repository in such a state.
+/// ever removed from a repository in such a state. `Invalid` for an instant prune under a lock
+/// that is not exclusive.
 pub fn plan(repository: &Repository, lock: &Lock<'_>, options: PruneOptions) -> Result<PrunePlan> {
+    if options.is_instant && lock.mode() != LockMode::Exclusive {
+        let doing = "an instant prune needs an exclusive lock: a running backup would lose data";
+        return Err(Error::new(ErrorKind::Invalid, doing));
+    }
+    // Order: locks before snapshots: whose snapshot is not listed yet is seen at work.
+    let oldest_before = oldest_start(repository, lock)?;
     // Order: snapshots before the index, so that what they refer to is indexed.
     let listed = snapshots::list(repository)?;
     let index = repository.load_index()?;
-    let with_marked = commit::with_marked(repository, &index)?;
+    let with_marked = commit::with_marked(&index);
     repository.environment().progress.begin(Phase::Walk, 0);
     let roots = listed.iter().map(|snapshot| snapshot.file.tree);
     let (used, missing) = walk::used(repository, &with_marked, roots)?;
@@ -71,7 +78,8 @@ pub fn plan(repository: &Repository, lock: &Lock<'_>, options: PruneOptions) -> 
         index_files: index.files().to_vec(),
         ..PrunePlan::default()
     };
-    let oldest_writer = oldest_start(repository, lock)?;
+    let oldest_after = oldest_start(repository, lock)?;
+    let oldest_writer = oldest_before.into_iter().chain(oldest_after).min();
     let mut candidates = candidates(&index, &with_marked, &used, &sizes, &mut plan)?;
     plan_marked(
         repository,
@@ -212,7 +220,10 @@ fn plan_marked(
     for mark in index.marked() {
         let found = candidates.binary_search_by_key(&mark.id, |candidate| candidate.id);
         let is_needed = found.is_ok_and(|at| !candidates[at].live.is_empty());
-        if is_needed {
+        if !sizes.contains_key(&mark.id) {
+            // Its pack was removed by an earlier prune; the mark has outlived it.
+            plan.vanished.push(mark.id);
+        } else if is_needed {
             plan.unmark.push(mark.clone());
         } else if plan.options.is_instant || is_over(mark, now, grace, oldest_writer) {
             plan.removed_bytes += sizes.get(&mark.id).copied().unwrap_or(0);

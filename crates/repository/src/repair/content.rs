@@ -27,13 +27,13 @@ pub(super) struct RepairedContent {
 
 /// Which blobs can still be read, and how long blobs are or were.
 pub(super) struct Known<'a> {
-    pub(super) index: &'a Index,
+    pub(super) lengths: &'a Index,
     pub(super) is_lost: &'a dyn Fn(&BlobId) -> bool,
 }
 
 impl Known<'_> {
     fn length(&self, id: &BlobId) -> Option<u64> {
-        let location = self.index.find(BlobKind::Data, id)?;
+        let location = self.lengths.find(BlobKind::Data, id)?;
         Some(u64::from(location.plaintext_length()))
     }
 

@@ -1,6 +1,6 @@
 //! Building the index anew from the packs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 
 use lifeboat_backend::FileKind;
@@ -11,7 +11,7 @@ use lifeboat_model::{ErrorKind, Phase};
 
 use super::LostPack;
 use crate::check::{self, Finding, chain};
-use crate::{Lock, Repository, Result, load, pack};
+use crate::{Index, Lock, Repository, Result, load, pack};
 
 const INDEX_BLOBS_MAX: usize = 50_000;
 
@@ -24,7 +24,8 @@ pub struct IndexRepairPlan {
     pub missing: Vec<PackId>,
     /// Packs that were read because the index did not list them, or not rightly.
     pub read: Vec<PackId>,
-    /// Packs whose header cannot be read: their blobs stay unknown.
+    /// Packs whose header cannot be read: what the index knows of their blobs is kept for a
+    /// repair of packs.
     pub unreadable: Vec<LostPack>,
     /// Packs the new index lists.
     pub packs: usize,
@@ -60,6 +61,13 @@ pub fn plan_index(repository: &Repository, is_thorough: bool) -> Result<IndexRep
     for (listed, blobs) in index.packs().iter().zip(index.by_pack()) {
         let Some(size) = sizes.get(&listed.id) else {
             plan.missing.push(listed.id);
+            // A mark keeps the lengths of what is lost, until snapshots are repaired.
+            plan.marked.push(MarkedPack {
+                id: listed.id,
+                time: repository.environment().now(),
+                blobs,
+                size: None,
+            });
             continue;
         };
         let is_right = format::is_contiguous(&blobs) && format::pack_size(&blobs) == *size;
@@ -75,13 +83,30 @@ pub fn plan_index(repository: &Repository, is_thorough: bool) -> Result<IndexRep
         }
     }
     for mark in index.marked() {
-        if unknown.remove(&mark.id).is_some() {
-            plan.marked.push(mark.clone());
-        }
+        unknown.remove(&mark.id);
+        plan.marked.push(mark.clone());
     }
     read_headers(repository, unknown.into_iter().collect(), &mut plan)?;
+    keep_unreadable(&index, &mut plan);
     plan.packs = plan.entries.len();
     Ok(plan)
+}
+
+/// Lists packs with an unreadable header as before: blobs in them may be sound, and nothing else
+/// says where they lie.
+fn keep_unreadable(index: &Index, plan: &mut IndexRepairPlan) {
+    let lost: HashSet<PackId> = plan.unreadable.iter().map(|lost| lost.pack).collect();
+    if lost.is_empty() {
+        return;
+    }
+    let listed = index.packs().iter().zip(index.by_pack());
+    let kept = listed.filter(|(pack, _)| lost.contains(&pack.id));
+    plan.entries.extend(kept.map(|(pack, blobs)| IndexPack {
+        id: pack.id,
+        blobs,
+        time: pack.time,
+        size: None,
+    }));
 }
 
 fn read_headers(

@@ -8,6 +8,7 @@ use lifeboat_model::ExtentSet;
 
 use super::LostRanges;
 use super::content::{self, Known, Part, RepairedContent};
+use crate::check::is_damage;
 use crate::error::Doing;
 use crate::{
     Bench, BlobReader, BlobWriter, Error, Index, Lock, Repository, Result, Snapshot, WriteOptions,
@@ -22,6 +23,8 @@ pub struct SnapshotRepairPlan {
     pub snapshots: Vec<SnapshotId>,
     damaged: Vec<Snapshot>,
     index: Index,
+    /// Also blobs of marked packs: of damaged ones nothing else knows the length.
+    lengths: Index,
     lost_packs: HashSet<PackId>,
 }
 
@@ -41,11 +44,13 @@ pub fn plan_snapshots(repository: &Repository) -> Result<SnapshotRepairPlan> {
         .collect();
     let packs = index.packs().iter().map(|pack| pack.id);
     let lost_packs = packs.filter(|id| !present.contains(id)).collect();
+    let lengths = commit::with_marked(&index);
     let mut plan = SnapshotRepairPlan {
         lost: Vec::new(),
         snapshots: Vec::new(),
         damaged: Vec::new(),
         index,
+        lengths,
         lost_packs,
     };
     let mut lost = Vec::new();
@@ -80,7 +85,7 @@ impl SnapshotRepairPlan {
     fn content(&self, node: &Node) -> Option<RepairedContent> {
         let is_lost = |id: &BlobId| self.is_lost(BlobKind::Data, id);
         let known = Known {
-            index: &self.index,
+            lengths: &self.lengths,
             is_lost: &is_lost,
         };
         content::repair(node.content_ids(), node.size, &known)
@@ -99,7 +104,7 @@ impl Survey<'_> {
         let tree = BlobReader::new(self.repository, &self.plan.index).tree(id);
         let tree = match tree {
             Ok(tree) => tree,
-            Err(error) if error.kind().is_repeatable() => return Err(error),
+            Err(error) if !is_damage(&error) => return Err(error),
             Err(_) => {
                 self.note(format!("{path}/"), ExtentSet::new(), vec![*id]);
                 return Ok(());
@@ -168,7 +173,23 @@ pub fn apply_snapshots(
         }
         replaced.push((snapshot.id, new));
     }
+    if !is_keeping {
+        drop_vanished(repository, lock, plan)?;
+    }
     Ok(replaced)
+}
+
+/// Takes out the marks of packs that are gone: the lengths they kept are no longer needed.
+fn drop_vanished(
+    repository: &Repository,
+    lock: &Lock<'_>,
+    plan: &SnapshotRepairPlan,
+) -> Result<()> {
+    let mut gone: HashSet<PackId> = plan.index.marked().iter().map(|mark| mark.id).collect();
+    for listed in repository.list(FileKind::Pack)? {
+        gone.remove(&listed.id.into());
+    }
+    commit::drop_marks(repository, lock, plan.index.files(), &gone)
 }
 
 struct Rewrite<'a> {
@@ -187,7 +208,7 @@ impl Rewrite<'_> {
         let read = BlobReader::new(self.repository, &self.plan.index).tree(id);
         let mut tree = match read {
             Ok(tree) => tree,
-            Err(error) if error.kind().is_repeatable() => return Err(error),
+            Err(error) if !is_damage(&error) => return Err(error),
             Err(_) => Tree::default(),
         };
         for node in &mut tree.nodes {

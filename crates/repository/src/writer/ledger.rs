@@ -25,6 +25,7 @@ const INDEX_EVERY: Duration = Duration::from_secs(60);
 pub(super) struct Ledger<'a> {
     repository: &'a Repository,
     lock: &'a Lock<'a>,
+    is_dry_run: bool,
     pending: Mutex<Pending>,
     failed: Mutex<Option<Error>>,
     is_failed: AtomicBool,
@@ -39,11 +40,12 @@ struct Pending {
 }
 
 impl<'a> Ledger<'a> {
-    pub(super) fn new(repository: &'a Repository, lock: &'a Lock<'a>) -> Self {
+    pub(super) fn new(repository: &'a Repository, lock: &'a Lock<'a>, is_dry_run: bool) -> Self {
         let written = repository.environment().clock.monotonic();
         Self {
             repository,
             lock,
+            is_dry_run,
             pending: Mutex::new(Pending {
                 packs: Vec::new(),
                 blobs: 0,
@@ -92,6 +94,10 @@ impl<'a> Ledger<'a> {
     /// Stores a pack and notes it; gives its buffer back. After a failure nothing is stored.
     pub(super) fn store(&self, mut pack: FilledPack) -> Vec<u8> {
         if self.is_failed.load(Ordering::Acquire) {
+            return pack.bytes;
+        }
+        if self.is_dry_run {
+            self.packs.fetch_add(1, Ordering::Relaxed);
             return pack.bytes;
         }
         let stored = self
@@ -153,19 +159,24 @@ impl<'a> Ledger<'a> {
         if pending.packs.is_empty() {
             return Ok(());
         }
-        let file = IndexFile {
+        let mut file = IndexFile {
             packs: take(&mut pending.packs),
             ..IndexFile::default()
         };
         pending.blobs = 0;
         pending.written = self.repository.environment().clock.monotonic();
         drop(pending);
-        self.lock.check()?;
-        let id = self
-            .repository
-            .save_unpacked(FileKind::Index, &file.encode())?;
-        self.pending().files.push(id.into());
-        Ok(())
+        let saved = self.lock.check().and_then(|()| {
+            self.repository
+                .save_unpacked(FileKind::Index, &file.encode())
+        });
+        let mut pending = self.pending();
+        match saved {
+            Ok(id) => pending.files.push(id.into()),
+            // They are durable: the last flush of the run tries to list them once more.
+            Err(_) => pending.packs.append(&mut file.packs),
+        }
+        saved.map(|_| ())
     }
 
     /// Indexes the rest; gives the index files written.

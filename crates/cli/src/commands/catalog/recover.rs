@@ -99,7 +99,7 @@ fn plan<'a>(
         return Ok(Vec::new());
     }
     let _display = context.show_progress()?;
-    let index = with_marked(repository, &repository.load_index()?)?;
+    let index = with_marked(&repository.load_index()?);
     let gone = gone_packs(repository, &index)?;
     let step = |entry: &'a Entry| Ok((entry, judge(repository, &index, &gone, entry)?));
     absent.into_iter().map(step).collect()

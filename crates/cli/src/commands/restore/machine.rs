@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 pub(super) fn restore(source: &Source<'_>) -> Result<Restored> {
     let mut reader = BlobReader::new(source.repository, source.index);
     let Some(manifest) = source.manifest(&mut reader)? else {
-        return Err(Error::usage("restoring file snapshots is not there yet"));
+        return Err(Error::usage("the snapshot is not one of a machine"));
     };
     let folder = &source.arguments.target;
     let mut restored = Restored::default();

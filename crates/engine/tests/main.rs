@@ -1,0 +1,9 @@
+//! Promises of the crate, one module each.
+
+mod a_source_that_fails_leaves_no_snapshot;
+mod a_trial_run_stores_nothing;
+mod an_incremental_equals_a_full_backup;
+mod copies_are_whole_after_every_crash;
+mod files;
+mod restored_disks_are_the_disks;
+mod world;

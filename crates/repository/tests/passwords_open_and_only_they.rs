@@ -1,0 +1,116 @@
+//! Every password opens, no other does, and damage is told apart from a wrong password.
+
+use std::sync::Arc;
+
+use lifeboat_backend::{Backend, FileHandle, FileKind, Memory};
+use lifeboat_model::{ErrorKind, Id, Secret};
+use lifeboat_repository::{Cause, Error, Repository, keys};
+
+use crate::world::{COST, World, environment, init_options, password};
+
+fn secret(text: &str) -> Secret {
+    Secret::new(text.as_bytes().to_vec())
+}
+
+fn open(world: &World, text: &str) -> Result<Repository, Error> {
+    let backend = world.memory.clone();
+    Repository::open(backend, &secret(text), environment(&world.clock, 2))
+}
+
+fn refused(world: &World, text: &str) -> Cause {
+    open(world, text).unwrap_err().cause()
+}
+
+#[test]
+fn keys_are_added_changed_and_removed() {
+    let world = World::new();
+    let second = keys::add(&world.repository, &secret("two"), COST).unwrap();
+    let third = keys::add(&world.repository, &secret("drei"), COST).unwrap();
+    assert_eq!(keys::list(&world.repository).unwrap().len(), 3);
+    for text in ["correct horse", "two", "drei"] {
+        assert_eq!(
+            open(&world, text).unwrap().config().id,
+            world.repository.config().id
+        );
+    }
+    assert_eq!(refused(&world, "four"), Cause::WrongPassword);
+    assert_eq!(refused(&world, ""), Cause::WrongPassword);
+    keys::remove(&world.repository, third).unwrap();
+    assert_eq!(refused(&world, "drei"), Cause::WrongPassword);
+    let in_use = keys::remove(&world.repository, world.repository.key());
+    assert_eq!(in_use.unwrap_err().kind(), ErrorKind::Invalid);
+    let by_second = open(&world, "two").unwrap();
+    assert_eq!(by_second.key(), second);
+    keys::change(&by_second, &secret("deux"), COST).unwrap();
+    assert_eq!(refused(&world, "two"), Cause::WrongPassword);
+    assert!(open(&world, "deux").is_ok() && open(&world, "correct horse").is_ok());
+}
+
+#[test]
+fn a_place_without_a_repository_is_told() {
+    let memory = Arc::new(Memory::new());
+    let environment = environment(&Arc::default(), 1);
+    let nothing = Repository::open(memory, &password(), environment).unwrap_err();
+    assert_eq!(nothing.cause(), Cause::NoRepository);
+}
+
+#[test]
+fn a_broken_key_beside_a_good_one_changes_nothing() {
+    let world = World::new();
+    for first in [0, 255] {
+        let file = FileHandle::new(FileKind::Key, Id([first; 32]));
+        world.memory.overwrite(file, b"{\"created\":");
+    }
+    assert!(open(&world, "correct horse").is_ok());
+    assert_eq!(refused(&world, "wrong"), Cause::WrongPassword);
+}
+
+#[test]
+fn a_key_cut_short_or_turned_by_a_bit_is_damage_and_not_a_wrong_password() {
+    let world = World::new();
+    let file = FileHandle::new(FileKind::Key, world.repository.key().into());
+    let whole = world.memory.load(file).unwrap();
+    for length in 0..whole.len() {
+        world.memory.overwrite(file, &whole[..length]);
+        let error = open(&world, "correct horse").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{length} bytes");
+    }
+    for at in 0..whole.len() {
+        let mut turned = whole.clone();
+        turned[at] ^= 1;
+        world.memory.overwrite(file, &turned);
+        let Err(error) = open(&world, "correct horse") else {
+            continue;
+        };
+        assert_ne!(error.cause(), Cause::WrongPassword, "byte {at}: {error}");
+    }
+}
+
+#[test]
+fn an_unfinished_init_is_finished_by_the_same_password_only() {
+    let memory = Arc::new(Memory::new());
+    let clock = Arc::default();
+    let init = |text: &str, seed| {
+        let backend = memory.clone();
+        Repository::init(
+            backend,
+            &secret(text),
+            &init_options(),
+            environment(&clock, seed),
+        )
+    };
+    init("one", 1).unwrap();
+    assert_eq!(init("one", 2).unwrap_err().kind(), ErrorKind::Exists);
+    memory.remove(FileHandle::CONFIG).unwrap();
+    assert_eq!(init("two", 3).unwrap_err().kind(), ErrorKind::Exists);
+    for seed in 4..12 {
+        init("one", seed).unwrap();
+        let backend = memory.clone();
+        let opened = Repository::open(backend, &secret("one"), environment(&clock, 99)).unwrap();
+        assert_eq!(keys::list(&opened).unwrap().len(), 1);
+        memory.remove(FileHandle::CONFIG).unwrap();
+    }
+    let pack = FileHandle::new(FileKind::Pack, Id([1; 32]));
+    memory.overwrite(pack, b"data");
+    assert_eq!(init("one", 13).unwrap_err().kind(), ErrorKind::Exists);
+}
