@@ -188,8 +188,8 @@ fn lists_that_lie_are_refused() {
         "leads out of",
     );
     refused(
-        &|list| list[1]["backup_file_path"] = "full.qcow2".into(),
-        "",
+        &|list| list[1] = json!({"backup_file_path": "full.qcow2"}),
+        "is listed twice",
     );
     refused(
         &|list| list[0]["backup_type"] = "incremental".into(),

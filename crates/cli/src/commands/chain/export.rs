@@ -17,7 +17,7 @@ use crate::args::FilterArguments;
 use crate::commands::backup::read_manifest;
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::select;
+use crate::{select, whole_file};
 
 /// What was asked for.
 pub(super) struct Request<'a> {
@@ -59,11 +59,7 @@ pub(super) fn run(context: &Context, request: &Request<'_>) -> Result<u8> {
     }
     let list = serde_json::to_vec_pretty(&exporter.written);
     let list = list.map_err(|e| Error::usage(e.to_string()))?;
-    let path = request.target.join(CHECKPOINTS_NAME);
-    std::fs::write(&path, list).map_err(|e| {
-        let message = format!("cannot write {}: {e}", path.display());
-        Error::new(ErrorKind::of_io(&e), message)
-    })?;
+    whole_file::write(&request.target.join(CHECKPOINTS_NAME), &list)?;
     if !context.output.is_json() {
         context.output.result(format!(
             "wrote {} files to {}",
