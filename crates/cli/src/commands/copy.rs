@@ -110,7 +110,8 @@ pub(crate) fn report(context: &Context, copied: &[Copied], totals: WriteTotals) 
     } else {
         let (skipped, added) = (copied.len() - made, ByteCount(totals.added_packed));
         output.result(format!(
-            "copied {count} snapshots, {skipped} were there, {added} stored"
+            "copied {}, {skipped} were there, {added} stored",
+            count(made, "snapshot")
         ))?;
     }
     Ok(0)
