@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use lifeboat_disk::{BackingFile, DiskWriter, ImageFormat, Qcow2Writer, TargetMode, open_reader};
+use lifeboat_disk::{BackingFile, ImageFormat, Qcow2Writer, TargetMode, open_reader};
 use lifeboat_engine::restore::{apply, plan};
 use lifeboat_engine::{Existing, PlacedContent, RestoreTarget, place};
 use lifeboat_format::{Node, label};
@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::checkpoints::{CHECKPOINTS_NAME, Checkpoint};
+use super::sparing::Sparing;
 use crate::args::FilterArguments;
 use crate::commands::backup::read_manifest;
 use crate::context::Context;
@@ -131,20 +132,25 @@ impl Exporter<'_> {
             options.backing = Some(self.backing(below)?);
             wanted = difference(held, &content);
         }
+        let below = options
+            .backing
+            .as_ref()
+            .and_then(|below| below.content.clone());
         let writer = Qcow2Writer::create(&target, content.size, &options)?;
+        let sparing = Sparing::new(&writer, below);
         let to = RestoreTarget {
-            writer: &writer,
+            writer: &sparing,
             existing: Existing::Ignore,
         };
         let display = self.context.show_progress()?;
-        let done = plan(self.repository, wanted, to)
+        plan(self.repository, wanted, to)
             .and_then(|plan| apply(self.repository, self.index, &plan, to))
             .inspect_err(|_| {
                 // What counts is the failure itself.
                 let _ = writer.abort();
             })?;
         drop(display);
-        assert!(writer.size() == content.size, "a disk keeps its size");
+        let (bytes_written, bytes_zero) = sparing.passed();
         let file_size = std::fs::metadata(&target).map_or(0, |found| found.len());
         let line = FileLine {
             snapshot_id: snapshot.id.to_string(),
@@ -152,8 +158,8 @@ impl Exporter<'_> {
             file: &name,
             mode,
             file_size,
-            bytes_written: done.written,
-            bytes_zero: done.zeros,
+            bytes_written,
+            bytes_zero,
         };
         self.tell(&line)?;
         self.note(number, snapshot, &line);
