@@ -4,6 +4,7 @@ mod archives_carry_snapshots_anywhere;
 mod catalogs_bring_records_back;
 mod chains_become_snapshots_and_back;
 mod files;
+mod interop;
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
