@@ -101,8 +101,10 @@ fn check_syntax(file: &SourceFile) -> Vec<Finding> {
 
 fn check_packages(workspace: &Workspace, tree: &Tree) -> Result<Vec<Finding>> {
     let metadata = metadata::load(workspace)?;
-    let mut findings = edges::check(&metadata.crates());
-    findings.extend(edges::check_folders(&metadata.crates(), tree));
+    let crates = metadata.crates();
+    let mut findings = edges::check(&crates);
+    findings.extend(edges::check_folders(&crates, tree));
+    findings.extend(modules::check_test_binaries(&crates));
     findings.extend(licences::check(
         &metadata,
         &workspace.root.join("deny.toml"),

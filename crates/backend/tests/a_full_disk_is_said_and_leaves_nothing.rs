@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use lifeboat_backend::{Backend, FileKind, Local};
+use lifeboat_backend::{ArchiveWriter, Backend, FileHandle, FileKind, Local};
 use lifeboat_model::ErrorKind;
+use lifeboat_testkit::ManualClock;
 
 use crate::pack;
 
@@ -73,4 +74,26 @@ fn at_any_fill_level() {
     local.save(pack(saved), &content).unwrap();
     assert_eq!(local.strays().unwrap(), []);
     assert_eq!(fs::read_dir(disk.0.join("data")).unwrap().count(), 256);
+}
+
+#[test]
+fn in_an_archive_too() {
+    let place = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::mount(place.path()) else {
+        return;
+    };
+    let target = disk.0.join("a.tar");
+    let archive = ArchiveWriter::create(&target, &ManualClock::default()).unwrap();
+    archive.create().unwrap();
+    archive.save(FileHandle::CONFIG, b"x").unwrap();
+    let content = vec![5; 100_000];
+    let mut saved = (0..100).map(|first| archive.save(pack(first), &content));
+    let error = saved.find_map(Result::err).expect("2 MiB are not enough");
+    assert_eq!(error.kind(), ErrorKind::Full);
+    assert!(error.to_string().contains("make room"), "{error}");
+    let later = archive.save(pack(200), b"small");
+    later.expect_err("what lies behind a gap cannot be read");
+    archive.finish().expect_err("it is not complete");
+    drop(archive);
+    assert_eq!(fs::read_dir(&disk.0).unwrap().count(), 0);
 }

@@ -1,6 +1,7 @@
 //! Promises of the crate, one module each.
 
 mod a_full_disk_is_said_and_leaves_nothing;
+mod archives_hold_a_repository;
 mod calls_and_bytes_are_counted;
 mod every_place_keeps_the_contract;
 mod faults_are_made_as_ruled;

@@ -15,6 +15,7 @@ mod output;
 mod progress;
 mod select;
 mod tables;
+mod whole_file;
 
 use std::process::ExitCode;
 

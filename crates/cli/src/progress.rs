@@ -118,7 +118,7 @@ impl View {
     fn new(output: Output, is_terminal: bool, pause: Duration) -> Self {
         let bar = (is_terminal && output.style == Style::Text).then(|| {
             let bar = ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::stderr());
-            let template = "{prefix:>10} {bar:28.cyan/dim} {percent:>3}%  {msg}";
+            let template = "{prefix:>10} {bar:20.cyan/dim} {percent:>3}%  {msg}";
             let style = ProgressStyle::with_template(template);
             bar.set_style(
                 style

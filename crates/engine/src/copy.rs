@@ -102,18 +102,30 @@ pub fn copy(
     copy_items(ends, &items, options)
 }
 
+/// The snapshots that [`copy`] would copy.
+pub fn missing<'a>(target: &Repository, wanted: &'a [Snapshot]) -> Result<Vec<&'a Snapshot>> {
+    let known = known(target)?;
+    let is_missing = |snapshot: &&Snapshot| !known.contains(&CopyItem::whole(snapshot).key());
+    Ok(wanted.iter().filter(is_missing).collect())
+}
+
+/// What the target has, by the keys of [`CopyItem`].
+fn known(target: &Repository) -> Result<HashSet<(SnapshotId, BlobId)>> {
+    let there = snapshots::list(target)?;
+    let keys = there
+        .iter()
+        .map(|s| (s.file.original.unwrap_or(s.id), s.file.tree));
+    Ok(keys.collect())
+}
+
 /// Like [`copy`], for snapshots that become something else on the way.
 pub fn copy_items(
     ends: CopyEnds<'_>,
     items: &[CopyItem],
     options: WriteOptions,
 ) -> Result<(Vec<Copied>, WriteTotals)> {
-    let there = snapshots::list(ends.target)?;
+    let known = known(ends.target)?;
     let target_index = ends.target.load_index()?;
-    let known: HashSet<(SnapshotId, BlobId)> = there
-        .iter()
-        .map(|s| (s.file.original.unwrap_or(s.id), s.file.tree))
-        .collect();
     let is_known = |item: &CopyItem| known.contains(&item.key());
     let missing: Vec<&CopyItem> = items.iter().filter(|item| !is_known(item)).collect();
     let (_, totals, written) = write(

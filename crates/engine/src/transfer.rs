@@ -185,3 +185,98 @@ fn each_step(
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use lifeboat_disk::{RawDisk, RawWriter, RawWriterOptions};
+    use lifeboat_model::{CancelToken, Progress};
+    use lifeboat_repository::Owner;
+    use lifeboat_testkit::{DiskPattern, ManualClock, SeededEntropy};
+
+    use super::*;
+
+    fn environment() -> Environment {
+        Environment {
+            clock: Arc::new(ManualClock::default()),
+            entropy: Arc::new(SeededEntropy::new(1)),
+            cancel: CancelToken::new(),
+            progress: Arc::new(Progress::new()),
+            owner: Owner {
+                hostname: "host".to_owned(),
+                username: "somebody".to_owned(),
+                pid: 1,
+                uid: 0,
+                gid: 0,
+                instance: "0".repeat(16),
+                is_alive: |_| true,
+            },
+            threads: 3,
+        }
+    }
+
+    #[test]
+    fn a_disk_arrives_whole_and_differences_are_found() {
+        let place = tempfile::tempdir().expect("a folder");
+        let environment = environment();
+        for size in [
+            0,
+            512,
+            GRAIN_BYTES,
+            STEP_BYTES + 512,
+            3 * STEP_BYTES + 70_000,
+        ] {
+            let (source, target) = (place.path().join("source"), place.path().join("target"));
+            let disk = DiskPattern::new(size, size).disk();
+            let file = std::fs::File::create(&source).expect("a file");
+            file.set_len(size).expect("a size");
+            disk.write_to(&file).expect("room");
+            let _ = std::fs::remove_file(&target);
+            let reader = RawDisk::open(&source).expect("opens");
+            let options = RawWriterOptions {
+                mode: lifeboat_disk::TargetMode::New,
+                leftover: lifeboat_disk::Leftover::Discard,
+            };
+            let writer = RawWriter::create(&target, size, options).expect("creates");
+            let done = transfer(&environment, &reader, &writer).expect("transfers");
+            assert!(done.written <= done.read && done.read <= size);
+            let mut bytes = std::fs::read(&target).expect("reads");
+            assert!(bytes == disk.bytes(), "{size}");
+            let open = || RawDisk::open(&target).expect("opens");
+            assert_eq!(
+                differs(&environment, &reader, &open()).expect("reads"),
+                None
+            );
+            let Some(last) = bytes.last_mut() else {
+                continue;
+            };
+            *last ^= 1;
+            std::fs::write(&target, &bytes).expect("room");
+            let step = (size - 1) / STEP_BYTES * STEP_BYTES;
+            let found = differs(&environment, &reader, &open()).expect("reads");
+            assert_eq!(found, Some(step), "{size}");
+            std::fs::write(&target, &bytes[..bytes.len() - 1]).expect("room");
+            let found = differs(&environment, &reader, &open()).expect("reads");
+            assert_eq!(found, Some(size - 1), "{size}");
+        }
+    }
+
+    #[test]
+    fn a_cancelled_transfer_gives_no_target() {
+        let place = tempfile::tempdir().expect("a folder");
+        let (source, target) = (place.path().join("source"), place.path().join("target"));
+        std::fs::write(&source, vec![1; 1 << 20]).expect("room");
+        let reader = RawDisk::open(&source).expect("opens");
+        let options = RawWriterOptions {
+            mode: lifeboat_disk::TargetMode::New,
+            leftover: lifeboat_disk::Leftover::Discard,
+        };
+        let writer = RawWriter::create(&target, 1 << 20, options).expect("creates");
+        let environment = environment();
+        environment.cancel.cancel();
+        let error = transfer(&environment, &reader, &writer).expect_err("was cancelled");
+        assert_eq!(error.kind(), lifeboat_model::ErrorKind::Cancelled);
+        assert!(!target.exists());
+    }
+}

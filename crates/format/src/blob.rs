@@ -3,9 +3,12 @@
 //! Source: restic's design document, "Pack Format"; restic-format 5.2.
 
 use std::fmt;
+use std::io::Cursor;
 use std::num::NonZeroU32;
 
-use zstd::zstd_safe::{CCtx, CParameter, DCtx, DParameter, ResetDirective};
+use zstd::zstd_safe::{
+    CCtx, CParameter, DCtx, DParameter, InBuffer, OutBuffer, ResetDirective, get_frame_content_size,
+};
 
 use crate::crypto::NONCE_BYTES;
 use crate::{BlobId, Error, MasterKey, Result};
@@ -18,6 +21,9 @@ const TREE_BYTES_MAX: usize = 2 << 30;
 
 /// Largest zstd window that is accepted: 128 MiB. restic's writers use 8 MiB at most.
 const WINDOW_LOG_MAX: u32 = 27;
+
+/// Window of the levels from 20 on, which would take more: 8 MiB.
+const WRITER_WINDOW_LOG_MAX: u32 = 23;
 
 /// What a blob holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,21 +63,22 @@ impl Compressor {
         let mut context = CCtx::create();
         let set = context.set_parameter(CParameter::CompressionLevel(level));
         assert!(set.is_ok(), "zstd takes every level, it clamps them");
+        if level > 19 {
+            let set = context.set_parameter(CParameter::WindowLog(WRITER_WINDOW_LOG_MAX));
+            assert!(set.is_ok(), "zstd takes windows up to 128 MiB");
+        }
         Self { context }
     }
 
-    /// Appends the compressed form to `target`.
+    /// Appends the compressed form to `target`: one frame with its content's size.
     fn compress(&mut self, plaintext: &[u8], target: &mut Vec<u8>) -> Result<()> {
         let start = target.len();
-        target.resize(start + zstd::zstd_safe::compress_bound(plaintext.len()), 0);
-        let written = self
-            .context
-            .compress2(&mut target[start..], plaintext)
-            .map_err(|code| {
-                Error::corrupt(format!("zstd: {}", zstd::zstd_safe::get_error_name(code)))
-            })?;
-        target.truncate(start + written);
-        Ok(())
+        target.reserve(zstd::zstd_safe::compress_bound(plaintext.len()));
+        let mut cursor = Cursor::new(std::mem::take(target));
+        cursor.set_position(start as u64);
+        let result = self.context.compress2(&mut cursor, plaintext);
+        *target = cursor.into_inner();
+        result.map(|_| ()).map_err(broken)
     }
 }
 
@@ -119,16 +126,23 @@ impl Decompressor {
         length: usize,
         plaintext: &mut Vec<u8>,
     ) -> Result<()> {
-        plaintext.resize(length, 0);
-        let written = self
-            .context
-            .decompress(&mut plaintext[..], compressed)
-            .map_err(broken)?;
+        let wrong_length = |found: u64| {
+            let doing = format!("decompressed to {found} bytes instead of {length}");
+            Err(Error::corrupt(doing))
+        };
+        if let Ok(Some(claimed)) = get_frame_content_size(compressed)
+            && claimed > length as u64
+        {
+            return wrong_length(claimed);
+        }
+        plaintext.clear();
+        plaintext.reserve_exact(length);
+        let written = self.context.decompress(plaintext, compressed);
+        let written = written.map_err(broken)?;
         if written == length {
             return Ok(());
         }
-        let doing = format!("decompressed to {written} bytes instead of {length}");
-        Err(Error::corrupt(doing))
+        wrong_length(written as u64)
     }
 
     fn decompress_growing(
@@ -137,33 +151,28 @@ impl Decompressor {
         bytes_max: usize,
         plaintext: &mut Vec<u8>,
     ) -> Result<()> {
-        use zstd::zstd_safe::{InBuffer, OutBuffer};
         let reset = self.context.reset(ResetDirective::SessionOnly);
         reset.map_err(broken)?;
         let mut source = InBuffer::around(compressed);
-        let mut written = 0;
         plaintext.clear();
         loop {
-            if written == plaintext.len() {
-                if written >= bytes_max {
-                    return Err(too_large());
-                }
-                let grown = (written * 2).clamp(64 << 10, bytes_max);
-                plaintext.resize(grown, 0);
+            let before = plaintext.len();
+            if before == plaintext.capacity() {
+                // One byte more than allowed: a frame that ends at the limit is seen to end.
+                let left = bytes_max.saturating_add(1).saturating_sub(before);
+                plaintext.reserve_exact(before.max(64 << 10).min(left));
             }
-            let mut target = OutBuffer::around_pos(&mut plaintext[..], written);
-            let left = self
-                .context
-                .decompress_stream(&mut target, &mut source)
-                .map_err(broken)?;
-            let progress = target.pos() - written;
-            written = target.pos();
+            let mut target = OutBuffer::around_pos(plaintext, before);
+            let step = self.context.decompress_stream(&mut target, &mut source);
+            let left = step.map_err(broken)?;
+            if plaintext.len() > bytes_max {
+                return Err(too_large());
+            }
             let is_drained = source.pos == compressed.len();
             if left == 0 && is_drained {
-                plaintext.truncate(written);
                 return Ok(());
             }
-            if is_drained && progress == 0 {
+            if is_drained && plaintext.len() == before {
                 return Err(Error::corrupt("a zstd frame ends early"));
             }
         }

@@ -27,7 +27,7 @@ pub struct Settings {
 }
 
 /// The configuration.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ConfigFile {
     /// Format version: 1 or 2.
     pub version: u32,
@@ -37,8 +37,23 @@ pub struct ConfigFile {
     pub chunker_polynomial: u64,
     /// Our own settings, if the repository has any.
     pub settings: Option<Settings>,
-    other: Map<String, Value>,
+    /// Settings of other programs.
+    pub other: Map<String, Value>,
 }
+
+#[derive(Serialize)]
+struct ConfigJson<'a> {
+    version: u32,
+    id: String,
+    chunker_polynomial: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lifeboat: Option<&'a Settings>,
+    #[serde(flatten)]
+    other: &'a Map<String, Value>,
+}
+
+/// Largest sealed configuration that is read; real ones have some 200 bytes.
+const CONFIG_BYTES_MAX: usize = 1 << 20;
 
 const OURS: &str = "lifeboat";
 
@@ -60,6 +75,9 @@ impl ConfigFile {
     ///
     /// Errors: `Unsupported` for versions after 2; `Corrupt`.
     pub fn decode(sealed: &[u8], key: &MasterKey) -> Result<Self> {
+        if sealed.len() > CONFIG_BYTES_MAX {
+            return Err(Error::corrupt("the configuration is larger than 1 MiB"));
+        }
         let json = key.unseal(sealed)?;
         let mut all: Map<String, Value> =
             serde_json::from_slice(&json).map_err(|e| Error::json("the configuration", e))?;
@@ -93,10 +111,25 @@ impl ConfigFile {
         })
     }
 
-    /// Writes and seals the file.
+    /// Writes and seals the file, keys in restic's order.
+    ///
+    /// Errors: `Unsupported` for another version than 2.
     pub fn encode(&self, key: &MasterKey, entropy: &dyn Entropy) -> Result<Vec<u8>> {
-        let json = to_json("the configuration", &self.to_json())?;
-        Ok(key.seal(&json, entropy))
+        if self.version != 2 {
+            let doing = format!(
+                "a configuration of version {} is not written, only 2",
+                self.version
+            );
+            return Err(Error::new(ErrorKind::Unsupported, doing));
+        }
+        let json = ConfigJson {
+            version: self.version,
+            id: self.id.to_string(),
+            chunker_polynomial: format!("{:x}", self.chunker_polynomial),
+            lifeboat: self.settings.as_ref(),
+            other: &self.other,
+        };
+        Ok(key.seal(&to_json("the configuration", &json)?, entropy))
     }
 
     /// The configuration as JSON.

@@ -5,6 +5,8 @@ use std::fmt;
 
 use lifeboat_model::ErrorKind;
 
+use crate::json::Malformed;
+
 /// Bytes could not be read as what they should be, or a value cannot be written.
 #[derive(Debug)]
 pub struct Error {
@@ -30,6 +32,14 @@ impl Error {
     }
 
     pub(crate) fn json(what: &str, source: serde_json::Error) -> Self {
+        Self {
+            kind: ErrorKind::Corrupt,
+            doing: format!("{what} is not valid JSON of its kind"),
+            source: Some(Box::new(source)),
+        }
+    }
+
+    pub(crate) fn malformed(what: &str, source: Malformed) -> Self {
         Self {
             kind: ErrorKind::Corrupt,
             doing: format!("{what} is not valid JSON of its kind"),

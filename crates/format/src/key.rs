@@ -7,9 +7,10 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use lifeboat_model::{Entropy, ErrorKind, Secret};
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroize;
+use zeroize::Zeroizing;
 
-use crate::{Error, GoTime, MasterKey, Result};
+use crate::json::GoStyle;
+use crate::{Error, GoTime, MasterKey, Result, SEAL_OVERHEAD};
 
 /// restic's salt length; another one is refused.
 const SALT_BYTES: usize = 64;
@@ -17,8 +18,9 @@ const SALT_BYTES: usize = 64;
 /// Most memory that a key file may ask for: a hostile one could ask for 1 TiB.
 const SCRYPT_BYTES_MAX: u64 = 256 << 20;
 
-/// Most rounds that a key file may ask for.
-const SCRYPT_P_MAX: u32 = 16;
+/// Most memory times rounds that a key file may ask for: some ten seconds. restic calibrates its
+/// keys to half a second, and takes up to p = 6 for that.
+const SCRYPT_WORK_MAX: u64 = 4 << 30;
 
 /// Key files are below 1 KiB.
 const KEY_FILE_BYTES_MAX: usize = 64 << 10;
@@ -47,23 +49,23 @@ impl Default for ScryptCost {
 
 impl ScryptCost {
     fn params(self) -> Result<scrypt::Params> {
-        let wrong = |what: &str| {
-            Err(Error::new(
-                ErrorKind::Unsupported,
-                format!(
-                    "the key's scrypt cost N={} r={} p={} is {what}",
-                    self.n, self.r, self.p
-                ),
-            ))
+        let wrong = |kind, what: &str| {
+            let Self { n, r, p } = self;
+            let doing = format!("the key's scrypt cost N={n} r={r} p={p} is {what}");
+            Err(Error::new(kind, doing))
         };
         if !self.n.is_power_of_two() || self.n < 2 || self.r == 0 || self.p == 0 {
-            return wrong("not valid");
+            return wrong(ErrorKind::Corrupt, "not valid");
         }
-        if 128 * u64::from(self.n) * u64::from(self.r) > SCRYPT_BYTES_MAX || self.p > SCRYPT_P_MAX {
-            return wrong("more than 256 MiB or 16 rounds: refused");
+        let memory = u64::from(self.n) * u64::from(self.r);
+        let memory = memory.saturating_mul(128);
+        if memory > SCRYPT_BYTES_MAX || memory.saturating_mul(self.p.into()) > SCRYPT_WORK_MAX {
+            let what = "more than 256 MiB, or 4 GiB in all rounds: refused";
+            return wrong(ErrorKind::Unsupported, what);
         }
         let log_n = u8::try_from(self.n.trailing_zeros()).unwrap_or(u8::MAX);
-        scrypt::Params::new(log_n, self.r, self.p, 32).or_else(|_| wrong("not valid"))
+        let params = scrypt::Params::new(log_n, self.r, self.p, 32);
+        params.or_else(|_| wrong(ErrorKind::Corrupt, "not valid"))
     }
 }
 
@@ -79,7 +81,7 @@ pub struct KeyOwner {
 }
 
 /// A key file.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyFile {
     /// When it was made.
     pub created: GoTime,
@@ -102,13 +104,13 @@ pub struct KeyFile {
 #[derive(Serialize, Deserialize)]
 struct MasterKeyJson {
     mac: MacJson,
-    encrypt: String,
+    encrypt: Zeroizing<String>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct MacJson {
-    k: String,
-    r: String,
+    k: Zeroizing<String>,
+    r: Zeroizing<String>,
 }
 
 impl KeyFile {
@@ -124,16 +126,16 @@ impl KeyFile {
         entropy.fill(&mut salt);
         let user = derive(password, &salt, cost)?;
         let (encrypt, k, r) = master.parts();
+        let encode = |part: &[u8]| Zeroizing::new(STANDARD.encode(part));
         let json = MasterKeyJson {
             mac: MacJson {
-                k: STANDARD.encode(k),
-                r: STANDARD.encode(r),
+                k: encode(k),
+                r: encode(r),
             },
-            encrypt: STANDARD.encode(encrypt),
+            encrypt: encode(encrypt),
         };
-        let mut plain = to_json("the master key", &json)?;
+        let plain = Zeroizing::new(to_json("the master key", &json)?);
         let data = STANDARD.encode(user.seal(&plain, entropy));
-        plain.zeroize();
         let file = Self {
             created: owner.created.into(),
             username: owner.username.clone(),
@@ -145,7 +147,7 @@ impl KeyFile {
             salt: STANDARD.encode(salt),
             data,
         };
-        let bytes = to_json("a key file", &file)?;
+        let bytes = file.encode()?;
         Ok((file, bytes))
     }
 
@@ -161,7 +163,10 @@ impl KeyFile {
 
     /// Opens it: gives the master key.
     ///
-    /// Errors: `Denied` for a wrong password, `Unsupported` for a cost beyond bounds, `Corrupt`.
+    /// Errors: `Denied` for a wrong password, `Unsupported` for a cost beyond bounds or another
+    /// derivation, `Corrupt`.
+    ///
+    /// Cost: one scrypt.
     pub fn open(&self, password: &Secret) -> Result<MasterKey> {
         if self.kdf != "scrypt" {
             let doing = "the key file names a key derivation other than scrypt";
@@ -182,19 +187,26 @@ impl KeyFile {
                 p: self.p,
             },
         )?;
-        let mut sealed = decode_base64(&self.data, "the sealed key")?;
+        let mut sealed = Zeroizing::new(decode_base64(&self.data, "the sealed key")?);
+        if sealed.len() < SEAL_OVERHEAD {
+            return Err(Error::corrupt("a key file is too short to hold a key"));
+        }
         let plain = user
             .unseal_in_place(&mut sealed)
             .map_err(|_| Error::new(ErrorKind::Denied, "the password does not open this key"))?;
-        let master = read_master(plain);
-        plain.zeroize();
-        master
+        read_master(plain)
+    }
+
+    /// Writes the file as restic does.
+    pub fn encode(&self) -> Result<Vec<u8>> {
+        to_json("a key file", self)
     }
 }
 
 fn read_master(plain: &[u8]) -> Result<MasterKey> {
-    let json: MasterKeyJson =
-        serde_json::from_slice(plain).map_err(|e| Error::json("the master key", e))?;
+    // The cause would quote what it could not read.
+    let json: MasterKeyJson = serde_json::from_slice(plain)
+        .map_err(|_| Error::corrupt("the master key is not valid JSON of its kind"))?;
     MasterKey::from_parts(
         decode_exactly(&json.encrypt)?,
         decode_exactly(&json.mac.k)?,
@@ -204,12 +216,10 @@ fn read_master(plain: &[u8]) -> Result<MasterKey> {
 
 fn derive(password: &Secret, salt: &[u8], cost: ScryptCost) -> Result<MasterKey> {
     let params = cost.params()?;
-    let mut bytes = [0; 64];
-    scrypt::scrypt(password.expose(), salt, &params, &mut bytes)
+    let mut bytes = Zeroizing::new([0; 64]);
+    scrypt::scrypt(password.expose(), salt, &params, bytes.as_mut())
         .map_err(|_| Error::new(ErrorKind::Unsupported, "scrypt refused its cost"))?;
-    let key = MasterKey::from_bytes(&bytes);
-    bytes.zeroize();
-    Ok(key)
+    Ok(MasterKey::from_bytes(&bytes))
 }
 
 fn decode_base64(text: &str, what: &str) -> Result<Vec<u8>> {
@@ -219,12 +229,12 @@ fn decode_base64(text: &str, what: &str) -> Result<Vec<u8>> {
 }
 
 fn decode_exactly<const N: usize>(text: &str) -> Result<[u8; N]> {
-    let bytes = decode_base64(text, "a part of the master key")?;
-    bytes
+    let bytes = Zeroizing::new(decode_base64(text, "a part of the master key")?);
+    bytes[..]
         .try_into()
         .map_err(|_| Error::corrupt("a part of the master key has a wrong length"))
 }
 
 pub(crate) fn to_json(what: &str, value: &impl Serialize) -> Result<Vec<u8>> {
-    serde_json::to_vec(value).map_err(|e| Error::json(what, e))
+    GoStyle::encode(value).map_err(|e| Error::json(what, e))
 }

@@ -14,6 +14,7 @@ mod crypto;
 mod error;
 mod ids;
 mod index;
+mod json;
 mod key;
 pub mod label;
 mod lock;
@@ -41,6 +42,6 @@ pub use pack::{
 pub use polynomial::is_irreducible;
 pub use snapshot::{SnapshotFile, Summary};
 pub use time::GoTime;
-pub use tree::{ExtendedAttribute, Node, NodeKind, Tree};
+pub use tree::{DecodedTree, ExtendedAttribute, Node, NodeKind, Tree};
 pub use unpacked::{decode_unpacked, encode_unpacked};
 pub use zero::ZeroIds;

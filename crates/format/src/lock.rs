@@ -8,7 +8,7 @@ use crate::key::to_json;
 use crate::{Error, GoTime, Result};
 
 /// A lock.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockFile {
     /// When it was last refreshed.
     pub time: GoTime,

@@ -17,7 +17,7 @@ pub const MANIFEST_NAME: &str = "lifeboat.json";
 const MANIFEST_BYTES_MAX: usize = 16 << 20;
 
 /// The manifest.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MachineManifest {
     /// Version of this shape: 1.
     pub version: u32,
@@ -40,7 +40,7 @@ pub struct MachineManifest {
 }
 
 /// Who a machine is.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MachineIdentity {
     /// `image` for disks that were given as files.
     pub platform: String,
@@ -52,7 +52,7 @@ pub struct MachineIdentity {
 }
 
 /// One disk.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DiskManifest {
     /// Its name inside the machine.
     pub name: String,

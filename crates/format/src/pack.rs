@@ -4,7 +4,7 @@
 
 use std::num::NonZeroU32;
 
-use lifeboat_model::Entropy;
+use lifeboat_model::{Entropy, ErrorKind};
 
 use crate::{BlobId, BlobKind, Error, MasterKey, Result, SEAL_OVERHEAD};
 
@@ -36,6 +36,14 @@ pub struct PackEntry {
 }
 
 impl PackEntry {
+    /// Plaintext bytes; none for a length that is below the seal's own.
+    pub fn plaintext_length(&self) -> u32 {
+        match self.uncompressed_length {
+            Some(length) => length.get(),
+            None => self.length.saturating_sub(SEAL_OVERHEAD as u32),
+        }
+    }
+
     fn header_bytes(&self) -> usize {
         match self.uncompressed_length {
             Some(_) => COMPRESSED_ENTRY_BYTES,
@@ -43,7 +51,8 @@ impl PackEntry {
         }
     }
 
-    fn end(&self) -> u64 {
+    /// One past its last byte in the pack.
+    pub fn end(&self) -> u64 {
         u64::from(self.offset) + u64::from(self.length)
     }
 }
@@ -67,7 +76,8 @@ pub fn is_contiguous(entries: &[PackEntry]) -> bool {
 
 /// The sealed header and its length, to be appended to the blobs.
 ///
-/// Errors: `Unsupported` beyond restic's 16 MiB.
+/// Errors: `Unsupported` beyond restic's 16 MiB; `Invalid` for a blob that is there twice: such
+/// packs made other programs lose data.
 pub fn encode_pack_header(
     entries: &[PackEntry],
     key: &MasterKey,
@@ -77,6 +87,12 @@ pub fn encode_pack_header(
         is_contiguous(entries),
         "blobs of a pack lie side by side from its start"
     );
+    let mut names: Vec<_> = entries.iter().map(|entry| (entry.id, entry.kind)).collect();
+    names.sort_unstable();
+    if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        let doing = format!("a pack would hold blob {} twice", pair[0].0);
+        return Err(Error::new(ErrorKind::Invalid, doing));
+    }
     let mut header = Vec::with_capacity(entries.len() * COMPRESSED_ENTRY_BYTES);
     for entry in entries {
         let is_tree = u8::from(entry.kind == BlobKind::Tree);
@@ -92,7 +108,7 @@ pub fn encode_pack_header(
     let length = u32::try_from(sealed.len()).unwrap_or(u32::MAX);
     if u64::from(length) > HEADER_BYTES_MAX {
         let doing = "a pack header would be larger than 16 MiB";
-        return Err(Error::new(lifeboat_model::ErrorKind::Unsupported, doing));
+        return Err(Error::new(ErrorKind::Unsupported, doing));
     }
     sealed.extend_from_slice(&length.to_le_bytes());
     Ok(sealed)
@@ -117,7 +133,10 @@ pub fn pack_tail_bytes(tail: &[u8], pack_size: u64) -> Result<u64> {
 
 /// Reads the header out of a pack's last bytes; blobs come in the order of the header.
 ///
-/// Errors: `Corrupt` if it is damaged or does not account for every byte of the pack.
+/// A blob that comes twice is given twice.
+///
+/// Errors: `Corrupt` if it is damaged or does not account for every byte of the pack;
+/// `Unsupported` for entries of a newer format and for packs from 4 GiB on.
 pub fn decode_pack_header(tail: &[u8], size: u64, key: &MasterKey) -> Result<Vec<PackEntry>> {
     let needed = pack_tail_bytes(tail, size)?;
     let needed = usize::try_from(needed).unwrap_or(usize::MAX);
@@ -127,11 +146,13 @@ pub fn decode_pack_header(tail: &[u8], size: u64, key: &MasterKey) -> Result<Vec
         .ok_or_else(|| Error::corrupt("too little of the pack was read for its header"))?;
     let header = key.unseal(&tail[start..tail.len() - LENGTH_BYTES])?;
     let mut entries = Vec::with_capacity(header.len() / PLAIN_ENTRY_BYTES);
-    let (mut rest, mut offset) = (&header[..], 0u64);
+    let (mut rest, mut offset) = (&header[..], 0);
     while !rest.is_empty() {
         let entry;
         (entry, rest) = decode_entry(rest, offset)?;
-        offset = entry.end();
+        let beyond = "its blobs reach beyond 4 GiB, which restic cannot read";
+        offset =
+            u32::try_from(entry.end()).map_err(|_| Error::new(ErrorKind::Unsupported, beyond))?;
         entries.push(entry);
     }
     if pack_size(&entries) == size {
@@ -144,20 +165,21 @@ pub fn decode_pack_header(tail: &[u8], size: u64, key: &MasterKey) -> Result<Vec
     Err(Error::corrupt(doing))
 }
 
-fn decode_entry(bytes: &[u8], offset: u64) -> Result<(PackEntry, &[u8])> {
+fn decode_entry(bytes: &[u8], offset: u32) -> Result<(PackEntry, &[u8])> {
     let short = || Error::corrupt("a header entry ends early");
     let (tag, rest) = bytes.split_first().ok_or_else(short)?;
     if *tag > 3 {
-        return Err(Error::corrupt(format!(
-            "a header entry has the unknown type {tag}"
-        )));
+        let doing = format!("a header entry has the type {tag}: a newer program wrote it");
+        return Err(Error::new(ErrorKind::Unsupported, doing));
     }
     let (length, rest) = rest.split_first_chunk::<4>().ok_or_else(short)?;
     let (uncompressed_length, rest) = if tag & 2 == 0 {
         (None, rest)
     } else {
         let (length, rest) = rest.split_first_chunk::<4>().ok_or_else(short)?;
-        (NonZeroU32::new(u32::from_le_bytes(*length)), rest)
+        let length = NonZeroU32::new(u32::from_le_bytes(*length));
+        let empty = || Error::corrupt("a compressed blob has no plaintext length");
+        (Some(length.ok_or_else(empty)?), rest)
     };
     let (id, rest) = rest.split_first_chunk::<32>().ok_or_else(short)?;
     let entry = PackEntry {
@@ -167,7 +189,7 @@ fn decode_entry(bytes: &[u8], offset: u64) -> Result<(PackEntry, &[u8])> {
             BlobKind::Tree
         },
         id: lifeboat_model::Id(*id).into(),
-        offset: u32::try_from(offset).map_err(|_| Error::corrupt("a pack is beyond 4 GiB"))?,
+        offset,
         length: u32::from_le_bytes(*length),
         uncompressed_length,
     };

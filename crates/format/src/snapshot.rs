@@ -11,7 +11,7 @@ use crate::{BlobId, Error, GoTime, Result, SnapshotId};
 /// The record of one backup.
 ///
 /// Fields in restic's order. What we do not know is kept and written again.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SnapshotFile {
     /// When what it holds was taken.
     pub time: GoTime,
@@ -58,12 +58,13 @@ pub struct SnapshotFile {
     /// What the backup did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<Summary>,
+    /// Keys of other programs.
     #[serde(flatten)]
-    pub(crate) other: Map<String, Value>,
+    pub other: Map<String, Value>,
 }
 
 /// What a backup did; restic 0.17 and later show it.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "restic's own names")]
 pub struct Summary {
     #[serde(default)]

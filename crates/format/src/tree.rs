@@ -3,10 +3,15 @@
 //! The encoder follows Go's `encoding/json`: field order, omitted empties, HTML escapes, and names
 //! quoted by Go's rules first. So equal folders have equal names, and stock restic rewrites them.
 //!
-//! Source: restic's internal/data/node.go and tree.go as of 0.19; restic-format 5.5.
+//! Where versions differ, the newest is followed: 0.14 escapes the characters new in Unicode 14
+//! and 15, and `\b` and `\f` in other texts than names.
+//!
+//! Source: trees that restic 0.14, 0.18 and 0.19 made, byte for byte; restic's
+//! internal/data/node.go and tree.go as of 0.19; restic-format 5.5.
 
 mod decode;
 mod encode;
+mod printable;
 mod quote;
 
 use std::collections::BTreeMap;
@@ -37,7 +42,7 @@ pub enum NodeKind {
 }
 
 impl NodeKind {
-    pub(crate) const ALL: [(Self, &'static str); 8] = [
+    const ALL: [(Self, &'static str); 8] = [
         (Self::File, "file"),
         (Self::Dir, "dir"),
         (Self::Symlink, "symlink"),
@@ -54,6 +59,11 @@ impl NodeKind {
             .iter()
             .find(|(kind, _)| *kind == self)
             .map_or("irregular", |(_, word)| word)
+    }
+
+    fn of_word(word: &[u8]) -> Option<Self> {
+        let known = Self::ALL.iter().find(|(_, known)| known.as_bytes() == word);
+        known.map(|(kind, _)| *kind)
     }
 }
 
@@ -113,6 +123,11 @@ pub struct Node {
     pub subtree: Option<BlobId>,
     /// What restic could not read.
     pub error: String,
+    /// Texts above whose writer lost bytes because they were not UTF-8: the text as it stands
+    /// there, and its bytes with 0xff for each that was lost.
+    ///
+    /// So they are written again as they were; a real U+FFFD is written in another way.
+    pub lossy_texts: BTreeMap<String, Vec<u8>>,
 }
 
 impl Node {
@@ -141,6 +156,7 @@ impl Node {
             content: None,
             subtree: None,
             error: String::new(),
+            lossy_texts: BTreeMap::new(),
         }
     }
 
@@ -156,7 +172,13 @@ impl Node {
 
     /// Its name for people: what is not text is escaped.
     pub fn shown_name(&self) -> String {
-        quote::quote(&self.name)
+        String::from_utf8_lossy(&quote::quote(&self.name)).into_owned()
+    }
+
+    /// The bytes of which a text is to be written.
+    fn written_bytes<'a>(&'a self, text: &'a str) -> &'a [u8] {
+        let lossy = self.lossy_texts.get(text);
+        lossy.map_or(text.as_bytes(), |bytes| &bytes[..])
     }
 
     /// Says whether its name can be used as a file name inside a folder.
@@ -171,6 +193,17 @@ impl Node {
 pub struct Tree {
     /// Its entries, sorted by the bytes of their names.
     pub nodes: Vec<Node>,
+}
+
+/// A tree and what was odd about its text.
+#[derive(Clone, Debug, Default)]
+pub struct DecodedTree {
+    /// The tree.
+    pub tree: Tree,
+    /// Names are not sorted by their bytes, or come twice: newer restic may not find them.
+    pub is_unsorted: bool,
+    /// Nodes or the tree hold keys or kinds that are not known: encoding loses them.
+    pub has_unknown_parts: bool,
 }
 
 impl Tree {

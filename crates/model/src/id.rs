@@ -33,21 +33,36 @@ impl Id {
 
     /// Reads exactly 64 hexadecimal digits.
     pub fn from_hex(hex: &[u8]) -> Option<Self> {
-        let digit = |c: u8| match c {
-            b'0'..=b'9' => Some(c - b'0'),
-            b'a'..=b'f' => Some(c - b'a' + 10),
-            _ => None,
-        };
         if hex.len() != 64 {
             return None;
         }
         let mut id = [0; 32];
+        let mut seen = 0;
         for (byte, pair) in id.iter_mut().zip(hex.chunks_exact(2)) {
-            *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+            let (high, low) = (
+                DIGIT_VALUES[usize::from(pair[0])],
+                DIGIT_VALUES[usize::from(pair[1])],
+            );
+            seen |= high | low;
+            *byte = high << 4 | low;
+        }
+        if seen > 15 {
+            return None;
         }
         Some(Self(id))
     }
 }
+
+/// Values of hexadecimal digits; 255 for all else. Indexes hold millions of ids.
+static DIGIT_VALUES: [u8; 256] = {
+    let mut values = [255; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[b"0123456789abcdef"[value as usize] as usize] = value;
+        value += 1;
+    }
+    values
+};
 
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -69,5 +84,25 @@ impl FromStr for Id {
     fn from_str(text: &str) -> Result<Self, ParseError> {
         Self::from_hex(text.as_bytes())
             .ok_or_else(|| ParseError::new("id", text, "an id is 64 digits 0-9 a-f"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exactly_64_lower_case_digits_are_an_id() {
+        let id = Id(std::array::from_fn(|at| (at * 37) as u8));
+        let text = id.to_string();
+        assert_eq!(text.parse(), Ok(id));
+        for at in 0..64 {
+            for wrong in ["A", "g", "/", ":", "`", "\0", " "] {
+                let mut broken = text.clone();
+                broken.replace_range(at..=at, wrong);
+                assert!(broken.parse::<Id>().is_err(), "{broken}");
+            }
+        }
+        assert!(text[1..].parse::<Id>().is_err() && format!("{text}0").parse::<Id>().is_err());
     }
 }

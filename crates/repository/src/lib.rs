@@ -17,6 +17,7 @@
 //!
 //! Source: restic's design document; decisions 0003 and 0004.
 
+mod adopt;
 mod blobs;
 mod check;
 mod commit;
@@ -34,6 +35,7 @@ pub mod snapshots;
 pub mod walk;
 mod writer;
 
+pub use adopt::{Adopted, adopt};
 pub use blobs::{BlobOpener, BlobReader};
 pub use check::{Checked, Finding, check};
 pub use commit::{commit, with_marked};

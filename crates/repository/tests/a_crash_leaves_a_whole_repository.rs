@@ -206,6 +206,23 @@ fn of_a_change_of_the_password() {
     assert_eq!(opened, [(true, false), (true, true), (false, true)]);
 }
 
+/// Index, packs and snapshots, one after the other.
+fn repair_all(repository: &Repository) -> Result<()> {
+    let lock = lock::acquire(repository, LockMode::Exclusive, LockWait::default())?;
+    apply_index(repository, &lock, &plan_index(repository, false)?)?;
+    let index = repository.load_index()?;
+    let mut damaged = Vec::new();
+    for (pack, blobs) in index.packs().iter().zip(index.by_pack()) {
+        if !lifeboat_repository::verify_pack(repository, pack.id, &blobs)?.is_empty() {
+            damaged.push(pack.id);
+        }
+    }
+    repair_packs(repository, &lock, &damaged, small_packs())?;
+    let plan = plan_snapshots(repository)?;
+    apply_snapshots(repository, &lock, &plan, false, small_packs())?;
+    Ok(())
+}
+
 #[test]
 fn of_the_repairs() {
     let (world, expected) = two_snapshots();
@@ -232,23 +249,8 @@ fn of_the_repairs() {
             }
         }
     }
-    let work = |repository: &Repository| -> Result<()> {
-        let lock = lock::acquire(repository, LockMode::Exclusive, LockWait::default())?;
-        apply_index(repository, &lock, &plan_index(repository, false)?)?;
-        let index = repository.load_index()?;
-        let mut damaged = Vec::new();
-        for (pack, blobs) in index.packs().iter().zip(index.by_pack()) {
-            if !lifeboat_repository::verify_pack(repository, pack.id, &blobs)?.is_empty() {
-                damaged.push(pack.id);
-            }
-        }
-        repair_packs(repository, &lock, &damaged, small_packs())?;
-        let plan = plan_snapshots(repository)?;
-        apply_snapshots(repository, &lock, &plan, false, small_packs())?;
-        Ok(())
-    };
     let recording = Arc::new(Recording::new(Arc::new(world.memory.duplicate())));
-    work(&doomed(&world, recording.clone())).unwrap();
+    repair_all(&doomed(&world, recording.clone())).unwrap();
     let effects = recording.effects();
     assert!(effects.len() > 8, "{}", effects.len());
     let lengths: BTreeSet<usize> = expected
@@ -262,7 +264,7 @@ fn of_the_repairs() {
         place.replay(&effects[..count]).unwrap();
         let survivor = world.through(place, 60);
         assert!(read(&survivor, sound).unwrap() == crate::world::bytes_of(&[200, 201]));
-        work(&survivor).unwrap();
+        repair_all(&survivor).unwrap();
         assert_whole(&survivor, &whole, &format!("after {count} effects"));
         assert!(check(&survivor).unwrap().0.is_whole());
         let contents = snapshots::list(&survivor).unwrap().into_iter();

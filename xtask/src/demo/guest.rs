@@ -15,9 +15,7 @@ use super::monitor::Monitor;
 const BOOT_LIMIT: Duration = Duration::from_secs(180);
 const POWER_DOWN_LIMIT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(100);
-/// From the guest's last word on the serial line until its screen shows the login prompt.
-const SCREEN_DELAY: Duration = Duration::from_secs(4);
-/// The guest begins each of its lines so.
+/// The guest begins each of its lines so; the last comes when its screen shows a login prompt.
 const MARK: &str = "lifeboat-guest: ";
 const READY: &str = "lifeboat-guest: ready";
 
@@ -127,9 +125,9 @@ impl Guest {
         )
     }
 
-    /// Takes a picture of the guest's screen once its login prompt is there; gives its file name.
+    /// Takes a picture of the guest's screen and gives its file name; a guest that has reported
+    /// shows its login prompt.
     pub(crate) fn screenshot(&mut self) -> Result<String> {
-        thread::sleep(SCREEN_DELAY);
         let picture = self.traces.with_extension("png");
         let arguments = json!({ "filename": picture, "format": "png" });
         self.monitor.execute("screendump", &arguments)?;

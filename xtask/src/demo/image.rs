@@ -30,7 +30,7 @@ const INITRAMFS_HOOK: &str = "mkdir -p \"$1/etc/initramfs-tools/conf.d\" \
     && printf 'MODULES=list\\nCOMPRESS=zstd\\n' > \"$1/etc/initramfs-tools/conf.d/lifeboat\"";
 
 /// Files that come into the tree as they are.
-const FILES: [(&str, &str, u32); 4] = [
+const FILES: [(&str, &str, u32); 5] = [
     (
         "usr/local/sbin/lifeboat-guest",
         include_str!("../../guest/lifeboat-guest"),
@@ -39,6 +39,11 @@ const FILES: [(&str, &str, u32); 4] = [
     (
         "etc/systemd/system/lifeboat-guest.service",
         include_str!("../../guest/lifeboat-guest.service"),
+        0o644,
+    ),
+    (
+        "etc/systemd/system/lifeboat-guest-ready.service",
+        include_str!("../../guest/lifeboat-guest-ready.service"),
         0o644,
     ),
     (
@@ -138,8 +143,14 @@ fn make_overlay(work: &Path) -> Result<PathBuf> {
     write(&overlay.join("var/lib/lifeboat-guest/journal"), "", 0o644)?;
     let wanted = overlay.join("etc/systemd/system/multi-user.target.wants");
     fs::create_dir_all(&wanted)?;
-    let unit = "/etc/systemd/system/lifeboat-guest.service";
-    symlink(unit, wanted.join("lifeboat-guest.service"))?;
+    for unit in ["lifeboat-guest.service", "lifeboat-guest-ready.service"] {
+        symlink(format!("/etc/systemd/system/{unit}"), wanted.join(unit))?;
+    }
+    // A login prompt on the serial line would cut off what the guest says there.
+    symlink(
+        "/dev/null",
+        overlay.join("etc/systemd/system/serial-getty@ttyS0.service"),
+    )?;
     Ok(overlay)
 }
 

@@ -179,6 +179,7 @@ mod tests {
             folder: format!("crates/{name}"),
             package: format!("lifeboat-{name}"),
             uses: uses.iter().map(edge).collect(),
+            tests: Vec::new(),
         }
     }
 

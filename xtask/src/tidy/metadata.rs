@@ -24,6 +24,14 @@ pub(crate) struct Package {
     pub(crate) source: Option<String>,
     manifest_path: String,
     dependencies: Vec<Dependency>,
+    targets: Vec<Target>,
+}
+
+/// Something that cargo builds from a package.
+#[derive(Debug, Deserialize)]
+struct Target {
+    name: String,
+    kind: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -32,13 +40,15 @@ struct Dependency {
     path: Option<String>,
 }
 
-/// A package of ours and the folders of ours that it names as dependencies.
+/// A package of ours, and what it is made of as far as the rules ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Crate {
     /// The folder's path from the root: `crates/model`.
     pub(crate) folder: String,
     pub(crate) package: String,
     pub(crate) uses: Vec<Use>,
+    /// The names of its test binaries.
+    pub(crate) tests: Vec<String>,
 }
 
 /// One edge: the used crate's folder name, and whether only tests use it.
@@ -74,7 +84,12 @@ impl Metadata {
                 only_tests: dependency.kind.as_deref() == Some("dev"),
             })
         });
+        let tests = package
+            .targets
+            .iter()
+            .filter(|it| it.kind.iter().any(|kind| kind == "test"));
         Crate {
+            tests: tests.map(|target| target.name.clone()).collect(),
             folder: folder.trim_start_matches('/').into(),
             package: package.name.clone(),
             uses: uses.collect(),
@@ -102,9 +117,10 @@ mod tests {
             {"id": "m", "name": "lifeboat-disk", "version": "1", "license": null, "source": null,
              "manifest_path": "/x/crates/disk/Cargo.toml", "dependencies": [
                {"kind": null, "path": "/x/crates/model"}, {"kind": "dev", "path": "/x/testkit"},
-               {"kind": null, "path": null}]},
+               {"kind": null, "path": null}],
+             "targets": [{"name": "disk", "kind": ["lib"]}, {"name": "main", "kind": ["test"]}]},
             {"id": "z", "name": "zstd", "version": "1", "license": "MIT", "source": "registry",
-             "manifest_path": "/y/Cargo.toml", "dependencies": []}]}"#;
+             "manifest_path": "/y/Cargo.toml", "dependencies": [], "targets": []}]}"#;
         let metadata: Metadata = serde_json::from_str(text).unwrap();
         let crates = metadata.crates();
         assert_eq!(crates.len(), 1);
@@ -112,6 +128,7 @@ mod tests {
             (crates[0].folder.as_str(), crates[0].name()),
             ("crates/disk", "disk")
         );
+        assert_eq!(crates[0].tests, ["main"]);
         let uses = [("model", false), ("testkit", true)].map(|(name, only_tests)| Use {
             name: name.into(),
             only_tests,

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use syn::Item;
 
 use super::Finding;
+use super::metadata::Crate;
 use super::tree::{SourceFile, Tree};
 
 /// Refuses Rust files of a package that no root reaches.
@@ -15,6 +16,21 @@ pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
         .iter()
         .flat_map(|folder| check_package(tree, folder))
         .collect()
+}
+
+/// Refuses test binaries besides `main`: each more is linked, and its files run twice.
+pub(crate) fn check_test_binaries(crates: &[Crate]) -> Vec<Finding> {
+    let more = crates.iter().flat_map(|it| {
+        it.tests
+            .iter()
+            .filter(|name| *name != "main")
+            .map(move |name| (it, name))
+    });
+    more.map(|(it, name)| {
+        let text = format!("`{name}` is a test binary of its own: set `autotests = false`, name");
+        Finding::of(&it.folder, text + " `tests/main.rs` as the only `[[test]]`")
+    })
+    .collect()
 }
 
 fn check_package(tree: &Tree, folder: &str) -> Vec<Finding> {
@@ -107,6 +123,18 @@ mod tests {
             ("crates/disk/tests/golden/disk.json", "{}"),
         ]);
         assert!(findings.is_empty(), "{findings:?}");
+    }
+
+    #[test]
+    fn one_test_binary_passes_and_more_are_refused() {
+        let of = |tests: &[&str]| Crate {
+            folder: "crates/disk".into(),
+            package: "lifeboat-disk".into(),
+            uses: Vec::new(),
+            tests: tests.iter().map(ToString::to_string).collect(),
+        };
+        assert_eq!(check_test_binaries(&[of(&["main"]), of(&[])]), []);
+        assert_eq!(check_test_binaries(&[of(&["main", "reads"])]).len(), 1);
     }
 
     #[test]

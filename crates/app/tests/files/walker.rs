@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{CStr, CString, OsStr};
 use std::fs;
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -74,7 +75,7 @@ fn entry(path: &Path, name: &Path, inodes: &mut HashMap<u64, PathBuf>) -> Entry 
     let device = || found.rdev().to_le_bytes().to_vec();
     let (kind, content) = match () {
         () if kind.is_dir() => ("folder", Vec::new()),
-        () if kind.is_file() => ("file", digest(&fs::read(path).unwrap())),
+        () if kind.is_file() => ("file", digest(path)),
         () if kind.is_symlink() => ("link", bytes(fs::read_link(path).unwrap().as_os_str())),
         () if kind.is_fifo() => ("pipe", Vec::new()),
         () if kind.is_block_device() => ("block device", device()),
@@ -94,18 +95,38 @@ fn entry(path: &Path, name: &Path, inodes: &mut HashMap<u64, PathBuf>) -> Entry 
 }
 
 /// Two sums of unlike kinds and the length: enough to tell restored files apart.
-fn digest(content: &[u8]) -> Vec<u8> {
-    let (mut a, mut b) = (0xcbf2_9ce4_8422_2325_u64, 0u64);
-    for word in content.chunks(8) {
-        let mut bytes = [0; 8];
-        bytes[..word.len()].copy_from_slice(word);
-        let value = u64::from_le_bytes(bytes);
+///
+/// Files may be a GiB of zeros: blocks of zeros are only counted.
+fn digest(path: &Path) -> Vec<u8> {
+    let mut file = fs::File::open(path).unwrap();
+    let (mut a, mut b, mut length) = (0xcbf2_9ce4_8422_2325_u64, 0u64, 0u64);
+    let mut mix = |value: u64| {
         a = (a ^ value)
             .wrapping_mul(0x0000_0100_0000_01b3)
             .rotate_left(23);
         b = b.rotate_left(5).wrapping_add(value);
+    };
+    let mut buffer = Vec::new();
+    loop {
+        buffer.clear();
+        let count = (&mut file).take(1 << 20).read_to_end(&mut buffer).unwrap();
+        if count == 0 {
+            break;
+        }
+        length += count as u64;
+        for block in buffer.chunks(4096) {
+            if block == &[0; 4096][..block.len()] {
+                mix(1 << 63);
+                continue;
+            }
+            for word in block.chunks(8) {
+                let mut bytes = [0; 8];
+                bytes[..word.len()].copy_from_slice(word);
+                mix(u64::from_le_bytes(bytes));
+            }
+        }
     }
-    [a, b, content.len() as u64]
+    [a, b, length]
         .iter()
         .flat_map(|n| n.to_le_bytes())
         .collect()

@@ -220,7 +220,8 @@ fn map(changed: &ExtentSet, size: u64) -> String {
         if start < end {
             let length = end - start;
             entries.push(format!(
-                "{{\"offset\":{start},\"length\":{length},\"type\":{kind},\"description\":\"{word}\"}}"
+                "{{\"offset\":{start},\"length\":{length},\"type\":{kind},\
+                 \"description\":\"{word}\"}}"
             ));
         }
     };

@@ -70,7 +70,7 @@ impl Scan<'_> {
                 self.member(header)?;
                 Ok(true)
             }
-            Block::Broken(_) if self.offset == 0 => {
+            Block::Broken(_) | Block::Zeros if self.offset == 0 => {
                 let seen = "it is no archive: it does not begin with a tar header";
                 Err(error(ErrorKind::Invalid, Doing::Open, self.path).seen(seen))
             }

@@ -12,14 +12,14 @@ use lifeboat_format::{
     label,
 };
 use lifeboat_model::{ByteCount, VmName};
-use lifeboat_repository::{LockMode, Repository};
+use lifeboat_repository::{Index, LockMode, Repository, adopt};
 use serde::Serialize;
 
 use crate::args::BackupArguments;
-use crate::context::Context;
+use crate::context::{Context, Locked};
 use crate::error::{Error, Result};
 use crate::select;
-use crate::tables::{Table, span};
+use crate::tables::{Table, count, span};
 use disks::{DiskRequest, plain_files};
 pub(crate) use parent::read_manifest;
 use parent::{PlannedDisk, plan_disks};
@@ -33,7 +33,7 @@ pub(crate) fn run(context: &Context, arguments: &BackupArguments) -> Result<u8> 
     let files = plain_files(&arguments.describe)?;
     let repository = context.open()?;
     let locked = context.lock(&repository, LockMode::Shared)?;
-    let index = context.load_index(&repository)?;
+    let index = load_index(context, &locked, arguments.dry_run)?;
     let planned = plan_disks(context, &repository, &index, arguments, &machine, requests)?;
     for disk in &planned.disks {
         context.output.detail(disk.told())?;
@@ -72,6 +72,23 @@ pub(crate) fn run(context: &Context, arguments: &BackupArguments) -> Result<u8> 
     let result = backup(&repository, &index, locked.lock()?, request)?;
     drop(display);
     report(context, &machine, &facts, &result)
+}
+
+/// The index, with what an interrupted run has stored and not listed.
+fn load_index(context: &Context, locked: &Locked<'_>, is_dry_run: bool) -> Result<Index> {
+    let index = context.load_index(locked.repository)?;
+    if is_dry_run {
+        return Ok(index);
+    }
+    let adopted = adopt(locked.repository, locked.lock()?, &index)?;
+    if adopted.packs == 0 {
+        return Ok(index);
+    }
+    let (packs, bytes) = (count(adopted.packs, "pack"), ByteCount(adopted.bytes));
+    context.output.tell(format!(
+        "an interrupted run left {packs} with {bytes}: taken over"
+    ))?;
+    context.load_index(locked.repository)
 }
 
 fn time(arguments: &BackupArguments) -> Result<GoTime> {

@@ -5,16 +5,14 @@ mod document;
 mod recover;
 
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use lifeboat_model::ErrorKind;
 use lifeboat_repository::{LockMode, Repository};
 
 use crate::args::{CatalogCommand, FilterArguments};
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::select;
+use crate::{select, whole_file};
 use document::Catalog;
 
 /// Runs one of the catalog's commands.
@@ -35,7 +33,7 @@ fn export(context: &Context, filter: &FilterArguments, target: Option<&Path>) ->
         std::io::stdout().write_all(&json)?;
         return Ok(0);
     };
-    write(target, &json)?;
+    whole_file::write(target, &json)?;
     if context.output.is_json() {
         let totals = &catalog.totals;
         context.output.message("summary", totals)?;
@@ -60,26 +58,4 @@ fn of_repository(
     let index = context.load_index(repository)?;
     let warn = |text: String| context.output.warn(text);
     document::build(repository, &index, &chosen, &warn)
-}
-
-/// Writes a file so that its name always leads to a complete one.
-fn write(target: &Path, content: &[u8]) -> Result<()> {
-    let name = target.file_name().unwrap_or_default().to_string_lossy();
-    let work = target.with_file_name(format!(".{name}.lifeboat-part"));
-    let write = || {
-        let mut file = std::fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&work)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        std::fs::rename(&work, target)
-    };
-    write().map_err(|e| {
-        let _ = std::fs::remove_file(&work);
-        let message = format!("cannot write {}: {e}", target.display());
-        Error::new(ErrorKind::of_io(&e), message)
-    })
 }

@@ -6,6 +6,7 @@ mod folder;
 mod import;
 mod merge;
 mod plan;
+mod sparing;
 
 use std::path::Path;
 

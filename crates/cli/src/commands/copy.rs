@@ -1,14 +1,15 @@
 //! `lifeboat copy`
 
-use lifeboat_engine::copy::{Copied, CopyEnds, copy};
+use lifeboat_engine::copy::{Copied, CopyEnds, copy, missing};
 use lifeboat_model::ByteCount;
-use lifeboat_repository::{LockMode, WriteTotals};
+use lifeboat_repository::{LockMode, Snapshot, WriteTotals};
 use serde::Serialize;
 
 use crate::args::CopyArguments;
 use crate::context::{Context, Password};
 use crate::error::{Error, Result};
 use crate::select;
+use crate::tables::{count, moment, shown};
 
 #[derive(Serialize)]
 struct CopiedLine {
@@ -41,11 +42,7 @@ pub(crate) fn run(context: &Context, arguments: &CopyArguments) -> Result<u8> {
     let target_locked = context.lock(&target, LockMode::Shared)?;
     let wanted = select::many(&source, &arguments.ids, &arguments.filter)?;
     if arguments.dry_run {
-        let count = wanted.len();
-        context
-            .output
-            .result(format!("dry run: {count} snapshots would be looked at"))?;
-        return Ok(0);
+        return dry_run(context, &missing(&target, &wanted)?);
     }
     let source_index = context.load_index(source_locked.repository)?;
     let ends = CopyEnds {
@@ -58,6 +55,21 @@ pub(crate) fn run(context: &Context, arguments: &CopyArguments) -> Result<u8> {
     let (copied, totals) = copy(ends, &wanted, context.write_options(&target)?)?;
     drop(display);
     report(context, &copied, totals)
+}
+
+fn dry_run(context: &Context, missing: &[&Snapshot]) -> Result<u8> {
+    for snapshot in missing {
+        let (id, host) = (snapshot.id.short(), shown(&snapshot.file.hostname));
+        let time = moment(snapshot.file.time.timestamp());
+        context
+            .output
+            .tell(format!("would copy snapshot {id} of {host} at {time}"))?;
+    }
+    let snapshots = count(missing.len(), "snapshot");
+    context
+        .output
+        .result(format!("dry run: {snapshots} would be copied"))?;
+    Ok(0)
 }
 
 /// Says what was copied; `import` says it alike.
@@ -84,21 +96,22 @@ pub(crate) fn report(context: &Context, copied: &[Copied], totals: WriteTotals) 
             None => output.tell(format!("snapshot {source} is there already"))?,
         }
     }
-    let count = copied.iter().filter(|one| one.target.is_some()).count();
+    let made = copied.iter().filter(|one| one.target.is_some()).count();
     if output.is_json() {
         output.message(
             "summary",
             &SummaryLine {
-                copied: count,
-                skipped: copied.len() - count,
+                copied: made,
+                skipped: copied.len() - made,
                 data_added: totals.added,
                 data_added_packed: totals.added_packed,
             },
         )?;
     } else {
-        let (skipped, added) = (copied.len() - count, ByteCount(totals.added_packed));
+        let (skipped, added) = (copied.len() - made, ByteCount(totals.added_packed));
         output.result(format!(
-            "copied {count} snapshots, {skipped} were there, {added} stored"
+            "copied {}, {skipped} were there, {added} stored",
+            count(made, "snapshot")
         ))?;
     }
     Ok(0)

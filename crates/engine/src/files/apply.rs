@@ -220,13 +220,20 @@ impl<'a> Run<'a> {
                 .collect();
             let more = if ranges.count() > 8 { ", ..." } else { "" };
             let rest = match item.found {
-                Found::InPlace => mark_name(&item.name),
-                _ => work_name(&item.name),
+                _ if !self.state(number).is_prepared => String::new(),
+                Found::InPlace => "; it is incomplete and stays marked".to_owned(),
+                _ => {
+                    let work = work_name(&item.name);
+                    format!(
+                        "; what is left is in \"{}\" beside it",
+                        super::item::shown(&work)
+                    )
+                }
             };
             let seen = format!(
-                "misses the bytes {}{more} ({cause}); not complete, see \"{}\" beside it",
-                shown.join(", "),
-                super::item::shown(&rest)
+                "misses the bytes {}{more} ({cause}){rest}; run 'lifeboat verify', then \
+                 'lifeboat repair packs'",
+                shown.join(", ")
             );
             self.find(FindingKind::Damaged, item, seen);
         }

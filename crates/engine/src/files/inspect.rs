@@ -179,16 +179,25 @@ fn look(
         What::Symlink(target) => {
             let is_link = FileType::from_raw_mode(found.st_mode) == FileType::Symlink;
             let held = rustix::fs::readlinkat(folder.as_fd(), &*item.name, Vec::new());
-            let is_equal = is_link && held.is_ok_and(|held| held.as_bytes() == &**target);
-            is_equal.then_some(Look::Is(Found::Equal { is_single: true }))
+            equal(is_link && held.is_ok_and(|held| held.as_bytes() == &**target))
         }
-        _ => None,
+        What::Fifo => equal(is_node(&found, FileType::Fifo, found.st_rdev)),
+        What::BlockDevice(device) => equal(is_node(&found, FileType::BlockDevice, *device)),
+        What::CharDevice(device) => equal(is_node(&found, FileType::CharacterDevice, *device)),
     };
     match look {
         Some(look) => Ok(look),
         None if refuses => Ok(Look::Conflict),
         None => look_for_part(folder.as_fd(), item),
     }
+}
+
+fn equal(is_equal: bool) -> Option<Look> {
+    is_equal.then_some(Look::Is(Found::Equal { is_single: true }))
+}
+
+fn is_node(found: &Stat, kind: FileType, device: u64) -> bool {
+    FileType::from_raw_mode(found.st_mode) == kind && found.st_rdev == device
 }
 
 /// Nothing if the file there is of no use.

@@ -19,7 +19,7 @@ use crate::{Error, Result};
 const DEPTH_MAX: u32 = 1024;
 
 /// Most entries of one restore: a small hostile tree that repeats itself can have any number.
-const ENTRIES_MAX: usize = 1 << 26;
+const ENTRIES_MAX: usize = 1 << 25;
 
 /// Trees loaded at once.
 const BATCH: usize = 64;

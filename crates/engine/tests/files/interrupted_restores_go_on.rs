@@ -79,41 +79,33 @@ fn by_cancelling_in_place() {
         plan.write_bytes <= 12 * (3 << 20),
         "only what differs is written"
     );
-    std::thread::scope(|scope| {
-        let progress = &world.repository.environment().progress;
-        scope.spawn(|| {
-            use std::sync::atomic::Ordering::Relaxed;
-            while progress.written.load(Relaxed) < 6 << 20 {
-                std::thread::yield_now();
-            }
-            world.cancel.cancel();
-        });
-        let failed = world.apply(&plan).unwrap_err();
-        assert_eq!(failed.kind(), ErrorKind::Cancelled);
-    });
-    let again = World {
-        cancel: CancelToken::new(),
-        ..world
-    };
-    let environment = Environment {
-        cancel: again.cancel.clone(),
-        ..again.repository.environment().clone()
-    };
+    let fault = Fault::Error(ErrorKind::Cancelled);
+    world
+        .faulty
+        .add(FaultRule::nth(Call::Read, 4, fault).of(FileKind::Pack));
+    assert_eq!(world.apply(&plan).unwrap_err().kind(), ErrorKind::Cancelled);
+    world.faulty.heal();
     let complete = files.iter().filter(|(name, content)| {
         let mark = place.path().join(format!(".{name}.lifeboat-restoring"));
         fs::read(place.path().join(name)).unwrap() == *content && !mark.exists()
     });
     assert!(complete.count() < files.len());
-    let backend = Arc::clone(&again.faulty) as Arc<dyn Backend>;
-    let password = Secret::new(b"secret".to_vec());
-    let repository = Repository::open(backend, &password, environment).unwrap();
-    let again = World {
-        repository,
-        ..again
-    };
-    again.restore(&root, place.path(), ExistingFiles::InPlace);
+    world.restore(&root, place.path(), ExistingFiles::InPlace);
     assert_eq!(assert_no_lie(place.path(), &files), files.len());
     assert_eq!(fs::read_dir(place.path()).unwrap().count(), files.len());
+}
+
+#[test]
+fn a_cancelled_run_writes_nothing_more() {
+    let world = World::new();
+    let (root, _) = snapshot(&world);
+    let place = tempfile::tempdir().unwrap();
+    let plan = world.plan(&root, place.path(), ExistingFiles::Refuse);
+    let index = world.index();
+    world.cancel.cancel();
+    let failed = apply(&world.repository, &index, &plan).unwrap_err();
+    assert_eq!(failed.kind(), ErrorKind::Cancelled);
+    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
 }
 
 #[test]

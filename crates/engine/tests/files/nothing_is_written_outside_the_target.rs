@@ -47,27 +47,24 @@ const ALL: [ExistingFiles; 3] = [
 fn names_that_are_not_plain_are_refused() {
     let world = World::new();
     let evil = vec![b"evil".to_vec()];
-    let names: [&[u8]; 12] = [
-        b"..",
-        b".",
-        b"",
-        b"/",
-        b"a/b",
-        b"../outside/guard",
-        b"/tmp/lifeboat-evil",
-        b"a\0b",
-        b"..\0",
-        b"x/../../outside/guard",
-        b"./x",
-        b"../",
+    let names = hostile_names();
+    assert!(names.len() * 4 >= 300, "{} names", names.len());
+    let guard = [world.file(b"guard", &evil)];
+    let (file, folder) = (world.file(b"x", &evil), world.folder(b"x", &guard));
+    let kinds = [
+        file,
+        folder,
+        symlink(b"x", "guard"),
+        Node::new(b"x", NodeKind::Fifo),
     ];
-    let mut nodes: Vec<Node> = names.iter().map(|name| world.file(name, &evil)).collect();
-    nodes.extend(
-        names
-            .iter()
-            .map(|name| world.folder(name, &[world.file(b"guard", &evil)])),
-    );
-    nodes.extend(names.iter().map(|name| symlink(name, "guard")));
+    let mut nodes: Vec<Node> = Vec::new();
+    for kind in &kinds {
+        let named = names.iter().map(|name| Node {
+            name: name.clone(),
+            ..kind.clone()
+        });
+        nodes.extend(named);
+    }
     nodes.push(world.file(b"good", &[b"good".to_vec()]));
     let root = world.tree(&nodes);
     for existing in ALL {
@@ -75,10 +72,114 @@ fn names_that_are_not_plain_are_refused() {
         let result = world.restore(&root, &place.target, existing);
         assert_eq!(
             count(&result.findings, FindingKind::Refused),
-            3 * names.len() as u64
+            4 * names.len() as u64
         );
         assert_eq!(fs::read_dir(&place.target).unwrap().count(), 1);
         assert_eq!(fs::read(place.target.join("good")).unwrap(), b"good");
+        place.assert_untouched();
+    }
+}
+
+/// Names that lead elsewhere, or that no folder can hold.
+fn hostile_names() -> Vec<Vec<u8>> {
+    let begins = [
+        "",
+        ".",
+        "..",
+        "/",
+        "../outside",
+        "a",
+        "/tmp/x",
+        "./",
+        "../../etc",
+        "\u{e4}",
+    ];
+    let ends = [
+        "",
+        "/",
+        "/..",
+        "\0",
+        "/guard",
+        "//",
+        "/../outside/guard",
+        "\0/x",
+        "/.",
+        "\n/",
+    ];
+    let all = begins.iter().flat_map(|begin| {
+        ends.iter()
+            .map(move |end| [*begin, *end].concat().into_bytes())
+    });
+    let is_plain = |name: &[u8]| {
+        !matches!(name, b"" | b"." | b"..") && !name.contains(&b'/') && !name.contains(&0)
+    };
+    let mut names: Vec<Vec<u8>> = all.filter(|name| !is_plain(name)).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// A tree of few names, so that they meet: links, folders and files in each other's places.
+fn chance_tree(world: &World, chance: &SeededEntropy, outside: &str, depth: u32) -> BlobId {
+    let names: [&[u8]; 6] = [b"a", b"b", b"guard", b"..", b".a.lifeboat-part", b"x/y"];
+    let mut nodes = Vec::new();
+    for _ in 0..1 + chance.below(5) {
+        let name = names[chance.below(6) as usize];
+        nodes.push(match chance.below(4) {
+            0 if depth > 0 => Node {
+                subtree: Some(chance_tree(world, chance, outside, depth - 1)),
+                ..Node::new(name, NodeKind::Dir)
+            },
+            1 => symlink(name, outside),
+            2 => symlink(
+                name,
+                ["..", "a", "../outside", "/"][chance.below(4) as usize],
+            ),
+            _ => Node {
+                inode: chance.below(2),
+                links: 2,
+                ..world.file(name, &[b"evil".to_vec()])
+            },
+        });
+    }
+    world.tree(&nodes)
+}
+
+#[test]
+fn no_tree_over_any_target_leaves_it() {
+    let world = World::new();
+    let chance = SeededEntropy::new(59);
+    for round in 0..100 {
+        let place = Place::new();
+        let outside = place.outside.to_str().unwrap();
+        let link = [
+            outside.to_owned(),
+            format!("{outside}/guard"),
+            "..".to_owned(),
+        ];
+        for name in [
+            "a",
+            "b",
+            "guard",
+            ".a.lifeboat-part",
+            ".b.lifeboat-restoring",
+        ] {
+            let path = place.target.join(name);
+            match chance.below(4) {
+                0 => make_symlink(&link[chance.below(3) as usize], path).unwrap(),
+                1 => fs::hard_link(place.outside.join("guard"), path).unwrap(),
+                2 => {
+                    fs::create_dir(&path).unwrap();
+                    make_symlink(&link[chance.below(3) as usize], path.join("a")).unwrap();
+                }
+                _ => {}
+            }
+        }
+        let root = chance_tree(&world, &chance, outside, 3);
+        let existing = ALL[round % 3];
+        let plan = world.plan(&root, &place.target, existing);
+        let applied = world.apply(&plan);
+        assert_eq!(applied.is_err(), !plan.conflicts.is_empty());
         place.assert_untouched();
     }
 }

@@ -1,76 +1,13 @@
 //! Reading a tree.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::quote::unquote;
-use super::{ExtendedAttribute, Node, NodeKind, Tree};
-use crate::{BlobId, Error, GoTime, Result};
-
-#[derive(Deserialize)]
-struct TreeJson<'a> {
-    #[serde(borrow)]
-    nodes: Option<Vec<NodeJson<'a>>>,
-}
-
-#[derive(Deserialize)]
-struct NodeJson<'a> {
-    #[serde(borrow)]
-    name: Cow<'a, str>,
-    #[serde(rename = "type", borrow)]
-    kind: Cow<'a, str>,
-    #[serde(default)]
-    mode: u32,
-    #[serde(default)]
-    mtime: GoTime,
-    #[serde(default)]
-    atime: GoTime,
-    #[serde(default)]
-    ctime: GoTime,
-    #[serde(default)]
-    uid: u32,
-    #[serde(default)]
-    gid: u32,
-    #[serde(default)]
-    user: String,
-    #[serde(default)]
-    group: String,
-    #[serde(default)]
-    inode: u64,
-    #[serde(default)]
-    device_id: u64,
-    #[serde(default)]
-    size: u64,
-    #[serde(default)]
-    links: u64,
-    #[serde(default)]
-    linktarget: String,
-    #[serde(default)]
-    linktarget_raw: Option<String>,
-    #[serde(default)]
-    extended_attributes: Option<Vec<AttributeJson>>,
-    #[serde(default)]
-    generic_attributes: Option<BTreeMap<String, Box<RawValue>>>,
-    #[serde(default)]
-    device: u64,
-    #[serde(default)]
-    content: Option<Vec<BlobId>>,
-    #[serde(default)]
-    subtree: Option<BlobId>,
-    #[serde(default)]
-    error: String,
-}
-
-#[derive(Deserialize)]
-struct AttributeJson {
-    name: String,
-    value: Option<String>,
-}
+use super::{DecodedTree, ExtendedAttribute, Node, NodeKind, Tree};
+use crate::json::{Read, Reader};
+use crate::{Error, GoTime, Result};
 
 impl Tree {
     /// Reads the JSON; keys that restic does not know are passed over.
@@ -81,59 +18,165 @@ impl Tree {
     ///
     /// Cost: one pass; 32 bytes a blob.
     pub fn decode(json: &[u8]) -> Result<Self> {
-        let tree: TreeJson<'_> =
-            serde_json::from_slice(json).map_err(|e| Error::json("a tree", e))?;
-        let nodes = tree.nodes.unwrap_or_default().into_iter().map(node);
-        Ok(Self {
-            nodes: nodes.collect::<Result<_>>()?,
+        Self::decode_with_oddities(json).map(|decoded| decoded.tree)
+    }
+
+    /// Reads the JSON and says what is odd about it.
+    ///
+    /// Errors and cost: as [`decode`](Self::decode).
+    pub fn decode_with_oddities(json: &[u8]) -> Result<DecodedTree> {
+        let mut decoded = DecodedTree::default();
+        let mut reader = Reader::new(json);
+        decoded
+            .read(&mut reader)
+            .and_then(|()| reader.end())
+            .map_err(|malformed| Error::malformed("a tree", malformed))?;
+        let nodes = &decoded.tree.nodes;
+        decoded.is_unsorted = nodes.windows(2).any(|pair| pair[0].name >= pair[1].name);
+        Ok(decoded)
+    }
+}
+
+impl DecodedTree {
+    fn read(&mut self, reader: &mut Reader<'_>) -> Read<()> {
+        if reader.peek() != Some(b'{') {
+            return Err(reader.malformed("an object"));
+        }
+        let mut has_nodes = false;
+        reader.object(|reader, key| {
+            if key != b"nodes" {
+                self.has_unknown_parts = true;
+                return reader.skip().map(|_| ());
+            }
+            has_nodes = true;
+            reader.array(|reader| {
+                let node = self.read_node(reader)?;
+                self.tree.nodes.push(node);
+                Ok(())
+            })
+        })?;
+        if has_nodes {
+            Ok(())
+        } else {
+            Err(reader.malformed("a list of nodes up to here"))
+        }
+    }
+
+    fn read_node(&mut self, reader: &mut Reader<'_>) -> Read<Node> {
+        let mut node = Node::new(b"", NodeKind::Irregular);
+        let (mut has_name, mut has_kind) = (false, false);
+        reader.object(|reader, key| {
+            if reader.null() {
+                return Ok(());
+            }
+            match key {
+                b"name" => {
+                    node.name = read_name(reader)?;
+                    has_name = true;
+                }
+                b"type" => {
+                    let word = reader.string()?;
+                    let known = NodeKind::of_word(&word);
+                    (has_kind, node.kind) = (true, known.unwrap_or(NodeKind::Irregular));
+                    self.has_unknown_parts |= known.is_none();
+                }
+                b"extended_attributes" => self.read_attributes(reader, &mut node)?,
+                b"generic_attributes" => node.generic_attributes = read_generic(reader)?,
+                b"content" => node.content = reader.ids()?,
+                b"subtree" => node.subtree = Some(reader.id()?.into()),
+                _ => self.has_unknown_parts |= !read_plain(reader, key, &mut node)?,
+            }
+            Ok(())
+        })?;
+        if has_name && has_kind {
+            Ok(node)
+        } else {
+            Err(reader.malformed("a node with a name and a type up to here"))
+        }
+    }
+
+    fn read_attributes(&mut self, reader: &mut Reader<'_>, node: &mut Node) -> Read<()> {
+        reader.array(|reader| {
+            let mut attribute = ExtendedAttribute {
+                name: String::new(),
+                value: None,
+            };
+            reader.object(|reader, key| {
+                match key {
+                    b"name" => attribute.name = read_text(reader, node)?,
+                    b"value" => attribute.value = reader.base64()?,
+                    _ => {
+                        self.has_unknown_parts = true;
+                        reader.skip()?;
+                    }
+                }
+                Ok(())
+            })?;
+            node.extended_attributes.push(attribute);
+            Ok(())
         })
     }
 }
 
-fn node(json: NodeJson<'_>) -> Result<Node> {
-    let name = unquote(&json.name)
-        .ok_or_else(|| Error::corrupt(format!("a tree holds the broken name {:?}", json.name)))?;
-    let kind = NodeKind::ALL.iter().find(|(_, word)| *word == json.kind);
-    let linktarget_raw = json.linktarget_raw.map(|text| bytes(&text)).transpose()?;
-    let attributes = json
-        .extended_attributes
-        .unwrap_or_default()
-        .into_iter()
-        .map(|attribute| {
-            let value = attribute.value.map(|text| bytes(&text)).transpose()?;
-            Ok(ExtendedAttribute {
-                name: attribute.name,
-                value,
-            })
-        });
-    Ok(Node {
-        name,
-        kind: kind.map_or(NodeKind::Irregular, |(kind, _)| *kind),
-        mode: json.mode,
-        mtime: json.mtime,
-        atime: json.atime,
-        ctime: json.ctime,
-        uid: json.uid,
-        gid: json.gid,
-        user: json.user,
-        group: json.group,
-        inode: json.inode,
-        device_id: json.device_id,
-        size: json.size,
-        links: json.links,
-        linktarget: json.linktarget,
-        linktarget_raw,
-        extended_attributes: attributes.collect::<Result<_>>()?,
-        generic_attributes: json.generic_attributes.unwrap_or_default(),
-        device: json.device,
-        content: json.content,
-        subtree: json.subtree,
-        error: json.error,
-    })
+/// Reads numbers, times and texts; says no and passes the value when it knows no such key.
+fn read_plain(reader: &mut Reader<'_>, key: &[u8], node: &mut Node) -> Read<bool> {
+    match key {
+        b"mode" => node.mode = reader.number32()?,
+        b"mtime" => node.mtime = read_time(reader)?,
+        b"atime" => node.atime = read_time(reader)?,
+        b"ctime" => node.ctime = read_time(reader)?,
+        b"uid" => node.uid = reader.number32()?,
+        b"gid" => node.gid = reader.number32()?,
+        b"user" => node.user = read_text(reader, node)?,
+        b"group" => node.group = read_text(reader, node)?,
+        b"inode" => node.inode = reader.number()?,
+        b"device_id" => node.device_id = reader.number()?,
+        b"size" => node.size = reader.number()?,
+        b"links" => node.links = reader.number()?,
+        b"linktarget" => node.linktarget = read_text(reader, node)?,
+        b"linktarget_raw" => node.linktarget_raw = reader.base64()?,
+        b"device" => node.device = reader.number()?,
+        b"error" => node.error = read_text(reader, node)?,
+        _ => {
+            reader.skip()?;
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
-fn bytes(text: &str) -> Result<Vec<u8>> {
-    STANDARD
-        .decode(text)
-        .map_err(|_| Error::corrupt("an attribute in a tree is not base64"))
+fn read_name(reader: &mut Reader<'_>) -> Read<Vec<u8>> {
+    let quoted = reader.string()?;
+    unquote(&quoted).ok_or_else(|| reader.malformed("a name that was quoted soundly up to here"))
+}
+
+/// Reads a text and remembers where its writer lost bytes.
+fn read_text(reader: &mut Reader<'_>, node: &mut Node) -> Read<String> {
+    match String::from_utf8(reader.lossy_string()?) {
+        Ok(text) => Ok(text),
+        Err(error) => {
+            let bytes = error.into_bytes();
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            node.lossy_texts.insert(text.clone(), bytes);
+            Ok(text)
+        }
+    }
+}
+
+fn read_time(reader: &mut Reader<'_>) -> Read<GoTime> {
+    let text = reader.string()?;
+    GoTime::parse(&text).ok_or_else(|| reader.malformed("a time up to here"))
+}
+
+fn read_generic(reader: &mut Reader<'_>) -> Read<BTreeMap<String, Box<RawValue>>> {
+    let mut attributes = BTreeMap::new();
+    reader.object(|reader, key| {
+        let broken = "an attribute in JSON up to here";
+        let text = String::from_utf8(reader.skip()?.to_vec());
+        let value = text.ok().and_then(|text| RawValue::from_string(text).ok());
+        let value = value.ok_or_else(|| reader.malformed(broken))?;
+        attributes.insert(String::from_utf8_lossy(key).into_owned(), value);
+        Ok(())
+    })?;
+    Ok(attributes)
 }

@@ -1,14 +1,11 @@
 //! Writing a tree.
 
-use std::fmt::Write;
-
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use lifeboat_model::ErrorKind;
 
 use super::quote::quote;
 use super::{Node, NodeKind, Tree};
-use crate::{BlobId, Error, Result};
+use crate::json::{write_base64, write_ids, write_number, write_string};
+use crate::{BlobId, Error, GoTime, Result};
 
 /// JSON bytes of one id and its comma and quotation marks.
 const ID_BYTES: usize = 67;
@@ -52,136 +49,108 @@ fn encode_node(node: &Node, json: &mut Vec<u8>) -> Result<()> {
         );
         return Err(Error::new(ErrorKind::Invalid, doing));
     }
-    let mut text = String::with_capacity(512);
-    text.push_str("{\"name\":");
-    push_string(&mut text, &quote(&node.name));
-    push(
-        &mut text,
-        format_args!(",\"type\":\"{}\"", node.kind.word()),
-    );
-    push_number(&mut text, "mode", u64::from(node.mode));
-    let times = (node.mtime, node.atime, node.ctime);
-    push(
-        &mut text,
-        format_args!(
-            ",\"mtime\":\"{}\",\"atime\":\"{}\",\"ctime\":\"{}\"",
-            times.0, times.1, times.2
-        ),
-    );
-    push(
-        &mut text,
-        format_args!(",\"uid\":{},\"gid\":{}", node.uid, node.gid),
-    );
-    push_text(&mut text, "user", &node.user);
-    push_text(&mut text, "group", &node.group);
-    push_number(&mut text, "inode", node.inode);
-    push_number(&mut text, "device_id", node.device_id);
-    push_number(&mut text, "size", node.size);
-    push_number(&mut text, "links", node.links);
-    push_text(&mut text, "linktarget", &node.linktarget);
-    push_attributes(&mut text, node);
-    push_number(&mut text, "device", node.device);
-    json.extend_from_slice(text.as_bytes());
-    push_content(json, node.content.as_deref());
-    let mut text = String::new();
-    if let Some(subtree) = node.subtree {
-        push(&mut text, format_args!(",\"subtree\":\"{subtree}\""));
+    json.extend_from_slice(b"{\"name\":");
+    write_string(json, &quote(&node.name));
+    json.extend_from_slice(b",\"type\":\"");
+    json.extend_from_slice(node.kind.word().as_bytes());
+    json.push(b'"');
+    push_inode(json, node);
+    push_target(json, node);
+    push_attributes(json, node);
+    push_number(json, b",\"device\":", node.device);
+    json.extend_from_slice(b",\"content\":");
+    match &node.content {
+        Some(ids) => write_ids(json, ids.iter().map(BlobId::id)),
+        None => json.extend_from_slice(b"null"),
     }
-    push_text(&mut text, "error", &node.error);
-    text.push('}');
-    json.extend_from_slice(text.as_bytes());
+    if let Some(subtree) = &node.subtree {
+        json.extend_from_slice(b",\"subtree\":\"");
+        json.extend_from_slice(&subtree.id().to_hex());
+        json.push(b'"');
+    }
+    push_text(json, b",\"error\":", node, &node.error);
+    json.push(b'}');
     Ok(())
 }
 
-/// Writing to a `String` cannot fail.
-fn push(text: &mut String, arguments: std::fmt::Arguments<'_>) {
-    let _ = text.write_fmt(arguments);
+fn push_inode(json: &mut Vec<u8>, node: &Node) {
+    push_number(json, b",\"mode\":", u64::from(node.mode));
+    push_time(json, b",\"mtime\":\"", node.mtime);
+    push_time(json, b",\"atime\":\"", node.atime);
+    push_time(json, b",\"ctime\":\"", node.ctime);
+    json.extend_from_slice(b",\"uid\":");
+    write_number(json, u64::from(node.uid));
+    json.extend_from_slice(b",\"gid\":");
+    write_number(json, u64::from(node.gid));
+    push_text(json, b",\"user\":", node, &node.user);
+    push_text(json, b",\"group\":", node, &node.group);
+    push_number(json, b",\"inode\":", node.inode);
+    push_number(json, b",\"device_id\":", node.device_id);
+    push_number(json, b",\"size\":", node.size);
+    push_number(json, b",\"links\":", node.links);
 }
 
-fn push_number(text: &mut String, key: &str, number: u64) {
-    if number != 0 {
-        push(text, format_args!(",\"{key}\":{number}"));
+/// The raw bytes decide: the text follows from them.
+fn push_target(json: &mut Vec<u8>, node: &Node) {
+    let Some(raw) = node.linktarget_raw.as_ref().filter(|raw| !raw.is_empty()) else {
+        return push_text(json, b",\"linktarget\":", node, &node.linktarget);
+    };
+    json.extend_from_slice(b",\"linktarget\":");
+    write_string(json, raw);
+    if std::str::from_utf8(raw).is_err() {
+        json.extend_from_slice(b",\"linktarget_raw\":");
+        write_base64(json, Some(raw));
     }
 }
 
-fn push_text(text: &mut String, key: &str, value: &str) {
-    if !value.is_empty() {
-        push(text, format_args!(",\"{key}\":"));
-        push_string(text, value);
-    }
-}
-
-fn push_attributes(text: &mut String, node: &Node) {
-    if let Some(raw) = node.linktarget_raw.as_ref().filter(|raw| !raw.is_empty()) {
-        push(
-            text,
-            format_args!(",\"linktarget_raw\":\"{}\"", STANDARD.encode(raw)),
-        );
-    }
+fn push_attributes(json: &mut Vec<u8>, node: &Node) {
     for (number, attribute) in node.extended_attributes.iter().enumerate() {
-        text.push_str(if number == 0 {
-            ",\"extended_attributes\":[{"
+        let begin: &[u8] = if number == 0 {
+            b",\"extended_attributes\":[{\"name\":"
         } else {
-            ",{"
-        });
-        text.push_str("\"name\":");
-        push_string(text, &attribute.name);
-        match &attribute.value {
-            Some(value) => push(
-                text,
-                format_args!(",\"value\":\"{}\"}}", STANDARD.encode(value)),
-            ),
-            None => text.push_str(",\"value\":null}"),
-        }
+            b",{\"name\":"
+        };
+        json.extend_from_slice(begin);
+        write_string(json, node.written_bytes(&attribute.name));
+        json.extend_from_slice(b",\"value\":");
+        write_base64(json, attribute.value.as_deref());
+        json.push(b'}');
     }
     if !node.extended_attributes.is_empty() {
-        text.push(']');
+        json.push(b']');
     }
     for (number, (key, value)) in node.generic_attributes.iter().enumerate() {
-        text.push_str(if number == 0 {
-            ",\"generic_attributes\":{"
+        let begin: &[u8] = if number == 0 {
+            b",\"generic_attributes\":{"
         } else {
-            ","
-        });
-        push_string(text, key);
-        push(text, format_args!(":{}", value.get()));
+            b","
+        };
+        json.extend_from_slice(begin);
+        write_string(json, key.as_bytes());
+        json.push(b':');
+        json.extend_from_slice(value.get().as_bytes());
     }
     if !node.generic_attributes.is_empty() {
-        text.push('}');
+        json.push(b'}');
     }
 }
 
-fn push_content(json: &mut Vec<u8>, content: Option<&[BlobId]>) {
-    let Some(content) = content else {
-        return json.extend_from_slice(b",\"content\":null");
-    };
-    json.extend_from_slice(b",\"content\":[");
-    for (number, id) in content.iter().enumerate() {
-        json.extend_from_slice(if number == 0 { b"\"" } else { b",\"" });
-        json.extend_from_slice(&id.id().to_hex());
-        json.push(b'"');
-    }
-    json.push(b']');
+fn push_time(json: &mut Vec<u8>, key: &[u8], time: GoTime) {
+    json.extend_from_slice(key);
+    time.write(json);
+    json.push(b'"');
 }
 
-/// A JSON string as Go writes it: `<`, `>`, `&` and line separators are escaped too.
-fn push_string(text: &mut String, value: &str) {
-    text.push('"');
-    for c in value.chars() {
-        match c {
-            '"' => text.push_str("\\\""),
-            '\\' => text.push_str("\\\\"),
-            '\n' => text.push_str("\\n"),
-            '\r' => text.push_str("\\r"),
-            '\t' => text.push_str("\\t"),
-            '\u{8}' => text.push_str("\\b"),
-            '\u{c}' => text.push_str("\\f"),
-            '\u{fffd}' => text.push_str("\\ufffd"),
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\0'..='\u{1f}' => {
-                push(text, format_args!("\\u{:04x}", u32::from(c)));
-            }
-            _ => text.push(c),
-        }
+fn push_number(json: &mut Vec<u8>, key: &[u8], number: u64) {
+    if number != 0 {
+        json.extend_from_slice(key);
+        write_number(json, number);
     }
-    text.push('"');
+}
+
+fn push_text(json: &mut Vec<u8>, key: &[u8], node: &Node, text: &str) {
+    if !text.is_empty() {
+        json.extend_from_slice(key);
+        write_string(json, node.written_bytes(text));
+    }
 }

@@ -1,71 +1,77 @@
 //! Names as Go's `strconv.Quote` writes them, without the outer quotation marks.
 //!
-//! Source: the Go documentation of strconv.Quote and strconv.IsPrint.
+//! Source: the Go documentation of strconv.Quote.
 
-use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
+use std::io::Write;
 
-/// Escapes `"`, `\`, and everything that cannot be printed.
-pub(super) fn quote(name: &[u8]) -> String {
-    let mut quoted = String::with_capacity(name.len());
-    for part in name.utf8_chunks() {
-        part.valid().chars().for_each(|c| push_char(&mut quoted, c));
-        part.invalid()
+use super::printable::is_printable;
+
+/// Writes every byte so that it can be read back from valid UTF-8.
+pub(super) fn quote(name: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(name.len());
+    for chunk in name.utf8_chunks() {
+        chunk
+            .valid()
+            .chars()
+            .for_each(|character| quote_character(&mut out, character));
+        chunk
+            .invalid()
             .iter()
-            .for_each(|byte| quoted.push_str(&format!("\\x{byte:02x}")));
+            .for_each(|byte| write_code(&mut out, format_args!("x{byte:02x}")));
     }
-    quoted
+    out
 }
 
-fn push_char(quoted: &mut String, c: char) {
-    let short = match c {
-        '"' => "\\\"",
-        '\\' => "\\\\",
-        '\u{7}' => "\\a",
-        '\u{8}' => "\\b",
-        '\u{c}' => "\\f",
-        '\n' => "\\n",
-        '\r' => "\\r",
-        '\t' => "\\t",
-        '\u{b}' => "\\v",
-        _ if is_printed(c) => return quoted.push(c),
-        _ => "",
+fn quote_character(out: &mut Vec<u8>, character: char) {
+    let short = match character {
+        '"' | '\\' => Some(character),
+        '\x07' => Some('a'),
+        '\x08' => Some('b'),
+        '\x0c' => Some('f'),
+        '\n' => Some('n'),
+        '\r' => Some('r'),
+        '\t' => Some('t'),
+        '\x0b' => Some('v'),
+        _ => None,
     };
-    let code = u32::from(c);
-    match code {
-        _ if !short.is_empty() => quoted.push_str(short),
-        0..0x20 | 0x7f => quoted.push_str(&format!("\\x{code:02x}")),
-        0x20..0x1_0000 => quoted.push_str(&format!("\\u{code:04x}")),
-        _ => quoted.push_str(&format!("\\U{code:08x}")),
+    let code = u32::from(character);
+    match short {
+        Some(short) => write_code(out, format_args!("{short}")),
+        None if is_printable(character) => {
+            out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+        }
+        None if code < 0x20 || code == 0x7f => write_code(out, format_args!("x{code:02x}")),
+        None if code < 0x1_0000 => write_code(out, format_args!("u{code:04x}")),
+        None => write_code(out, format_args!("U{code:08x}")),
     }
 }
 
-/// Letters, marks, numbers, punctuation, symbols, and the ASCII space.
-fn is_printed(c: char) -> bool {
-    let group = c.general_category_group();
-    let is_other = matches!(
-        group,
-        GeneralCategoryGroup::Other | GeneralCategoryGroup::Separator
-    );
-    c == ' ' || !is_other
+fn write_code(out: &mut Vec<u8>, code: std::fmt::Arguments<'_>) {
+    write!(out, "\\{code}").expect("a vector takes every byte");
 }
 
-/// The bytes of a quoted name; nothing if an escape is not Go's.
-pub(super) fn unquote(quoted: &str) -> Option<Vec<u8>> {
+/// Reads what [`quote`] or Go wrote; nothing when Go would refuse it.
+pub(super) fn unquote(quoted: &[u8]) -> Option<Vec<u8>> {
     let mut name = Vec::with_capacity(quoted.len());
     let mut rest = quoted;
-    while let Some(at) = rest.find(['\\', '"', '\n']) {
-        name.extend_from_slice(&rest.as_bytes()[..at]);
-        let escape = rest[at..].strip_prefix('\\')?;
-        rest = push_unescaped(&mut name, escape)?;
+    while let Some((first, after)) = rest.split_first() {
+        rest = match first {
+            b'\\' => unquote_escape(after, &mut name)?,
+            b'"' | b'\n' => return None,
+            plain => {
+                name.push(*plain);
+                after
+            }
+        };
     }
-    name.extend_from_slice(rest.as_bytes());
     Some(name)
 }
 
-/// Takes one escape, without its backslash; gives what follows it.
-fn push_unescaped<'a>(name: &mut Vec<u8>, escape: &'a str) -> Option<&'a str> {
-    let first = *escape.as_bytes().first()?;
-    let byte = match first {
+/// Reads what follows a backslash and gives the rest.
+fn unquote_escape<'a>(text: &'a [u8], name: &mut Vec<u8>) -> Option<&'a [u8]> {
+    let (escape, rest) = text.split_first()?;
+    let byte = match escape {
+        b'\\' | b'"' => *escape,
         b'a' => 7,
         b'b' => 8,
         b'f' => 12,
@@ -73,34 +79,29 @@ fn push_unescaped<'a>(name: &mut Vec<u8>, escape: &'a str) -> Option<&'a str> {
         b'r' => b'\r',
         b't' => b'\t',
         b'v' => 11,
-        b'\\' | b'"' => first,
-        b'x' => return push_number(name, escape.get(1..3)?, 16, escape.get(3..)?),
-        b'0'..=b'7' => return push_number(name, escape.get(..3)?, 8, escape.get(3..)?),
-        b'u' => return push_rune(name, escape.get(1..5)?, escape.get(5..)?),
-        b'U' => return push_rune(name, escape.get(1..9)?, escape.get(9..)?),
+        b'x' => return push_byte(digits(rest, 2, 16)?, rest.get(2..)?, name),
+        b'0'..=b'7' => return push_byte(digits(text, 3, 8)?, text.get(3..)?, name),
+        b'u' => return push_character(digits(rest, 4, 16)?, rest.get(4..)?, name),
+        b'U' => return push_character(digits(rest, 8, 16)?, rest.get(8..)?, name),
         _ => return None,
     };
     name.push(byte);
-    escape.get(1..)
-}
-
-fn push_number<'a>(name: &mut Vec<u8>, digits: &str, radix: u32, rest: &'a str) -> Option<&'a str> {
-    name.push(u8::try_from(parse(digits, radix)?).ok()?);
     Some(rest)
 }
 
-fn push_rune<'a>(name: &mut Vec<u8>, digits: &str, rest: &'a str) -> Option<&'a str> {
-    let c = char::from_u32(parse(digits, 16)?)?;
-    name.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+fn digits(text: &[u8], count: usize, radix: u32) -> Option<u32> {
+    text.get(..count)?.iter().try_fold(0u32, |sum, digit| {
+        sum.checked_mul(radix)?
+            .checked_add(char::from(*digit).to_digit(radix)?)
+    })
+}
+
+fn push_byte<'a>(code: u32, rest: &'a [u8], name: &mut Vec<u8>) -> Option<&'a [u8]> {
+    name.push(u8::try_from(code).ok()?);
     Some(rest)
 }
 
-/// A number without the sign that Rust's own parser would take.
-fn parse(digits: &str, radix: u32) -> Option<u32> {
-    let is_plain = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-    if is_plain {
-        u32::from_str_radix(digits, radix).ok()
-    } else {
-        None
-    }
+fn push_character<'a>(code: u32, rest: &'a [u8], name: &mut Vec<u8>) -> Option<&'a [u8]> {
+    name.extend_from_slice(char::from_u32(code)?.encode_utf8(&mut [0; 4]).as_bytes());
+    Some(rest)
 }

@@ -71,7 +71,8 @@ pub(crate) fn plan_disks(
     let parent = find_parent(repository, index, arguments, machine)?;
     let mut disks = Vec::with_capacity(requests.len());
     for request in requests {
-        let source = open_reader(&request.path, request.format, &request.options)?;
+        let source = open_reader(&request.path, request.format, &request.options)
+            .map_err(|error| with_flag(&request, error))?;
         let planner = Planner {
             context,
             repository,
@@ -90,6 +91,17 @@ pub(crate) fn plan_disks(
         disks,
         parent: parent.map(|parent| parent.snapshot.id),
     })
+}
+
+/// Names the flag that allows what the image asks for.
+fn with_flag(request: &DiskRequest, error: lifeboat_disk::Error) -> Error {
+    let kind = error.kind();
+    let error = Error::from(error);
+    let is_about_files = request.format == ImageFormat::Qcow2 && kind == ErrorKind::Denied;
+    if !is_about_files {
+        return error;
+    }
+    Error::with_code(error.code(), format!("{error} with --allow-backing FOLDER"))
 }
 
 /// The earlier snapshot of the machine.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use lifeboat_disk::{BackingFile, DiskWriter, ImageFormat, Qcow2Writer, TargetMode, open_reader};
+use lifeboat_disk::{BackingFile, ImageFormat, Qcow2Writer, TargetMode, open_reader};
 use lifeboat_engine::restore::{apply, plan};
 use lifeboat_engine::{Existing, PlacedContent, RestoreTarget, place};
 use lifeboat_format::{Node, label};
@@ -13,11 +13,12 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::checkpoints::{CHECKPOINTS_NAME, Checkpoint};
+use super::sparing::Sparing;
 use crate::args::FilterArguments;
 use crate::commands::backup::read_manifest;
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::select;
+use crate::{select, whole_file};
 
 /// What was asked for.
 pub(super) struct Request<'a> {
@@ -59,11 +60,7 @@ pub(super) fn run(context: &Context, request: &Request<'_>) -> Result<u8> {
     }
     let list = serde_json::to_vec_pretty(&exporter.written);
     let list = list.map_err(|e| Error::usage(e.to_string()))?;
-    let path = request.target.join(CHECKPOINTS_NAME);
-    std::fs::write(&path, list).map_err(|e| {
-        let message = format!("cannot write {}: {e}", path.display());
-        Error::new(ErrorKind::of_io(&e), message)
-    })?;
+    whole_file::write(&request.target.join(CHECKPOINTS_NAME), &list)?;
     if !context.output.is_json() {
         context.output.result(format!(
             "wrote {} files to {}",
@@ -135,20 +132,25 @@ impl Exporter<'_> {
             options.backing = Some(self.backing(below)?);
             wanted = difference(held, &content);
         }
+        let below = options
+            .backing
+            .as_ref()
+            .and_then(|below| below.content.clone());
         let writer = Qcow2Writer::create(&target, content.size, &options)?;
+        let sparing = Sparing::new(&writer, below);
         let to = RestoreTarget {
-            writer: &writer,
+            writer: &sparing,
             existing: Existing::Ignore,
         };
         let display = self.context.show_progress()?;
-        let done = plan(self.repository, wanted, to)
+        plan(self.repository, wanted, to)
             .and_then(|plan| apply(self.repository, self.index, &plan, to))
             .inspect_err(|_| {
                 // What counts is the failure itself.
                 let _ = writer.abort();
             })?;
         drop(display);
-        assert!(writer.size() == content.size, "a disk keeps its size");
+        let (bytes_written, bytes_zero) = sparing.passed();
         let file_size = std::fs::metadata(&target).map_or(0, |found| found.len());
         let line = FileLine {
             snapshot_id: snapshot.id.to_string(),
@@ -156,8 +158,8 @@ impl Exporter<'_> {
             file: &name,
             mode,
             file_size,
-            bytes_written: done.written,
-            bytes_zero: done.zeros,
+            bytes_written,
+            bytes_zero,
         };
         self.tell(&line)?;
         self.note(number, snapshot, &line);
