@@ -151,8 +151,8 @@ pub fn decode_pack_header(tail: &[u8], size: u64, key: &MasterKey) -> Result<Vec
         let entry;
         (entry, rest) = decode_entry(rest, offset)?;
         let beyond = "its blobs reach beyond 4 GiB, which restic cannot read";
-        offset = u32::try_from(entry.end())
-            .map_err(|_| Error::new(ErrorKind::Unsupported, beyond))?;
+        offset =
+            u32::try_from(entry.end()).map_err(|_| Error::new(ErrorKind::Unsupported, beyond))?;
         entries.push(entry);
     }
     if pack_size(&entries) == size {

@@ -248,8 +248,9 @@ impl FromStr for GoTime {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        Self::parse(text.as_bytes())
-            .ok_or_else(|| ParseError::new("time", text, "write it like 2026-11-20T03:00:00.5+01:00"))
+        Self::parse(text.as_bytes()).ok_or_else(|| {
+            ParseError::new("time", text, "write it like 2026-11-20T03:00:00.5+01:00")
+        })
     }
 }
 
