@@ -3,6 +3,7 @@
 mod archives_carry_snapshots_anywhere;
 mod catalogs_bring_records_back;
 mod chains_become_snapshots_and_back;
+mod failures_have_their_own_words;
 mod files;
 mod interop;
 

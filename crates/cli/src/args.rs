@@ -33,7 +33,8 @@ pub(crate) use upkeep::{
 #[command(
     after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done in part, \
     10 no repository, 11 locked, 12 wrong password, 20 verify found a difference, \
-    22 refused by a safety rule, 23 unreachable, 130 interrupted. Others mean failure."
+    22 refused by a safety rule, 23 unreachable, \
+    24 no space, 25 damaged, 26 not supported or too new, 130 interrupted. Others mean failure."
 )]
 pub(crate) struct Arguments {
     #[command(flatten)]

@@ -58,19 +58,19 @@ impl Error {
 
 /// The one table from kind to exit code; restic's codes where restic has one.
 ///
-/// Source: reference ecosystem 3.2.
+/// Source: reference ecosystem 3.2; 24 to 26 are ours.
 fn code_of(kind: ErrorKind) -> u8 {
     match kind {
         ErrorKind::Invalid => 2,
         ErrorKind::Cancelled => 130,
         ErrorKind::Unreachable => 23,
+        ErrorKind::Full => 24,
+        ErrorKind::Corrupt => 25,
+        ErrorKind::Unsupported => 26,
         ErrorKind::NotFound
         | ErrorKind::Exists
         | ErrorKind::Denied
         | ErrorKind::Busy
-        | ErrorKind::Full
-        | ErrorKind::Corrupt
-        | ErrorKind::Unsupported
         | ErrorKind::Io => 1,
     }
 }
