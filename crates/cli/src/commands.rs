@@ -10,6 +10,7 @@ mod dump;
 mod export;
 mod find;
 mod forget;
+mod front;
 mod import;
 mod init;
 mod key;

@@ -10,6 +10,7 @@ use lifeboat_repository::{BlobReader, Index, LockMode, Repository, snapshots};
 use serde::Serialize;
 
 use crate::args::VerifyArguments;
+use crate::commands::front::Front;
 use crate::context::Context;
 use crate::error::{EXIT_VERIFY, Error, Result};
 
@@ -132,8 +133,9 @@ impl Proof<'_> {
             return Ok(());
         }
         let reader = open_reader(&path, format, &OpenOptions::default())?;
+        let reader = Front::of(reader, content.size, &path);
         let display = self.context.show_progress()?;
-        let differing = compare(self.repository.environment(), &content, &*reader)?;
+        let differing = compare(self.repository.environment(), &content, &reader)?;
         drop(display);
         self.failed += usize::from(!differing.is_empty());
         let line = FileLine {

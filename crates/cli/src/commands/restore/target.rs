@@ -12,9 +12,10 @@ use lifeboat_disk::{
 use lifeboat_engine::restore::{apply, plan};
 use lifeboat_engine::{Existing, PlacedContent, RestorePlan, RestoreTarget, compare, dump, place};
 use lifeboat_format::Node;
-use lifeboat_model::{Extent, ParseError};
+use lifeboat_model::{ErrorKind, Extent, ParseError};
 
 use super::Source;
+use crate::commands::front::Front;
 use crate::error::{EXIT_VERIFY, Error, Result};
 
 /// How a restored disk is written.
@@ -103,8 +104,7 @@ pub(super) fn restore_disk(source: &Source<'_>, node: &Node, target: &Path) -> R
     if source.arguments.dry_run {
         return dry_run(source, content, target);
     }
-    let (writer, existing) =
-        open_target(source, content.size, target).map_err(|error| hint(error, target))?;
+    let (writer, existing) = open_target(source, content.size, target)?;
     let to = RestoreTarget {
         writer: &*writer,
         existing,
@@ -184,7 +184,7 @@ fn open_target(
                 mode: mode(source),
                 leftover: Leftover::Keep,
             };
-            let writer = RawWriter::create(target, size, options)?;
+            let writer = RawWriter::create(target, size, options).map_err(hint)?;
             let is_resumed = writer.resumed();
             if is_resumed {
                 source
@@ -207,16 +207,17 @@ fn open_target(
                 ));
             }
             let options = source.format.qcow2_options(mode(source));
-            let writer = Qcow2Writer::create(target, size, &options)?;
+            let writer = Qcow2Writer::create(target, size, &options).map_err(hint)?;
             Ok((Box::new(writer), Existing::Ignore))
         }
     }
 }
 
 /// Says which flags deal with a target that is there already.
-fn hint(error: Error, target: &Path) -> Error {
-    let has_advice = error.to_string().contains("--");
-    if has_advice || error.code() != 1 || !target.exists() {
+fn hint(error: lifeboat_disk::Error) -> Error {
+    let exists = error.kind() == ErrorKind::Exists;
+    let error = Error::from(error);
+    if !exists {
         return error;
     }
     let flags = "--overwrite replaces an existing target, --in-place rewrites what differs";
@@ -234,8 +235,9 @@ fn mode(source: &Source<'_>) -> TargetMode {
 /// Reads the finished target and compares it with the snapshot.
 fn verify(source: &Source<'_>, content: &PlacedContent, target: &Path) -> Result<()> {
     let reader = open_reader(target, source.format.image(), &OpenOptions::default())?;
+    let reader = Front::of(reader, content.size, target);
     let display = source.context.show_progress()?;
-    let differing = compare(source.repository.environment(), content, &*reader)?;
+    let differing = compare(source.repository.environment(), content, &reader)?;
     drop(display);
     match differing.iter().next() {
         None => Ok(()),
