@@ -88,11 +88,10 @@ impl Finding {
                 "lifeboat repair index, then lifeboat repair packs"
             }
             Self::PackDamaged(..) => "lifeboat repair packs",
-            Self::Snapshot(..)
-            | Self::Tree(..)
-            | Self::DataMissing { .. }
-            | Self::FileSize { .. }
-            | Self::TreeRule(..) => "lifeboat repair snapshots",
+            Self::Snapshot(..) => "lifeboat catalog import",
+            Self::Tree(..) | Self::DataMissing { .. } => "lifeboat repair snapshots",
+            // Made so by another program: bring it back, and back it up anew.
+            Self::FileSize { .. } | Self::TreeRule(..) => "lifeboat restore",
             Self::PackUnlisted(_) | Self::PackMixed(_) => "lifeboat prune",
         }
     }
