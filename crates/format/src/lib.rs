@@ -42,6 +42,6 @@ pub use pack::{
 pub use polynomial::is_irreducible;
 pub use snapshot::{SnapshotFile, Summary};
 pub use time::GoTime;
-pub use tree::{DecodedTree, ExtendedAttribute, Node, NodeKind, Tree};
+pub use tree::{DecodedTree, ExtendedAttribute, Node, NodeKind, TextPlace, Tree};
 pub use unpacked::{decode_unpacked, encode_unpacked};
 pub use zero::ZeroIds;

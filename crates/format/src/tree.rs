@@ -123,11 +123,26 @@ pub struct Node {
     pub subtree: Option<BlobId>,
     /// What restic could not read.
     pub error: String,
-    /// Texts above whose writer lost bytes because they were not UTF-8: the text as it stands
-    /// there, and its bytes with 0xff for each that was lost.
+    /// Texts above whose writer lost bytes because they were not UTF-8: where they stand, and
+    /// their bytes with 0xff for each that was lost.
     ///
     /// So they are written again as they were; a real U+FFFD is written in another way.
-    pub lossy_texts: BTreeMap<String, Vec<u8>>,
+    pub lossy_texts: BTreeMap<TextPlace, Vec<u8>>,
+}
+
+/// A text of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TextPlace {
+    /// `user`
+    User,
+    /// `group`
+    Group,
+    /// `linktarget`
+    LinkTarget,
+    /// `error`
+    Error,
+    /// The name of the extended attribute of this number.
+    Attribute(usize),
 }
 
 impl Node {
@@ -175,9 +190,10 @@ impl Node {
         String::from_utf8_lossy(&quote::quote(&self.name)).into_owned()
     }
 
-    /// The bytes of which a text is to be written.
-    fn written_bytes<'a>(&'a self, text: &'a str) -> &'a [u8] {
-        let lossy = self.lossy_texts.get(text);
+    /// The bytes of which a text is to be written: what was read, unless the text has changed.
+    fn written_bytes<'a>(&'a self, place: TextPlace, text: &'a str) -> &'a [u8] {
+        let is_same = |bytes: &&Vec<u8>| String::from_utf8_lossy(bytes) == text;
+        let lossy = self.lossy_texts.get(&place).filter(is_same);
         lossy.map_or(text.as_bytes(), |bytes| &bytes[..])
     }
 

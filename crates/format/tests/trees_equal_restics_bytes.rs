@@ -87,6 +87,20 @@ proptest! {
     }
 }
 
+/// Two texts may look alike although only one has lost a byte.
+#[test]
+fn a_real_replacement_character_stays_beside_a_lost_byte() {
+    let mut node = Node::new(b"n", NodeKind::Symlink);
+    node.linktarget = "\u{fffd}".to_owned();
+    node.linktarget_raw = Some(vec![128]);
+    node.extended_attributes = vec![ExtendedAttribute {
+        name: "\u{fffd}".to_owned(),
+        value: None,
+    }];
+    let text = encode(vec![node]);
+    assert_eq!(encode(Tree::decode(text.as_bytes()).unwrap().nodes), text);
+}
+
 #[test]
 fn the_empty_tree_is_the_known_one() {
     assert_eq!(encode(Vec::new()), "{\"nodes\":[]}\n");

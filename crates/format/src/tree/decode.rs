@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 
 use super::quote::unquote;
-use super::{DecodedTree, ExtendedAttribute, Node, NodeKind, Tree};
+use super::{DecodedTree, ExtendedAttribute, Node, NodeKind, TextPlace, Tree};
 use crate::json::{Read, Reader};
 use crate::{Error, GoTime, Result};
 
@@ -97,13 +97,14 @@ impl DecodedTree {
 
     fn read_attributes(&mut self, reader: &mut Reader<'_>, node: &mut Node) -> Read<()> {
         reader.array(|reader| {
+            let place = TextPlace::Attribute(node.extended_attributes.len());
             let mut attribute = ExtendedAttribute {
                 name: String::new(),
                 value: None,
             };
             reader.object(|reader, key| {
                 match key {
-                    b"name" => attribute.name = read_text(reader, node)?,
+                    b"name" => attribute.name = read_text(reader, node, place)?,
                     b"value" => attribute.value = reader.base64()?,
                     _ => {
                         self.has_unknown_parts = true;
@@ -127,16 +128,16 @@ fn read_plain(reader: &mut Reader<'_>, key: &[u8], node: &mut Node) -> Read<bool
         b"ctime" => node.ctime = read_time(reader)?,
         b"uid" => node.uid = reader.number32()?,
         b"gid" => node.gid = reader.number32()?,
-        b"user" => node.user = read_text(reader, node)?,
-        b"group" => node.group = read_text(reader, node)?,
+        b"user" => node.user = read_text(reader, node, TextPlace::User)?,
+        b"group" => node.group = read_text(reader, node, TextPlace::Group)?,
         b"inode" => node.inode = reader.number()?,
         b"device_id" => node.device_id = reader.number()?,
         b"size" => node.size = reader.number()?,
         b"links" => node.links = reader.number()?,
-        b"linktarget" => node.linktarget = read_text(reader, node)?,
+        b"linktarget" => node.linktarget = read_text(reader, node, TextPlace::LinkTarget)?,
         b"linktarget_raw" => node.linktarget_raw = reader.base64()?,
         b"device" => node.device = reader.number()?,
-        b"error" => node.error = read_text(reader, node)?,
+        b"error" => node.error = read_text(reader, node, TextPlace::Error)?,
         _ => {
             reader.skip()?;
             return Ok(false);
@@ -151,13 +152,13 @@ fn read_name(reader: &mut Reader<'_>) -> Read<Vec<u8>> {
 }
 
 /// Reads a text and remembers where its writer lost bytes.
-fn read_text(reader: &mut Reader<'_>, node: &mut Node) -> Read<String> {
+fn read_text(reader: &mut Reader<'_>, node: &mut Node, place: TextPlace) -> Read<String> {
     match String::from_utf8(reader.lossy_string()?) {
         Ok(text) => Ok(text),
         Err(error) => {
             let bytes = error.into_bytes();
             let text = String::from_utf8_lossy(&bytes).into_owned();
-            node.lossy_texts.insert(text.clone(), bytes);
+            node.lossy_texts.insert(place, bytes);
             Ok(text)
         }
     }

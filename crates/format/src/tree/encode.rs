@@ -3,7 +3,7 @@
 use lifeboat_model::ErrorKind;
 
 use super::quote::quote;
-use super::{Node, NodeKind, Tree};
+use super::{Node, NodeKind, TextPlace, Tree};
 use crate::json::{write_base64, write_ids, write_number, write_string};
 use crate::{BlobId, Error, GoTime, Result};
 
@@ -68,7 +68,11 @@ fn encode_node(node: &Node, json: &mut Vec<u8>) -> Result<()> {
         json.extend_from_slice(&subtree.id().to_hex());
         json.push(b'"');
     }
-    push_text(json, b",\"error\":", node, &node.error);
+    push_text(
+        json,
+        b",\"error\":",
+        node.written_bytes(TextPlace::Error, &node.error),
+    );
     json.push(b'}');
     Ok(())
 }
@@ -82,8 +86,16 @@ fn push_inode(json: &mut Vec<u8>, node: &Node) {
     write_number(json, u64::from(node.uid));
     json.extend_from_slice(b",\"gid\":");
     write_number(json, u64::from(node.gid));
-    push_text(json, b",\"user\":", node, &node.user);
-    push_text(json, b",\"group\":", node, &node.group);
+    push_text(
+        json,
+        b",\"user\":",
+        node.written_bytes(TextPlace::User, &node.user),
+    );
+    push_text(
+        json,
+        b",\"group\":",
+        node.written_bytes(TextPlace::Group, &node.group),
+    );
     push_number(json, b",\"inode\":", node.inode);
     push_number(json, b",\"device_id\":", node.device_id);
     push_number(json, b",\"size\":", node.size);
@@ -93,7 +105,11 @@ fn push_inode(json: &mut Vec<u8>, node: &Node) {
 /// The raw bytes decide: the text follows from them.
 fn push_target(json: &mut Vec<u8>, node: &Node) {
     let Some(raw) = node.linktarget_raw.as_ref().filter(|raw| !raw.is_empty()) else {
-        return push_text(json, b",\"linktarget\":", node, &node.linktarget);
+        return push_text(
+            json,
+            b",\"linktarget\":",
+            node.written_bytes(TextPlace::LinkTarget, &node.linktarget),
+        );
     };
     json.extend_from_slice(b",\"linktarget\":");
     write_string(json, raw);
@@ -111,7 +127,10 @@ fn push_attributes(json: &mut Vec<u8>, node: &Node) {
             b",{\"name\":"
         };
         json.extend_from_slice(begin);
-        write_string(json, node.written_bytes(&attribute.name));
+        write_string(
+            json,
+            node.written_bytes(TextPlace::Attribute(number), &attribute.name),
+        );
         json.extend_from_slice(b",\"value\":");
         write_base64(json, attribute.value.as_deref());
         json.push(b'}');
@@ -148,9 +167,9 @@ fn push_number(json: &mut Vec<u8>, key: &[u8], number: u64) {
     }
 }
 
-fn push_text(json: &mut Vec<u8>, key: &[u8], node: &Node, text: &str) {
+fn push_text(json: &mut Vec<u8>, key: &[u8], text: &[u8]) {
     if !text.is_empty() {
         json.extend_from_slice(key);
-        write_string(json, node.written_bytes(text));
+        write_string(json, text);
     }
 }
