@@ -3,9 +3,11 @@
 mod archives_carry_snapshots_anywhere;
 mod catalogs_bring_records_back;
 mod chains_become_snapshots_and_back;
+mod devices_take_disks;
 mod failures_have_their_own_words;
 mod files;
 mod interop;
+mod interrupted_runs_are_taken_over;
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
