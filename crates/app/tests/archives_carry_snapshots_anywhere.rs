@@ -141,3 +141,20 @@ fn damaged_ones_are_refused() {
     assert!(code == 2 && told.contains("no archive"), "{told}");
     place.lifeboat(&["-r", "q", "check", "--read-data"]);
 }
+
+#[test]
+fn trial_runs_write_nothing() {
+    let place = Place::new();
+    place.two_backups();
+    let told = place.lifeboat(&["-r", "r", "export", "-n", "-t", "a.tar"]);
+    assert!(told.contains("would export 2 snapshots"), "{told}");
+    assert!(!place.path("a.tar").exists());
+    place.lifeboat(&["-r", "r", "export", "-t", "a.tar"]);
+    place.lifeboat(&["-r", "q", "init"]);
+    let told = place.lifeboat(&["-r", "q", "import", "-n", "a.tar"]);
+    assert!(told.contains("would import 2 snapshots"), "{told}");
+    assert!(place.snapshots("q").is_empty());
+    place.lifeboat(&["-r", "q", "import", "a.tar"]);
+    let told = place.lifeboat(&["-r", "q", "import", "-n", "a.tar"]);
+    assert!(told.contains("would import 0 snapshots"), "{told}");
+}

@@ -109,6 +109,15 @@ pub fn missing<'a>(target: &Repository, wanted: &'a [Snapshot]) -> Result<Vec<&'
     Ok(wanted.iter().filter(is_missing).collect())
 }
 
+/// The items that [`copy_items`] would copy.
+pub fn missing_items<'a>(target: &Repository, items: &'a [CopyItem]) -> Result<Vec<&'a CopyItem>> {
+    let known = known(target)?;
+    Ok(items
+        .iter()
+        .filter(|item| !known.contains(&item.key()))
+        .collect())
+}
+
 /// What the target has, by the keys of [`CopyItem`].
 fn known(target: &Repository) -> Result<HashSet<(SnapshotId, BlobId)>> {
     let there = snapshots::list(target)?;

@@ -160,6 +160,9 @@ pub(crate) struct ArchiveExportArguments {
     /// Leave out the machine's description, tags and names: disks only
     #[arg(long)]
     pub(crate) without_metadata: bool,
+    /// Show what would be done, and do nothing
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
 }
 
 /// `import`
@@ -179,6 +182,9 @@ pub(crate) struct ArchiveImportArguments {
     /// Give machines without a name in the archive this one
     #[arg(long, value_name = "NAME")]
     pub(crate) as_machine: Option<String>,
+    /// Show what would be done, and do nothing
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
 }
 
 /// `catalog`

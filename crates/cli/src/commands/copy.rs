@@ -1,8 +1,9 @@
 //! `lifeboat copy`
 
 use lifeboat_engine::copy::{Copied, CopyEnds, copy, missing};
+use lifeboat_format::SnapshotFile;
 use lifeboat_model::ByteCount;
-use lifeboat_repository::{LockMode, Snapshot, WriteTotals};
+use lifeboat_repository::{LockMode, WriteTotals};
 use serde::Serialize;
 
 use crate::args::CopyArguments;
@@ -42,7 +43,9 @@ pub(crate) fn run(context: &Context, arguments: &CopyArguments) -> Result<u8> {
     let target_locked = context.lock(&target, LockMode::Shared)?;
     let wanted = select::many(&source, &arguments.ids, &arguments.filter)?;
     if arguments.dry_run {
-        return dry_run(context, &missing(&target, &wanted)?);
+        let missing = missing(&target, &wanted)?;
+        let records: Vec<_> = missing.iter().map(|snapshot| &snapshot.file).collect();
+        return dry_run(context, "copy", &records);
     }
     let source_index = context.load_index(source_locked.repository)?;
     let ends = CopyEnds {
@@ -57,18 +60,16 @@ pub(crate) fn run(context: &Context, arguments: &CopyArguments) -> Result<u8> {
     report(context, &copied, totals)
 }
 
-fn dry_run(context: &Context, missing: &[&Snapshot]) -> Result<u8> {
-    for snapshot in missing {
-        let (id, host) = (snapshot.id.short(), shown(&snapshot.file.hostname));
-        let time = moment(snapshot.file.time.timestamp());
-        context
-            .output
-            .tell(format!("would copy snapshot {id} of {host} at {time}"))?;
+/// Says which snapshots would be copied; `export` and `import` say it alike.
+pub(crate) fn dry_run(context: &Context, verb: &str, records: &[&SnapshotFile]) -> Result<u8> {
+    for record in records {
+        let (host, time) = (shown(&record.hostname), moment(record.time.timestamp()));
+        let text = format!("would {verb} the snapshot of {host} at {time}");
+        context.output.tell(text)?;
     }
-    let snapshots = count(missing.len(), "snapshot");
-    context
-        .output
-        .result(format!("dry run: {snapshots} would be copied"))?;
+    let snapshots = count(records.len(), "snapshot");
+    let text = format!("dry run: would {verb} {snapshots}, nothing was written");
+    context.output.result(text)?;
     Ok(0)
 }
 

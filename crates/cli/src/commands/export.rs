@@ -56,6 +56,10 @@ pub(crate) fn run(context: &Context, arguments: &ArchiveExportArguments) -> Resu
     }
     let index = context.load_index(&repository)?;
     let items = items(context, arguments, (&repository, &index), &chosen)?;
+    if arguments.dry_run {
+        let records: Vec<_> = items.iter().map(|item| &item.record).collect();
+        return super::copy::dry_run(context, "export", &records);
+    }
     let writer = ArchiveWriter::create(target, &*context.environment.clock)?;
     let archive = Archive {
         context,

@@ -5,7 +5,7 @@ mod adopt;
 use std::sync::Arc;
 
 use lifeboat_backend::ArchiveReader;
-use lifeboat_engine::copy::{Copied, CopyEnds, CopyItem, copy_items};
+use lifeboat_engine::copy::{Copied, CopyEnds, CopyItem, copy_items, missing_items};
 use lifeboat_model::{ByteCount, ErrorKind, VmName};
 use lifeboat_repository::{LockMode, Repository, Snapshot, WriteTotals};
 use serde::Serialize;
@@ -61,6 +61,11 @@ pub(crate) fn run(context: &Context, arguments: &ArchiveImportArguments) -> Resu
     let source_index = context.load_index(&source)?;
     let adopter = Adopter::new(&source, &source_index);
     let items = items(&adopter, machine.as_ref(), &chosen)?;
+    if arguments.dry_run {
+        let missing = missing_items(&target, &items)?;
+        let records: Vec<_> = missing.iter().map(|item| &item.record).collect();
+        return super::copy::dry_run(context, "import", &records);
+    }
     let ends = CopyEnds {
         source: &source,
         source_index: &source_index,
