@@ -9,12 +9,14 @@
 mod clock;
 pub mod conformance;
 mod disk;
+mod effort;
 mod entropy;
 mod mapped_disk;
 mod tool;
 
 pub use clock::{FixedClock, ManualClock};
 pub use disk::{ChangeRule, Content, DiskPattern, PatternDisk};
+pub use effort::{Effort, figure};
 pub use entropy::SeededEntropy;
 pub use mapped_disk::{MappedDisk, Mapping, MemoryTarget};
 pub use tool::tool;
