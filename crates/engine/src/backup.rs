@@ -7,7 +7,7 @@
 //! and seals its own chunks while they are still in its cache. Reading and cutting are in turn,
 //! everything else is side by side; the order of the chunks is fixed when they are cut.
 //!
-//! Memory: threads x (batch + largest chunk), the list of chunks (32 bytes each), open packs.
+//! Memory: threads x (8 MiB batch + largest chunk), the list of chunks (32 bytes each), open packs.
 
 mod cutter;
 mod parent;

@@ -4,7 +4,6 @@ use std::fmt;
 use std::str::FromStr;
 
 use lifeboat_model::{Id, ParseError};
-use sha2::{Digest, Sha256};
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -99,7 +98,13 @@ id! {
 impl BlobId {
     /// The name of these bytes.
     pub fn of(plaintext: &[u8]) -> Self {
-        Self(Id(Sha256::digest(plaintext).into()))
+        Self(Id(lifeboat_sha256::digest(plaintext)))
+    }
+
+    /// The names of many blobs, in their order; twice as fast where there are 32 or more.
+    pub fn of_all(plaintexts: &[&[u8]]) -> Vec<Self> {
+        let digests = lifeboat_sha256::digest_all(plaintexts);
+        digests.into_iter().map(|digest| Self(Id(digest))).collect()
     }
 }
 

@@ -11,8 +11,11 @@ use super::source::{Step, Steps};
 use crate::Result;
 use crate::error::Doing;
 
-/// A worker takes about so many bytes at a time: few turns, and still in its cache.
-const BATCH_BYTES: usize = 1 << 20;
+/// A worker takes about so many bytes at a time: some sixty chunks, which are named side by side.
+const BATCH_BYTES: usize = 8 << 20;
+
+/// Read and scanned at once: still in the nearest cache when the chunker looks at it.
+const READ_BYTES: usize = 512 << 10;
 
 /// Chunks cut for one worker, and their bytes.
 #[derive(Default)]
@@ -35,7 +38,7 @@ impl Batch {
     fn room(&mut self, length: usize) -> &mut [u8] {
         let end = self.filled + length;
         if self.bytes.len() < end {
-            self.bytes.resize(end.next_multiple_of(BATCH_BYTES), 0);
+            self.bytes.resize(end.next_multiple_of(READ_BYTES), 0);
         }
         &mut self.bytes[self.filled..end]
     }
@@ -150,16 +153,15 @@ impl<'a> Cutter<'a> {
             }
             Step::Zeros(length) => {
                 let length = usize::try_from(length)
-                    .unwrap_or(BATCH_BYTES)
-                    .min(BATCH_BYTES);
+                    .unwrap_or(READ_BYTES)
+                    .min(READ_BYTES);
                 batch.room(length).fill(0);
                 self.scan(batch, run, length);
             }
             Step::Read(length) => {
-                let room = BATCH_BYTES
-                    .saturating_sub(batch.filled)
-                    .max(BATCH_BYTES / 4);
-                let length = usize::try_from(length).unwrap_or(room).min(room);
+                let length = usize::try_from(length)
+                    .unwrap_or(READ_BYTES)
+                    .min(READ_BYTES);
                 let offset = self.chunker.offset();
                 self.source
                     .read_at(offset, batch.room(length))

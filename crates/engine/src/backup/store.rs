@@ -96,8 +96,8 @@ fn store_batch(
     bench: &mut Bench,
     names: &mut Vec<(usize, BlobId)>,
 ) -> Result<()> {
-    for (slot, chunk) in batch.chunks() {
-        let id = BlobId::of(chunk);
+    let (slots, chunks): (Vec<usize>, Vec<&[u8]>) = batch.chunks().unzip();
+    for ((slot, chunk), id) in slots.into_iter().zip(&chunks).zip(BlobId::of_all(&chunks)) {
         writer.put(BlobKind::Data, &id, chunk, bench)?;
         names.push((slot, id));
     }
