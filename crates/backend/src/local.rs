@@ -12,6 +12,7 @@
 //! Source: reference/restic-format.md 5.2; reference/reliability.md 2.2, 3.2.
 
 mod calls;
+mod direct;
 mod layout;
 mod list;
 mod save;

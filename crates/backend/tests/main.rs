@@ -5,6 +5,7 @@ mod archives_hold_a_repository;
 mod calls_and_bytes_are_counted;
 mod every_place_keeps_the_contract;
 mod faults_are_made_as_ruled;
+mod large_files_come_back_whole;
 mod local_layout_is_restics;
 mod rates_are_kept;
 mod repeatable_failures_are_repeated;

@@ -2,11 +2,13 @@
 
 use std::fmt::Debug;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::io::Errno;
+
+use super::direct;
 
 /// What changes a directory tree durably; one method per system call.
 pub(super) trait Calls: Send + Sync + Debug {
@@ -30,8 +32,8 @@ impl Calls for SystemCalls {
         options.write(true).create_new(true).mode(mode).open(path)
     }
 
-    fn write_all(&self, mut file: &File, content: &[u8]) -> io::Result<()> {
-        file.write_all(content)
+    fn write_all(&self, file: &File, content: &[u8]) -> io::Result<()> {
+        direct::write_all(file, content)
     }
 
     /// One call, never a second: the kernel may mark pages clean after a failure, and then the
