@@ -11,6 +11,9 @@ use lifeboat_repository::WriteOptions;
 /// The program, its threads' stacks, and what the allocator keeps.
 const PROGRAM_BYTES: u64 = 40 << 20;
 
+/// Deriving a key of ours from its password, with the program; given back before all else begins.
+const KEY_BYTES: u64 = 80 << 20;
+
 /// A row of the index; its table of prefixes and packs in front.
 const INDEX_BLOB_BYTES: u64 = 52;
 
@@ -97,9 +100,10 @@ impl MemoryBound {
         }
     }
 
-    /// All of it.
+    /// All of it; not less than what opening the repository took before.
     pub fn total(&self) -> u64 {
-        self.index + self.packs + self.workers + self.lists
+        let parts = self.index + self.packs + self.workers + self.lists;
+        parts.max(KEY_BYTES)
     }
 }
 
