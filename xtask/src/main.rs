@@ -1,7 +1,7 @@
 //! lifeboat's own tooling: everything around the product that a person starts by hand.
 //!
-//! Takes a command (`demo`, `test`, `tidy`, `picture`, `setup`), runs it in the workspace, and
-//! ends with a status that a machine can read.
+//! Takes a command (`demo`, `test`, `tidy`, `picture`, `fleet`, `setup`), runs it in the workspace,
+//! and ends with a status that a machine can read.
 //! Does not contain any part of the product, and the product never depends on it.
 //!
 //! Source: DESIGN, aside; sizes, habits and tests.
@@ -28,6 +28,7 @@ usage: cargo xtask <command>
   demo [--lifeboat PROGRAM]   back up, change and bring back a real Debian machine, and show it
   test [RUNNER ARGUMENTS]     install what the tests need, check everything, run every test
   tidy                        check the rules of the source tree
+  fleet [OPTIONS] FOLDER      make a repository with thousands of snapshots and millions of blobs
   setup                       only install what `test` needs
   picture [TRANSCRIPT]        draw the demo's output as docs/demo.svg";
 
@@ -54,6 +55,7 @@ fn run(mut arguments: Vec<String>) -> Result<()> {
         }
         ("test", rest) => suite::run(&workspace, rest),
         ("tidy", []) => tidy::run(&workspace),
+        ("fleet", rest) => fleet(&workspace, rest),
         ("setup", []) => install::for_tests(&workspace).map(drop),
         ("picture", []) => picture::run(&workspace, None),
         ("picture", [transcript]) => picture::run(&workspace, Some(transcript.as_ref())),
@@ -66,4 +68,12 @@ fn run(mut arguments: Vec<String>) -> Result<()> {
             arguments.join(" ")
         ),
     }
+}
+
+/// The test kit makes it: this program is the first thing that is built, and stays small.
+fn fleet(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+    let mut command = workspace.cargo(&["run", "--quiet", "--package", "lifeboat-testkit"]);
+    command.args(["--bin", "fleet", "--"]).args(arguments);
+    // Folders are meant from where the person stands.
+    process::run(command.current_dir(env::current_dir()?))
 }

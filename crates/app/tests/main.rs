@@ -6,14 +6,17 @@ mod chains_become_snapshots_and_back;
 mod devices_take_disks;
 mod failures_have_their_own_words;
 mod files;
+mod fleets_are_listed_by_everybody;
 mod interop;
 mod interrupted_runs_are_taken_over;
+mod large_disks_fit_into_memory;
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use lifeboat_model::ByteCount;
 use lifeboat_testkit::{ChangeRule, DiskPattern, PatternDisk, SeededEntropy};
 use serde_json::Value;
 
@@ -129,6 +132,21 @@ fn messages(told: &str, kind: &str) -> Vec<Value> {
     lines
         .filter(|line: &Value| line["message_type"] == kind)
         .collect()
+}
+
+/// What `lifeboat -v` tells of memory on standard error: the bound, if the command has one, and
+/// the peak, in bytes.
+fn memory_told(output: &Output) -> (Option<u64>, u64) {
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    let amount = |text: &str| text.parse::<ByteCount>().unwrap().0;
+    let lines = || {
+        told.lines()
+            .filter_map(|line| line.strip_prefix("memory: "))
+    };
+    let bound = lines().find_map(|line| line.strip_prefix("at most ")?.split_once(':'));
+    let peak = lines().find_map(|line| line.strip_suffix(" at its peak"));
+    (bound.map(|(bytes, _)| amount(bytes)), amount(peak.unwrap()))
 }
 
 /// Changes one byte of a file.

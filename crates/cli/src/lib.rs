@@ -20,6 +20,7 @@ mod whole_file;
 use std::process::ExitCode;
 
 use clap::Parser;
+use lifeboat_model::ByteCount;
 
 use args::Arguments;
 use context::Context;
@@ -30,6 +31,9 @@ pub fn run() -> ExitCode {
     let output = arguments.global.output();
     let done = Context::new(&arguments.global)
         .and_then(|context| commands::run(&context, &arguments.command));
+    if let Some(bytes) = peak_memory() {
+        output.detail_aside(format!("memory: {} at its peak", ByteCount(bytes)));
+    }
     match done {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
@@ -37,4 +41,14 @@ pub fn run() -> ExitCode {
             ExitCode::from(error.code())
         }
     }
+}
+
+/// The most memory that this process has had, in bytes; nothing where the system does not tell.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes << 10)
 }

@@ -57,6 +57,13 @@ impl Output {
         }
     }
 
+    /// Prints a line of detail to standard error; standard output may carry a disk.
+    pub(crate) fn detail_aside(self, line: impl AsRef<str>) {
+        if self.style == Style::Text && self.verbosity >= 2 {
+            eprintln!("{}", line.as_ref());
+        }
+    }
+
     /// Prints a warning to standard error.
     pub(crate) fn warn(self, line: impl AsRef<str>) {
         match self.style {

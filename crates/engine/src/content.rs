@@ -47,7 +47,7 @@ pub struct PlacedContent {
 ///
 /// Errors: `Corrupt` if a chunk is missing or the lengths do not sum up to the node's size.
 ///
-/// Cost: 56 bytes a chunk.
+/// Cost: 88 bytes a chunk.
 pub fn place(index: &Index, node: &Node) -> Result<PlacedContent> {
     let mut zeros = ZeroIds::new();
     let mut placed = PlacedContent {

@@ -6,7 +6,7 @@
 //! Packs are read in the order in which the disk needs them first; what lies side by side is one
 //! request. Every chunk is authenticated and hashed before it is written.
 //!
-//! Memory: threads x (largest request + largest chunk), 56 bytes for each chunk of the disk.
+//! Memory: threads x (largest request + largest chunk), 88 bytes for each chunk of the disk.
 
 mod apply;
 mod plan;

@@ -221,7 +221,54 @@ fn read_time(reader: &mut Reader<'_>) -> Read<GoTime> {
     GoTime::parse(&text).ok_or_else(|| reader.malformed("a time up to here"))
 }
 
+/// Reads an entry; one as every known program writes it is read without looking for its keys.
+///
+/// Cost: some 100 ns; six times that for any other layout.
 fn read_entry(reader: &mut Reader<'_>) -> Read<PackEntry> {
+    let mut ahead = *reader;
+    if let Some(entry) = read_usual_entry(&mut ahead) {
+        *reader = ahead;
+        return Ok(entry);
+    }
+    read_any_entry(reader)
+}
+
+/// Reads an entry with keys in the usual order and no white space; nothing for all others, sound
+/// or not.
+fn read_usual_entry(reader: &mut Reader<'_>) -> Option<PackEntry> {
+    let find = |reader: &mut Reader<'_>, text: &[u8]| reader.exactly(text).then_some(());
+    find(reader, b"{\"id\":")?;
+    let id = reader.id().ok()?.into();
+    let kind = if reader.exactly(b",\"type\":\"data\"") {
+        BlobKind::Data
+    } else {
+        find(reader, b",\"type\":\"tree\"")?;
+        BlobKind::Tree
+    };
+    find(reader, b",\"offset\":")?;
+    let offset = reader.number32().ok()?;
+    find(reader, b",\"length\":")?;
+    let length = reader.number32().ok()?;
+    let mut uncompressed_length = None;
+    if reader.exactly(b",\"uncompressed_length\":") {
+        uncompressed_length = NonZeroU32::new(reader.number32().ok()?);
+    }
+    find(reader, b"}")?;
+    let entry = PackEntry {
+        kind,
+        id,
+        offset,
+        length,
+        uncompressed_length,
+    };
+    is_sound(&entry).then_some(entry)
+}
+
+fn is_sound(entry: &PackEntry) -> bool {
+    entry.length as usize >= SEAL_OVERHEAD && u32::try_from(entry.end()).is_ok()
+}
+
+fn read_any_entry(reader: &mut Reader<'_>) -> Read<PackEntry> {
     let (mut id, mut kind, mut offset, mut length) = (None, None, None, None);
     let mut uncompressed_length = None;
     reader.object(|reader, key| {
@@ -245,8 +292,7 @@ fn read_entry(reader: &mut Reader<'_>) -> Read<PackEntry> {
             length,
             uncompressed_length,
         };
-        let is_sound = length as usize >= SEAL_OVERHEAD && u32::try_from(entry.end()).is_ok();
-        is_sound.then_some(entry)
+        is_sound(&entry).then_some(entry)
     };
     entry().ok_or_else(|| {
         reader.malformed("an entry with id, type, offset and length inside 4 GiB up to here")

@@ -4,12 +4,19 @@
 //!
 //! Source: restic's design document, "Unpacked Data Format"; restic-format 5.2.
 
+use std::cell::RefCell;
+
 use lifeboat_model::Entropy;
 
 use crate::{Decompressor, Error, MasterKey, Result};
 
 /// Marks compressed JSON.
 const COMPRESSED: u8 = 2;
+
+thread_local! {
+    /// Lists are made of thousands of small files: making a decompressor costs more than using it.
+    static DECOMPRESSOR: RefCell<Decompressor> = RefCell::new(Decompressor::new());
+}
 
 /// Compresses (unless `level` is nothing) and seals JSON.
 pub fn encode_unpacked(
@@ -37,7 +44,9 @@ pub fn decode_unpacked(sealed: &[u8], key: &MasterKey, bytes_max: usize) -> Resu
         Some(b'{' | b'[') => Err(Error::corrupt("a repository file is too large")),
         Some(&COMPRESSED) => {
             let mut json = Vec::new();
-            Decompressor::new().decompress(&plaintext[1..], bytes_max, None, &mut json)?;
+            DECOMPRESSOR.with_borrow_mut(|decompressor| {
+                decompressor.decompress(&plaintext[1..], bytes_max, None, &mut json)
+            })?;
             Ok(json)
         }
         Some(other) => Err(Error::corrupt(format!(

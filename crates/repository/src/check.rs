@@ -234,7 +234,7 @@ pub(crate) fn read_index(repository: &Repository, findings: &mut Vec<Finding>) -
         .into_inner()
         .unwrap_or_else(|poison| poison.into_inner());
     findings.extend(broken);
-    Ok(builder.build())
+    Ok(builder.build_with(repository.environment().threads))
 }
 
 fn check_packs(repository: &Repository, index: &Index, checked: &mut Checked) -> Result<()> {

@@ -3,6 +3,11 @@
 //! Takes index files and gives locations by blob id. 48 bytes a blob, sorted, with a table of
 //! prefixes in front; immutable once built.
 //! Does not hold blobs that are being written: the writer keeps those itself.
+//!
+//! Memory: 48 bytes a blob, also while it is built: rows are collected in one list that the
+//! system grows by moving its pages, and sorted where they are.
+
+mod sort;
 
 use std::num::NonZeroU32;
 
@@ -199,16 +204,46 @@ impl Index {
     }
 
     /// The blobs of each pack, by pack number, each pack's in order of offset.
-    pub fn by_pack(&self) -> Vec<Vec<PackEntry>> {
-        let mut packs = vec![Vec::new(); self.packs.len()];
-        for blob in self.blobs() {
-            packs[blob.pack as usize].push(blob.entry());
-        }
-        packs
-            .iter_mut()
-            .for_each(|blobs| blobs.sort_unstable_by_key(|blob| blob.offset));
-        packs
+    ///
+    /// Memory: 4 bytes a blob, and the entries of one pack at a time.
+    pub fn by_pack(&self) -> impl ExactSizeIterator<Item = Vec<PackEntry>> + '_ {
+        let RowsByPack { rows, ends } = self.rows_by_pack();
+        let mut start = 0;
+        ends.into_iter().map(move |end| {
+            let mut blobs: Vec<PackEntry> = rows[start as usize..end as usize]
+                .iter()
+                .map(|row| self.blob(*row as usize).entry())
+                .collect();
+            start = end;
+            blobs.sort_unstable_by_key(|blob| blob.offset);
+            blobs
+        })
     }
+
+    fn rows_by_pack(&self) -> RowsByPack {
+        let mut ends = vec![0u32; self.packs.len()];
+        for row in &self.rows {
+            ends[row.number() as usize] += 1;
+        }
+        let mut sum = 0;
+        for end in &mut ends {
+            sum += std::mem::replace(end, sum);
+        }
+        let mut rows = vec![0; self.rows.len()];
+        for (number, row) in self.rows.iter().enumerate() {
+            let end = &mut ends[row.number() as usize];
+            rows[*end as usize] = number as u32;
+            *end += 1;
+        }
+        RowsByPack { rows, ends }
+    }
+}
+
+/// Numbers of rows, those of one pack together.
+struct RowsByPack {
+    rows: Vec<u32>,
+    /// One past the last row of each pack.
+    ends: Vec<u32>,
 }
 
 fn prefix_of(id: &BlobId) -> usize {
@@ -259,12 +294,16 @@ impl IndexBuilder {
     }
 
     /// Sorts; a pack that several files list becomes one.
-    pub fn build(mut self) -> Index {
+    pub fn build(self) -> Index {
+        self.build_with(1)
+    }
+
+    /// Does so with this many threads.
+    pub fn build_with(mut self, threads: usize) -> Index {
         let unify = self.unify_packs();
-        for row in &mut self.rows {
+        sort::by_id(&mut self.rows, threads, |row| {
             row.pack = unify[row.number() as usize] | row.pack & TREE_BIT;
-        }
-        self.rows.sort_unstable();
+        });
         self.rows.dedup();
         self.rows.shrink_to_fit();
         self.unify_marked();

@@ -209,7 +209,7 @@ impl Repository {
         let mut last = None;
         for _ in 0..5 {
             match crate::load::index_files(self, |id, file| builder.add_file(id, file)) {
-                Ok(()) => return Ok(builder.build()),
+                Ok(()) => return Ok(builder.build_with(self.environment.threads)),
                 Err(error) if error.kind() == ErrorKind::NotFound => last = Some(error),
                 Err(error) => return Err(error),
             }

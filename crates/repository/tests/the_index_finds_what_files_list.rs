@@ -105,7 +105,7 @@ proptest! {
         }
         let total: usize = copies.values().map(BTreeSet::len).sum();
         prop_assert_eq!(index.blob_count(), total);
-        prop_assert_eq!(index.by_pack().iter().map(Vec::len).sum::<usize>(), total);
+        prop_assert_eq!(index.by_pack().map(|blobs| blobs.len()).sum::<usize>(), total);
         let seen: BTreeMap<_, _> = index.packs().iter().map(|p| (p.id, p.time)).collect();
         prop_assert_eq!(&seen, &packs);
         marks.retain(|id, _| !packs.contains_key(id));

@@ -11,6 +11,7 @@ pub mod conformance;
 mod disk;
 mod effort;
 mod entropy;
+mod fleet;
 mod mapped_disk;
 mod tool;
 
@@ -18,5 +19,6 @@ pub use clock::{FixedClock, ManualClock};
 pub use disk::{ChangeRule, Content, DiskPattern, PatternDisk};
 pub use effort::{Effort, figure};
 pub use entropy::SeededEntropy;
+pub use fleet::{Fleet, FleetMade};
 pub use mapped_disk::{MappedDisk, Mapping, MemoryTarget};
 pub use tool::tool;

@@ -5,8 +5,9 @@ mod parent;
 
 use jiff::Zoned;
 use lifeboat_engine::backup::{
-    BackupRequest, BackupResult, DiskOutcome, DiskTask, PlainFile, backup,
+    BackupRequest, BackupResult, Change, DiskOutcome, DiskTask, PlainFile, backup,
 };
+use lifeboat_engine::{DiskShape, MemoryBound};
 use lifeboat_format::{
     Chunking, DiskManifest, GoTime, MANIFEST_NAME, MachineIdentity, MachineManifest, SnapshotFile,
     label,
@@ -68,10 +69,23 @@ pub(crate) fn run(context: &Context, arguments: &BackupArguments) -> Result<u8> 
         write: context.write_options(&repository)?,
         is_dry_run: arguments.dry_run,
     };
+    tell_memory(context, &index, &request);
     let display = context.show_progress()?;
     let result = backup(&repository, &index, locked.lock()?, request)?;
     drop(display);
     report(context, &machine, &facts, &result)
+}
+
+fn tell_memory(context: &Context, index: &Index, request: &BackupRequest<'_>) {
+    let shape = |disk: &DiskTask| DiskShape {
+        size: disk.source.size(),
+        has_parent: matches!(disk.change, Change::Since { .. }),
+    };
+    let disks: Vec<DiskShape> = request.disks.iter().map(shape).collect();
+    let threads = context.environment.threads;
+    let (blobs, sizes) = (index.blob_count(), request.sizes);
+    let bound = MemoryBound::of_backup(blobs, threads, sizes, &disks, &request.write);
+    context.output.detail_aside(format!("memory: {bound}"));
 }
 
 /// The index, with what an interrupted run has stored and not listed.

@@ -34,10 +34,7 @@ pub(crate) fn run(context: &Context, arguments: &SnapshotsArguments) -> Result<u
         keep_latest(&mut list, count);
     }
     if context.output.is_json() {
-        let lines: Vec<Value> = list
-            .iter()
-            .map(|s| serde_json::to_value(line(s)).unwrap_or_default())
-            .collect();
+        let lines: Vec<Line<'_>> = list.iter().map(line).collect();
         context.output.json(&lines)?;
         return Ok(0);
     }

@@ -28,7 +28,7 @@ pub(crate) type Read<T> = Result<T, Malformed>;
 const SKIPPED_DEPTH_MAX: usize = 128;
 
 /// A place in JSON text.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Reader<'a> {
     text: &'a [u8],
     at: usize,
@@ -66,6 +66,13 @@ impl<'a> Reader<'a> {
     fn accept_word(&mut self, word: &[u8]) -> bool {
         let found = self.peek().is_some() && self.text[self.at..].starts_with(word);
         self.at += if found { word.len() } else { 0 };
+        found
+    }
+
+    /// Passes `text`, if exactly that comes next.
+    pub(crate) fn exactly(&mut self, text: &[u8]) -> bool {
+        let found = self.text[self.at..].starts_with(text);
+        self.at += if found { text.len() } else { 0 };
         found
     }
 

@@ -10,7 +10,9 @@ use lifeboat_disk::{
     is_block_device, open_reader,
 };
 use lifeboat_engine::restore::{apply, plan};
-use lifeboat_engine::{Existing, PlacedContent, RestorePlan, RestoreTarget, compare, dump, place};
+use lifeboat_engine::{
+    Existing, MemoryBound, PlacedContent, RestorePlan, RestoreTarget, compare, dump, place,
+};
 use lifeboat_format::Node;
 use lifeboat_model::{ErrorKind, Extent, ParseError};
 
@@ -98,6 +100,7 @@ impl Restored {
 /// Restores one disk.
 pub(super) fn restore_disk(source: &Source<'_>, node: &Node, target: &Path) -> Result<Restored> {
     let content = place(source.index, node)?;
+    tell_memory(source, &content);
     if target.as_os_str() == "-" {
         return to_stdout(source, &content);
     }
@@ -110,7 +113,8 @@ pub(super) fn restore_disk(source: &Source<'_>, node: &Node, target: &Path) -> R
         existing,
     };
     let display = source.context.show_progress()?;
-    let plan = plan(source.repository, content.clone(), to)?;
+    let kept = source.arguments.verify.then(|| content.clone());
+    let plan = plan(source.repository, content, to)?;
     source.context.output.detail(told(&plan))?;
     let done = apply(source.repository, source.index, &plan, to)?;
     drop(display);
@@ -122,12 +126,27 @@ pub(super) fn restore_disk(source: &Source<'_>, node: &Node, target: &Path) -> R
         duration: done.duration,
         is_verified: false,
     };
-    if source.arguments.verify {
+    if let Some(content) = kept {
         drop(writer);
         verify(source, &content, target)?;
         restored.is_verified = true;
     }
     Ok(restored)
+}
+
+fn tell_memory(source: &Source<'_>, content: &PlacedContent) {
+    let lengths = content
+        .chunks
+        .iter()
+        .map(|at| at.location.plaintext_length());
+    let (blobs, threads) = (
+        source.index.blob_count(),
+        source.context.environment.threads,
+    );
+    let largest = lengths.max().unwrap_or(0);
+    let bound = MemoryBound::of_restore(blobs, threads, content.chunks.len(), largest);
+    let output = source.context.output;
+    output.detail_aside(format!("memory: {bound}"));
 }
 
 fn told(plan: &RestorePlan) -> String {
