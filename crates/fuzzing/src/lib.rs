@@ -5,7 +5,7 @@
 //! are given as plaintext: the target seals them, so that mutations get past authentication.
 //! Does not mutate, collect or judge inputs: the fuzzer and the tests do.
 //!
-//! Source: docs/reliability.md, hostile input.
+//! Source: DESIGN, tests: fuzz targets per parser.
 
 mod archives;
 mod memory_file;
