@@ -177,8 +177,12 @@ pub(crate) fn compressed(input: &[u8]) {
     let id = BlobId::default();
     let result = unseal_blob(sealed, &id, master(), &mut decompressor, &mut opened);
     assert!(result.is_err(), "nothing hashes to zero");
-    let bound = (opened.len() + frame.len() + (1 << 20)) * 2;
-    assert!(opened.capacity() <= bound, "memory follows what is there");
+    // Claims up to 16 MiB are believed; beyond, memory follows what is there.
+    let bound = (opened.len() + frame.len()) * 2 + (17 << 20);
+    assert!(
+        opened.capacity() <= bound,
+        "claims beyond 16 MiB cost nothing"
+    );
 }
 
 fn open(memory: Memory) -> Option<Repository> {

@@ -94,7 +94,7 @@ fn a_tree_that_repeats_itself_is_read_once() {
         assert_eq!(checked.trees, 65);
         let plan = repair::plan_snapshots(&world.repository).unwrap();
         assert_eq!(plan.snapshots.len(), usize::from(is_lost));
-        assert!(plan.lost.len() <= 100_000);
+        assert!(plan.lost.len() <= 10_000);
     }
 }
 

@@ -33,7 +33,7 @@ const DEPTH_MAX: u32 = 1024;
 
 /// Most losses that are listed of one snapshot: a small hostile tree that repeats itself can have
 /// any number. Beyond it the rest of the snapshot is replaced without being listed.
-const LOSSES_MAX: usize = 100_000;
+const LOSSES_MAX: usize = 10_000;
 
 /// Tag of a snapshot that was repaired.
 pub const REPAIRED_TAG: &str = "lifeboat-repaired";
