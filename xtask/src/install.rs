@@ -4,7 +4,7 @@
 //! Everything is looked for first, so that a second run takes a moment.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -75,6 +75,23 @@ pub(crate) const NEXTEST: CargoTool = CargoTool {
     features: &["--no-default-features", "--features", "default-no-update"],
     computing: &[],
 };
+
+/// Runs targets of fuzzing.
+const FUZZER: CargoTool = CargoTool {
+    package: "cargo-fuzz",
+    program: "cargo-fuzz",
+    version: "0.13.2",
+    features: &[],
+    computing: &[],
+};
+
+/// Installs what runs the targets of fuzzing, and says where it is.
+pub(crate) fn fuzzer(workspace: &Workspace, narrator: &mut Narrator) -> Result<PathBuf> {
+    let tools = workspace.tools();
+    fs::create_dir_all(&tools).context("creating target/tools")?;
+    FUZZER.install(narrator, &tools)?;
+    Ok(tools.join(FUZZER.program))
+}
 
 /// Installs what the demo runs.
 pub(crate) fn for_demo(narrator: &mut Narrator) -> Result<()> {

@@ -1,7 +1,7 @@
 //! lifeboat's own tooling: everything around the product that a person starts by hand.
 //!
-//! Takes a command (`demo`, `test`, `tidy`, `picture`, `fleet`, `setup`), runs it in the workspace,
-//! and ends with a status that a machine can read.
+//! Takes a command (`demo`, `test`, `bench`, `torture`, `fuzz`, `tidy`, `picture`, `fleet`,
+//! `setup`), runs it in the workspace, and ends with a status that a machine can read.
 //! Does not contain any part of the product, and the product never depends on it.
 //!
 //! Source: DESIGN, aside; sizes, habits and tests.
@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 
 mod demo;
+mod fuzz;
 mod install;
 mod narrator;
 mod picture;
@@ -27,6 +28,7 @@ usage: cargo xtask <command>
 
   demo [--lifeboat PROGRAM]   back up, change and bring back a real Debian machine, and show it
   test [RUNNER ARGUMENTS]     install what the tests need, check everything, run every test
+  fuzz [SECONDS] [TARGET]     give hostile input to every reader, 300 seconds each
   tidy                        check the rules of the source tree
   fleet [OPTIONS] FOLDER      make a repository with thousands of snapshots and millions of blobs
   setup                       only install what `test` needs
@@ -54,6 +56,7 @@ fn run(mut arguments: Vec<String>) -> Result<()> {
             demo::run(&workspace, Some(program.as_ref()))
         }
         ("test", rest) => suite::run(&workspace, rest),
+        ("fuzz", rest) => fuzz(&workspace, rest),
         ("tidy", []) => tidy::run(&workspace),
         ("fleet", rest) => fleet(&workspace, rest),
         ("setup", []) => install::for_tests(&workspace).map(drop),
@@ -76,4 +79,17 @@ fn fleet(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     command.args(["--bin", "fleet", "--"]).args(arguments);
     // Folders are meant from where the person stands.
     process::run(command.current_dir(env::current_dir()?))
+}
+
+/// `fuzz`, `fuzz SECONDS`, `fuzz TARGET`, `fuzz SECONDS TARGET`.
+fn fuzz(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+    let (seconds, rest) = match arguments {
+        [first, rest @ ..] if first.parse::<u32>().is_ok() => (first.parse().ok(), rest),
+        rest => (None, rest),
+    };
+    match rest {
+        [] => fuzz::run(workspace, seconds, None),
+        [target] => fuzz::run(workspace, seconds, Some(target)),
+        _ => bail!("too many arguments for fuzz\n\n{USAGE}"),
+    }
 }

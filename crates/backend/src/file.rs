@@ -34,12 +34,13 @@ impl FileKind {
 
     /// More bytes than any sound file of this kind has; `load` refuses larger ones.
     ///
-    /// Limit: packs and blobs of the format end below 4 GiB; restic's indexes stay below 8 MiB.
+    /// Limit: packs and blobs of the format end below 4 GiB; restic's indexes stay below 8 MiB,
+    /// and 64 MiB is one index of a pack with the longest header there can be.
     pub fn bytes_max(self) -> u64 {
         match self {
             Self::Config | Self::Key | Self::Lock => 1 << 20,
-            Self::Snapshot => 64 << 20,
-            Self::Index => 1 << 30,
+            Self::Snapshot => 16 << 20,
+            Self::Index => 64 << 20,
             Self::Pack => 4 << 30,
         }
     }

@@ -122,6 +122,23 @@ pub(crate) fn parse_time(text: &str) -> Result<Timestamp> {
     Ok(zoned.timestamp())
 }
 
+/// Deepest nesting that is walked: paths of more folders cannot be used anywhere.
+const DEPTH_MAX: usize = 1024;
+
+/// Refuses to go below a path that is nested too deeply: a hostile tree would end the stack.
+pub(crate) fn require_depth(path: &str) -> Result<()> {
+    let depth = path.bytes().filter(|byte| *byte == b'/').count();
+    if depth <= DEPTH_MAX {
+        return Ok(());
+    }
+    let start: String = path.chars().take(60).collect();
+    let message = format!(
+        "below \"{start}...\" the snapshot is nested deeper than {DEPTH_MAX} folders: choose \
+         another part of it"
+    );
+    Err(Error::new(ErrorKind::Unsupported, message))
+}
+
 /// Walks from a tree to the node at `path`.
 pub(crate) fn node_at(reader: &mut BlobReader<'_>, root: &BlobId, path: &str) -> Result<Node> {
     let missing = |name: &str| {
@@ -139,4 +156,16 @@ pub(crate) fn node_at(reader: &mut BlobReader<'_>, root: &BlobId, path: &str) ->
         }
     }
     Err(missing(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn walks_end_at_a_depth_that_no_real_tree_has() {
+        assert!(require_depth(&"/a".repeat(1024)).is_ok());
+        let error = require_depth(&"/a".repeat(1025)).unwrap_err();
+        assert!(error.to_string().contains("deeper than 1024 folders"));
+    }
 }

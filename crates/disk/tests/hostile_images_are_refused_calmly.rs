@@ -227,3 +227,63 @@ fn absurd_sizes_cost_nothing() {
     let disk = Qcow2Disk::open(&image, &OpenOptions::default()).unwrap();
     assert_eq!(qemu::our_map(&disk), [(0, 1 << 61, true)]);
 }
+
+/// A version 3 image of `size` bytes with clusters of 512 bytes and its L1 table at 512.
+fn bare_image(size: u64, l1: &[u64]) -> Vec<u8> {
+    let mut image = vec![0; 512];
+    image[..8].copy_from_slice(b"QFI\xfb\0\0\0\x03");
+    image[20..24].copy_from_slice(&9u32.to_be_bytes());
+    image[24..32].copy_from_slice(&size.to_be_bytes());
+    image[36..40].copy_from_slice(&u32::try_from(l1.len()).unwrap().to_be_bytes());
+    image[40..48].copy_from_slice(&512u64.to_be_bytes());
+    image[96..104].copy_from_slice(b"\0\0\0\x04\0\0\0\x68");
+    image.extend(l1.iter().flat_map(|entry| entry.to_be_bytes()));
+    image.resize(image.len().next_multiple_of(512), 0);
+    image
+}
+
+#[test]
+fn a_snapshot_table_of_gigabytes_is_refused() {
+    let (_held, folder) = folder();
+    let image = folder.join("a.qcow2");
+    let mut bytes = bare_image(512, &[0]);
+    bytes[60..64].copy_from_slice(&65_536u32.to_be_bytes());
+    bytes[64..72].copy_from_slice(&(1u64 << 20).to_be_bytes());
+    std::fs::write(&image, bytes).unwrap();
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .open(&image)
+        .unwrap();
+    // Each entry says that its id and its name have 65,535 bytes.
+    for index in 0..1000u64 {
+        let at = (1 << 20) + index * (40 + 2 * 65_535u64).next_multiple_of(8) + 12;
+        file.write_all_at(&[0xff; 4], at).unwrap();
+    }
+    file.set_len(16 << 30).unwrap();
+    let error = Qcow2Image::open(&image).unwrap().snapshots().unwrap_err();
+    assert!(error.to_string().contains("exceeds 64 MiB"), "{error}");
+}
+
+#[test]
+fn the_ranges_of_an_image_take_bounded_memory() {
+    let (_held, folder) = folder();
+    let image = folder.join("a.qcow2");
+    // One table, in which every second cluster reads as zeros, stands for all the disk.
+    let tables = 132_000u32;
+    let table_at = (512 + u64::from(tables) * 8).next_multiple_of(512);
+    let mut bytes = bare_image(
+        u64::from(tables) * 32_768,
+        &vec![table_at; usize::try_from(tables).unwrap()],
+    );
+    for _ in 0..32 {
+        bytes.extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
+    }
+    std::fs::write(&image, bytes).unwrap();
+    let disk = Qcow2Disk::open(&image, &OpenOptions::default()).unwrap();
+    let own = disk.own_extents().unwrap();
+    assert!(own.count() <= 4 << 20, "{} ranges", own.count());
+    assert!(
+        own.byte_count() >= disk.size() / 2,
+        "never less than the truth"
+    );
+}

@@ -14,10 +14,13 @@ use crate::crypto::NONCE_BYTES;
 use crate::{BlobId, Error, MasterKey, Result};
 
 /// Largest plaintext of a data blob that is accepted: ours are at most 16 MiB, restic's 8 MiB.
-const DATA_BYTES_MAX: usize = 256 << 20;
+const DATA_BYTES_MAX: usize = 128 << 20;
 
 /// Largest plaintext of a tree that is accepted: 16 million chunks in one file.
 const TREE_BYTES_MAX: usize = 2 << 30;
+
+/// A claimed plaintext up to this size is given its memory at once; more only as it comes.
+const EAGER_BYTES_MAX: usize = 16 << 20;
 
 /// Largest zstd window that is accepted: 128 MiB. restic's writers use 8 MiB at most.
 const WINDOW_LOG_MAX: u32 = 27;
@@ -55,7 +58,8 @@ impl fmt::Display for BlobKind {
 }
 
 impl BlobKind {
-    fn bytes_max(self) -> usize {
+    /// Largest plaintext that is accepted, in bytes.
+    pub fn bytes_max(self) -> usize {
         match self {
             Self::Data => DATA_BYTES_MAX,
             Self::Tree => TREE_BYTES_MAX,
@@ -122,8 +126,8 @@ impl Decompressor {
     /// Replaces `plaintext` by the decompressed bytes, at most `bytes_max` and, if given, exactly
     /// `expected` of them.
     ///
-    /// Without `expected` the frame's own claim is believed as far as JSON compresses; beyond, the
-    /// buffer grows step by step: nothing is allocated on a forged size.
+    /// Without `expected` the frame's own claim is believed as far as JSON compresses; beyond, and
+    /// beyond 16 MiB, the buffer grows step by step: nothing is allocated on a forged size.
     pub(crate) fn decompress(
         &mut self,
         compressed: &[u8],
@@ -133,6 +137,13 @@ impl Decompressor {
     ) -> Result<()> {
         match expected {
             Some(length) if length > bytes_max => Err(too_large()),
+            Some(length) if length > EAGER_BYTES_MAX => {
+                self.decompress_growing(compressed, length, plaintext)?;
+                match plaintext.len() {
+                    found if found == length => Ok(()),
+                    found => Err(wrong_length(found as u64, length)),
+                }
+            }
             Some(length) => self.decompress_exactly(compressed, length, plaintext),
             None => {
                 let claimed = claimed_length(compressed).filter(|length| *length <= bytes_max);
@@ -155,14 +166,10 @@ impl Decompressor {
         length: usize,
         plaintext: &mut Vec<u8>,
     ) -> Result<()> {
-        let wrong_length = |found: u64| {
-            let doing = format!("decompressed to {found} bytes instead of {length}");
-            Err(Error::corrupt(doing))
-        };
         if let Ok(Some(claimed)) = get_frame_content_size(compressed)
             && claimed > length as u64
         {
-            return wrong_length(claimed);
+            return Err(wrong_length(claimed, length));
         }
         plaintext.clear();
         plaintext.reserve_exact(length);
@@ -171,7 +178,7 @@ impl Decompressor {
         if written == length {
             return Ok(());
         }
-        wrong_length(written as u64)
+        Err(wrong_length(written as u64, length))
     }
 
     fn decompress_growing(
@@ -213,6 +220,12 @@ fn claimed_length(compressed: &[u8]) -> Option<usize> {
     let claimed = get_frame_content_size(compressed).ok().flatten()?;
     let length = usize::try_from(claimed).ok()?;
     (length <= compressed.len().saturating_mul(USUAL_RATIO_MAX)).then_some(length)
+}
+
+fn wrong_length(found: u64, expected: usize) -> Error {
+    Error::corrupt(format!(
+        "decompressed to {found} bytes instead of {expected}"
+    ))
 }
 
 fn too_large() -> Error {

@@ -9,10 +9,10 @@ use std::num::NonZeroU32;
 use jiff::Timestamp;
 
 use crate::json::{Read, Reader, write_number};
-use crate::{BlobKind, Error, GoTime, PackEntry, PackId, Result, SEAL_OVERHEAD};
+use crate::{BlobKind, Error, GoTime, PackEntry, PackId, Result};
 
-/// Most blobs in one index file that are accepted.
-const BLOBS_MAX: usize = 4 << 20;
+/// Most blobs in one index file that are accepted; restic and rustic write 50,000.
+const BLOBS_MAX: usize = 1 << 20;
 
 /// Bytes of JSON per entry, for reservation.
 const ENTRY_BYTES: usize = 170;
@@ -194,7 +194,7 @@ fn read_packs(
                 b"blobs" => reader.array(|reader| {
                     *left = left
                         .checked_sub(1)
-                        .ok_or_else(|| reader.malformed("at most four million blobs"))?;
+                        .ok_or_else(|| reader.malformed("at most one million blobs"))?;
                     blobs.push(read_entry(reader)?);
                     Ok(())
                 })?,
@@ -265,7 +265,7 @@ fn read_usual_entry(reader: &mut Reader<'_>) -> Option<PackEntry> {
 }
 
 fn is_sound(entry: &PackEntry) -> bool {
-    entry.length as usize >= SEAL_OVERHEAD && u32::try_from(entry.end()).is_ok()
+    entry.has_sound_lengths() && u32::try_from(entry.end()).is_ok()
 }
 
 fn read_any_entry(reader: &mut Reader<'_>) -> Read<PackEntry> {
@@ -295,7 +295,7 @@ fn read_any_entry(reader: &mut Reader<'_>) -> Read<PackEntry> {
         is_sound(&entry).then_some(entry)
     };
     entry().ok_or_else(|| {
-        reader.malformed("an entry with id, type, offset and length inside 4 GiB up to here")
+        reader.malformed("an entry with id, type, offset and lengths that can be up to here")
     })
 }
 

@@ -9,7 +9,9 @@
 //! Source: RFC 8259; Go's encoding/json (HTML escaping on).
 
 mod reader;
+mod shape;
 mod writer;
 
 pub(crate) use reader::{Malformed, Read, Reader};
+pub(crate) use shape::require_modest_shape;
 pub(crate) use writer::{GoStyle, write_base64, write_ids, write_number, write_string};

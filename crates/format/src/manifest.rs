@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::json::require_modest_shape;
 use crate::key::to_json;
 use crate::{BlobId, Error, GoTime, Result, SnapshotId};
 
@@ -118,6 +119,7 @@ impl MachineManifest {
         if json.len() > MANIFEST_BYTES_MAX {
             return Err(Error::corrupt("the manifest is larger than 16 MiB"));
         }
+        require_modest_shape("the manifest", json)?;
         serde_json::from_slice(json).map_err(|e| Error::json("the manifest", e))
     }
 

@@ -51,6 +51,13 @@ impl PackEntry {
         }
     }
 
+    /// Whether its lengths are such that it can be read: no memory is to be taken for others.
+    pub(crate) fn has_sound_lengths(&self) -> bool {
+        let bytes_max = self.kind.bytes_max();
+        let stored = (SEAL_OVERHEAD..=SEAL_OVERHEAD + bytes_max).contains(&(self.length as usize));
+        stored && self.plaintext_length() as usize <= bytes_max
+    }
+
     /// One past its last byte in the pack.
     pub fn end(&self) -> u64 {
         u64::from(self.offset) + u64::from(self.length)
@@ -195,6 +202,9 @@ fn decode_entry(bytes: &[u8], offset: u32) -> Result<(PackEntry, &[u8])> {
     };
     if u64::from(entry.length) < SEAL_OVERHEAD as u64 {
         return Err(Error::corrupt("a blob is shorter than its nonce and tag"));
+    }
+    if !entry.has_sound_lengths() {
+        return Err(Error::corrupt("a blob is larger than any that is read"));
     }
     Ok((entry, rest))
 }

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::json::require_modest_shape;
 use crate::key::to_json;
 use crate::{BlobId, Error, GoTime, Result, SnapshotId};
 
@@ -122,6 +123,7 @@ impl SnapshotFile {
 
     /// Reads the JSON; a record without a tree is `Corrupt`.
     pub fn decode(json: &[u8]) -> Result<Self> {
+        require_modest_shape("a snapshot", json)?;
         serde_json::from_slice(json).map_err(|e| Error::json("a snapshot", e))
     }
 

@@ -7,6 +7,10 @@ use lifeboat_model::ErrorKind;
 use crate::error::Doing;
 use crate::{BlobLocation, Error, Index, Repository, Result};
 
+/// A blob of more sealed bytes is looked for in its pack before memory is taken for it: the index
+/// may claim what is not there.
+const EAGER_BYTES_MAX: u32 = 16 << 20;
+
 /// Reads single blobs; one per thread, it reuses its buffers.
 ///
 /// Every blob is authenticated and hashed before it is given out. Where one copy is damaged
@@ -76,9 +80,16 @@ impl<'a> BlobReader<'a> {
                 location.offset
             )
         };
+        let backend = self.repository.backend();
+        if location.length > EAGER_BYTES_MAX {
+            let size = backend.size(pack).doing(doing)?;
+            if u64::from(location.offset) + u64::from(location.length) > size {
+                let doing = format!("{}: the pack has {size} bytes", doing());
+                return Err(Error::new(ErrorKind::Corrupt, doing));
+            }
+        }
         self.sealed.resize(location.length as usize, 0);
-        self.repository
-            .backend()
+        backend
             .read(pack, u64::from(location.offset), &mut self.sealed)
             .doing(doing)?;
         self.unseal(kind, id, location, plaintext).doing(doing)

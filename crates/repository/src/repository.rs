@@ -10,11 +10,6 @@ use crate::error::{Cause, Doing};
 use crate::index::{Index, IndexBuilder};
 use crate::{Environment, Error, Result, keys};
 
-/// Largest decompressed index, snapshot or lock that is accepted: 256 MiB.
-///
-/// restic flushes an index at 50,000 blobs, 8 MB of JSON; the rest is room for others.
-const UNPACKED_BYTES_MAX: usize = 256 << 20;
-
 /// zstd level of small files.
 const UNPACKED_LEVEL: i32 = 3;
 
@@ -167,8 +162,12 @@ impl Repository {
                 .master
                 .unseal(&sealed)
                 .doing(|| "cannot open the configuration".to_owned()),
-            _ => format::decode_unpacked(&sealed, &self.master, UNPACKED_BYTES_MAX)
-                .doing(|| format!("cannot open {file}")),
+            // What a kind may have on storage, it may have when it is decompressed.
+            kind => {
+                let bytes_max = usize::try_from(kind.bytes_max()).unwrap_or(usize::MAX);
+                format::decode_unpacked(&sealed, &self.master, bytes_max)
+                    .doing(|| format!("cannot open {file}"))
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 mod a_crash_leaves_a_whole_repository;
 mod a_failing_place_leaves_no_broken_snapshot;
 mod damage_is_found;
+mod hostile_content_costs_little;
 mod locks_exclude_as_the_table_says;
 mod passwords_open_and_only_they;
 mod prune_and_backup_can_meet_anywhere;

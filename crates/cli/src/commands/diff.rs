@@ -79,6 +79,7 @@ impl Diff<'_> {
         if from == to {
             return Ok(());
         }
+        crate::select::require_depth(path)?;
         let mut load = |id: Option<BlobId>| match id {
             Some(id) => self.reader.tree(&id),
             None => Ok(Tree::default()),

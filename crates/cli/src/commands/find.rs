@@ -85,6 +85,7 @@ const TREES_MAX: usize = 10_000;
 
 impl Search<'_> {
     fn tree(&mut self, id: BlobId, path: &str, matches: &mut Vec<Match>) -> Result<()> {
+        crate::select::require_depth(path)?;
         if self.context.environment.cancel.is_cancelled() {
             return Err(Error::new(
                 lifeboat_model::ErrorKind::Cancelled,

@@ -84,6 +84,7 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn tree(&mut self, tree: &BlobId, path: &str) -> Result<()> {
+        select::require_depth(path)?;
         for node in self.reader.tree(tree)?.nodes {
             let path = format!("{path}/{}", node.shown_name());
             if self.is_wanted(&path) {

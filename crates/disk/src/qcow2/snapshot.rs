@@ -13,6 +13,8 @@ use super::image::Qcow2Image;
 
 /// Limit: of QEMU.
 const SNAPSHOTS_MAX: u32 = 65_536;
+/// Limit: of QEMU, bytes of the table.
+const TABLE_BYTES_MAX: u64 = 64 << 20;
 /// Limit: of QEMU.
 const EXTRA_LENGTH_MAX: usize = 1024;
 const HEAD_LENGTH: usize = 40;
@@ -61,6 +63,8 @@ impl Qcow2Image {
             self.read_into(at, &mut head, HEAD_LENGTH)?;
             snapshots.push(self.checked(doing, decode(&head, self.header.size))?);
             at = at.saturating_add(bytes(length.next_multiple_of(8)));
+            let fits = at.saturating_sub(offset) <= TABLE_BYTES_MAX;
+            self.checked(doing, require(fits, "the snapshot table exceeds 64 MiB"))?;
         }
         Ok(snapshots)
     }

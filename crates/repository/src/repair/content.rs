@@ -6,14 +6,14 @@ use lifeboat_model::{Extent, ExtentSet};
 use crate::Index;
 
 /// Zeros that stand for lost data are cut into pieces of at most this many bytes.
-const ZERO_PIECE: u64 = 512 << 10;
+pub(super) const ZERO_PIECE: u64 = 512 << 10;
 
 /// One part of a repaired file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     /// A blob that is there.
     Kept(BlobId),
-    /// This many zeros.
+    /// This many zeros, uncut.
     Zeros(u64),
 }
 
@@ -45,7 +45,8 @@ impl Known<'_> {
 /// Replaces lost blobs so that everything else keeps its offset in a file of `size` bytes.
 ///
 /// A lost blob of known length becomes so many zeros. Where lengths are unknown, what lies before
-/// the first and behind the last such blob keeps its place; all between becomes zeros.
+/// the first and behind the last such blob keeps its place; all between becomes zeros, but never
+/// more than so many blobs can have held: a file's size may be forged.
 ///
 /// Returns nothing when no blob is lost.
 pub(super) fn repair(content: &[BlobId], size: u64, known: &Known<'_>) -> Option<RepairedContent> {
@@ -63,7 +64,9 @@ pub(super) fn repair(content: &[BlobId], size: u64, known: &Known<'_>) -> Option
             repaired.keep(front, &mut offset, known);
             let back_bytes: u64 = back.iter().filter_map(|id| known.length(id)).sum();
             let gap = size.saturating_sub(offset).saturating_sub(back_bytes);
-            repaired.lose(gap, &mut offset);
+            let lost = content.len() - front.len() - back.len();
+            let held_max = (lost as u64).saturating_mul(BlobKind::Data.bytes_max() as u64);
+            repaired.lose(gap.min(held_max), &mut offset);
             repaired.lost_blobs.extend(&content[first..=last]);
             repaired.keep(back, &mut offset, known);
         }
@@ -89,11 +92,8 @@ impl RepairedContent {
         if let Some(extent) = Extent::at(*offset, length) {
             self.lost.insert(extent);
         }
-        let mut rest = length;
-        while rest > 0 {
-            let piece = rest.min(ZERO_PIECE);
-            self.parts.push(Part::Zeros(piece));
-            rest -= piece;
+        if length > 0 {
+            self.parts.push(Part::Zeros(length));
         }
         *offset += length;
     }

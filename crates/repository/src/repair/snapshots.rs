@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use lifeboat_backend::FileKind;
 use lifeboat_format::{BlobId, BlobKind, Node, NodeKind, PackId, SnapshotId, Tree};
-use lifeboat_model::ExtentSet;
+use lifeboat_model::{ErrorKind, ExtentSet};
 
 use super::LostRanges;
 use super::content::{self, Known, Part, RepairedContent};
@@ -27,6 +27,13 @@ pub struct SnapshotRepairPlan {
     lengths: Index,
     lost_packs: HashSet<PackId>,
 }
+
+/// Deepest nesting that is repaired: paths of more folders cannot be used anywhere.
+const DEPTH_MAX: u32 = 1024;
+
+/// Most losses that are listed of one snapshot: a small hostile tree that repeats itself can have
+/// any number. Beyond it the rest of the snapshot is replaced without being listed.
+const LOSSES_MAX: usize = 10_000;
 
 /// Tag of a snapshot that was repaired.
 pub const REPAIRED_TAG: &str = "lifeboat-repaired";
@@ -55,6 +62,7 @@ pub fn plan_snapshots(repository: &Repository) -> Result<SnapshotRepairPlan> {
     };
     let mut lost = Vec::new();
     let mut damaged = Vec::new();
+    let mut sound = HashSet::new();
     for snapshot in listed {
         repository.environment().check_cancelled()?;
         let mut survey = Survey {
@@ -62,8 +70,9 @@ pub fn plan_snapshots(repository: &Repository) -> Result<SnapshotRepairPlan> {
             plan: &plan,
             snapshot: &snapshot,
             lost: vec![],
+            sound: &mut sound,
         };
-        survey.tree(&snapshot.file.tree, "")?;
+        survey.tree(&snapshot.file.tree, "", 0)?;
         if !survey.lost.is_empty() {
             lost.append(&mut survey.lost);
             damaged.push(snapshot);
@@ -92,15 +101,36 @@ impl SnapshotRepairPlan {
     }
 }
 
+/// Errors: `Unsupported` for a place that is nested too deeply.
+fn require_depth(depth: u32, place: &str) -> Result<()> {
+    if depth <= DEPTH_MAX {
+        return Ok(());
+    }
+    let tail = place.char_indices().rev().nth(60).map_or(0, |(at, _)| at);
+    let doing = format!(
+        "cannot repair the snapshots: \"...{}\" is nested deeper than {DEPTH_MAX} folders; \
+         forget the snapshot that holds it",
+        &place[tail..]
+    );
+    Err(Error::new(ErrorKind::Unsupported, doing))
+}
+
 struct Survey<'a> {
     repository: &'a Repository,
     plan: &'a SnapshotRepairPlan,
     snapshot: &'a Snapshot,
     lost: Vec<LostRanges>,
+    /// Trees below which nothing is lost: each is read once.
+    sound: &'a mut HashSet<BlobId>,
 }
 
 impl Survey<'_> {
-    fn tree(&mut self, id: &BlobId, path: &str) -> Result<()> {
+    fn tree(&mut self, id: &BlobId, path: &str, depth: u32) -> Result<()> {
+        require_depth(depth, path)?;
+        if self.sound.contains(id) || self.lost.len() >= LOSSES_MAX {
+            return Ok(());
+        }
+        let before = self.lost.len();
         let tree = BlobReader::new(self.repository, &self.plan.index).tree(id);
         let tree = match tree {
             Ok(tree) => tree,
@@ -113,10 +143,13 @@ impl Survey<'_> {
         for node in &tree.nodes {
             let path = format!("{path}/{}", node.shown_name());
             if let (NodeKind::Dir, Some(subtree)) = (node.kind, &node.subtree) {
-                self.tree(subtree, &path)?;
+                self.tree(subtree, &path, depth + 1)?;
             } else if let Some(content) = self.plan.content(node) {
                 self.note(path, content.lost, content.lost_blobs);
             }
+        }
+        if self.lost.len() == before && before < LOSSES_MAX {
+            self.sound.insert(*id);
         }
         Ok(())
     }
@@ -155,7 +188,7 @@ pub fn apply_snapshots(
         };
         plan.damaged
             .iter()
-            .map(|s| rewrite.tree(&s.file.tree))
+            .map(|s| rewrite.tree(&s.file.tree, 0))
             .collect::<Result<Vec<_>>>()
     })?;
     let seen: Vec<_> = plan.index.files().iter().chain(&files).copied().collect();
@@ -201,7 +234,8 @@ struct Rewrite<'a> {
 }
 
 impl Rewrite<'_> {
-    fn tree(&mut self, id: &BlobId) -> Result<BlobId> {
+    fn tree(&mut self, id: &BlobId, depth: u32) -> Result<BlobId> {
+        require_depth(depth, &format!("tree {id}"))?;
         if let Some(new) = self.done.get(id) {
             return Ok(*new);
         }
@@ -212,7 +246,7 @@ impl Rewrite<'_> {
             Err(_) => Tree::default(),
         };
         for node in &mut tree.nodes {
-            self.node(node)?;
+            self.node(node, depth)?;
         }
         let json = tree
             .encode()
@@ -224,27 +258,41 @@ impl Rewrite<'_> {
         Ok(new)
     }
 
-    fn node(&mut self, node: &mut Node) -> Result<()> {
+    fn node(&mut self, node: &mut Node, depth: u32) -> Result<()> {
         if let (NodeKind::Dir, Some(subtree)) = (node.kind, node.subtree) {
-            node.subtree = Some(self.tree(&subtree)?);
+            node.subtree = Some(self.tree(&subtree, depth + 1)?);
         } else if let Some(content) = self.plan.content(node) {
-            let ids = content.parts.iter().map(|part| self.part(*part));
-            node.set_content(ids.collect::<Result<Vec<_>>>()?);
+            let mut ids = Vec::with_capacity(content.parts.len());
+            for part in content.parts {
+                match part {
+                    Part::Kept(id) => ids.push(id),
+                    Part::Zeros(length) => self.zeros(length, &mut ids)?,
+                }
+            }
+            node.set_content(ids);
         }
         Ok(())
     }
 
-    fn part(&mut self, part: Part) -> Result<BlobId> {
-        match part {
-            Part::Kept(id) => Ok(id),
-            Part::Zeros(length) => {
-                let length = usize::try_from(length).map_err(|_| Error::cancelled())?;
-                let zeros = vec![0; length];
-                let id = BlobId::of(&zeros);
-                self.writer
-                    .put(BlobKind::Data, &id, &zeros, &mut self.bench)?;
-                Ok(id)
-            }
+    /// Stores zeros in pieces and adds their names; equal pieces are stored once.
+    fn zeros(&mut self, length: u64, ids: &mut Vec<BlobId>) -> Result<()> {
+        let whole = length / content::ZERO_PIECE;
+        if whole > 0 {
+            let id = self.zero_piece(content::ZERO_PIECE)?;
+            ids.extend((0..whole).map(|_| id));
         }
+        if !length.is_multiple_of(content::ZERO_PIECE) {
+            ids.push(self.zero_piece(length % content::ZERO_PIECE)?);
+        }
+        Ok(())
+    }
+
+    /// `length` is at most [`content::ZERO_PIECE`].
+    fn zero_piece(&mut self, length: u64) -> Result<BlobId> {
+        let zeros = vec![0; length as usize];
+        let id = BlobId::of(&zeros);
+        self.writer
+            .put(BlobKind::Data, &id, &zeros, &mut self.bench)?;
+        Ok(id)
     }
 }

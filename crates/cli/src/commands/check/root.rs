@@ -93,6 +93,7 @@ impl Proof<'_> {
     }
 
     fn folder(&mut self, tree: &BlobId, folder: &Path, shown: &str) -> Result<()> {
+        crate::select::require_depth(shown)?;
         let tree = BlobReader::new(self.repository, self.index).tree(tree)?;
         for node in &tree.nodes {
             if !node.name_is_safe() {
