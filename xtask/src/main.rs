@@ -1,6 +1,6 @@
 //! lifeboat's own tooling: everything around the product that a person starts by hand.
 //!
-//! Takes a command (`demo`, `test`, `tidy`, `picture`, `setup`), runs it in the workspace, and
+//! Takes a command (`demo`, `test`, `bench`, `tidy`, `picture`, `setup`), runs it in the workspace, and
 //! ends with a status that a machine can read.
 //! Does not contain any part of the product, and the product never depends on it.
 //!
@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
+mod bench;
 mod demo;
 mod install;
 mod narrator;
@@ -27,6 +28,8 @@ usage: cargo xtask <command>
 
   demo [--lifeboat PROGRAM]   back up, change and bring back a real Debian machine, and show it
   test [RUNNER ARGUMENTS]     install what the tests need, check everything, run every test
+  bench [OPTIONS]             measure lifeboat and its peers, write docs/benchmarks.md;
+                              `bench --list` and `bench --help` say more
   tidy                        check the rules of the source tree
   setup                       only install what `test` needs
   picture [TRANSCRIPT]        draw the demo's output as docs/demo.svg";
@@ -52,6 +55,7 @@ fn run(mut arguments: Vec<String>) -> Result<()> {
         ("demo", [flag, program]) if flag == "--lifeboat" => {
             demo::run(&workspace, Some(program.as_ref()))
         }
+        ("bench", rest) => bench::run(&workspace, rest),
         ("test", rest) => suite::run(&workspace, rest),
         ("tidy", []) => tidy::run(&workspace),
         ("setup", []) => install::for_tests(&workspace).map(drop),
