@@ -1,7 +1,7 @@
 //! lifeboat's own tooling: everything around the product that a person starts by hand.
 //!
-//! Takes a command (`demo`, `test`, `bench`, `tidy`, `picture`, `setup`), runs it in the workspace, and
-//! ends with a status that a machine can read.
+//! Takes a command (`demo`, `test`, `bench`, `tidy`, `picture`, `setup`), runs it in the workspace,
+//! and ends with a status that a machine can read.
 //! Does not contain any part of the product, and the product never depends on it.
 //!
 //! Source: DESIGN, aside; sizes, habits and tests.

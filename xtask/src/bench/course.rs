@@ -176,7 +176,9 @@ impl Course<'_> {
             .iter()
             .map(|call| with_short_program(&call.shown()))
             .collect();
-        self.without_places(&all.join(" ; "))
+        let words = self.without_places(&all.join(" ; "));
+        let words: Vec<_> = words.split(' ').map(short_id).collect();
+        words.join(" ")
     }
 
     /// A text without what is only true on this machine.
@@ -188,6 +190,12 @@ impl Course<'_> {
                 text.replace(&format!("{}/", folder.display()), "")
             })
     }
+}
+
+/// The first digits of the name of a snapshot, as a person would type it.
+fn short_id(word: &str) -> &str {
+    let is_id = word.len() == 64 && word.bytes().all(|digit| digit.is_ascii_hexdigit());
+    if is_id { &word[..8] } else { word }
 }
 
 fn with_short_program(words: &str) -> String {

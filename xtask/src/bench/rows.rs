@@ -213,7 +213,8 @@ pub(crate) const ROWS: [Row; 16] = [
         title: "Forget half of the snapshots, and prune",
         note: "Six states of a disk of 1 GiB with random page writes between them are added \
                first. Forgotten are the first day of vm-a and every other state. \"Rewritten\" \
-               is what lies in new files of data afterwards.",
+               is what lies in new files of data afterwards; bupstash keeps every chunk in a \
+               file of its own and only deletes.",
         counts: &[("rewritten", "rewritten"), ("freed", "freed")],
         targets: &[
             Target::WallOfBest(0.5),

@@ -12,11 +12,14 @@ const MIB: f64 = 1024.0 * 1024.0;
 /// Counts that are no bytes.
 const NUMBERS: [&str; 2] = ["snapshots", "blobs"];
 
+/// A number of a tool, if it has it.
+type Value = Box<dyn Fn(&Figure) -> Option<f64>>;
+
 /// One column: its heading, what a tool has there, and the number that ratios are made of.
 struct Column {
     heading: String,
     cell: Box<dyn Fn(&Figure) -> String>,
-    value: Option<Box<dyn Fn(&Figure) -> Option<f64>>>,
+    value: Option<Value>,
 }
 
 /// Renders it as Markdown; the last line is ours by the best peer's, column by column.
@@ -91,7 +94,7 @@ fn count(name: &'static str, heading: &str) -> Column {
         }
     };
     let is_compared = ["stored", "added", "rewritten"].contains(&name);
-    let value: Box<dyn Fn(&Figure) -> Option<f64>> = Box::new(move |it| it.count(name));
+    let value: Value = Box::new(move |it| it.count(name));
     Column {
         heading: if is_number {
             heading.into()

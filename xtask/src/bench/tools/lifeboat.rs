@@ -96,12 +96,9 @@ impl Tool for Lifeboat {
     }
 
     fn bytes_read(&self, words: &str) -> Option<u64> {
-        let lines = words
-            .lines()
-            .filter_map(|line| serde_json::from_str(line).ok());
-        let summary = lines
-            .filter(|line: &Value| line["message_type"] == "summary")
-            .last()?;
+        let lines = words.lines().rev();
+        let mut values = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let summary = values.find(|value| value["message_type"] == "summary")?;
         let disks = summary["disks"].as_array()?;
         disks.iter().map(|disk| disk["bytes_read"].as_u64()).sum()
     }
