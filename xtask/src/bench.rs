@@ -209,6 +209,11 @@ struct Bench {
 
 impl Bench {
     fn measure(&mut self, suites: &[Suite]) -> Result<()> {
+        if self.options.is_again {
+            let rows: Vec<_> = self.options.rows.iter().map(|row| row.name).collect();
+            let tools: Vec<_> = self.tools.iter().map(|tool| tool.name()).collect();
+            self.records.forget(&rows, &tools)?;
+        }
         for round in 1..=self.options.rounds {
             let began = Instant::now();
             self.narrator.step(&format!("round {round}"));

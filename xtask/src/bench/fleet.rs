@@ -99,7 +99,8 @@ impl Fleet {
             .arg("--blobs")
             .arg(self.blobs.to_string())
             .arg(&part);
-        process::quiet(&mut command).context("`cargo xtask fleet` did not make a repository")?;
+        process::quiet(&mut command)
+            .context("no large repository: `cargo xtask fleet` is not there yet, or failed")?;
         fs::rename(&part, folder).context("naming what was made")
     }
 }

@@ -19,12 +19,13 @@ usage: cargo xtask bench [OPTIONS]
                      on the file system of the data set
   --lifeboat PROGRAM measure this program instead of building one
   --document FILE    what to write (docs/benchmarks.md)
+  --again            measure the wanted rows of the wanted tools anew
   --prepare          only install the peers and make the data set
   --report           only write the document from the results that are there
   --list             only list rows and peers
 
 What was measured stays in results.jsonl in the work folder: a bench that was interrupted goes on
-where it was. Remove the file to begin anew.";
+where it was.";
 
 const ROUNDS: u32 = 3;
 
@@ -42,6 +43,7 @@ pub(crate) enum Part {
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
     pub(crate) part: Part,
+    pub(crate) is_again: bool,
     pub(crate) rounds: u32,
     pub(crate) rows: Vec<&'static Row>,
     /// `None` stands for all.
@@ -57,6 +59,7 @@ impl Options {
     pub(crate) fn parse(words: &[String]) -> Result<Self> {
         let mut options = Self {
             part: Part::Everything,
+            is_again: false,
             rounds: ROUNDS,
             rows: ROWS.iter().collect(),
             peers: None,
@@ -67,15 +70,16 @@ impl Options {
         };
         let mut rest = words.iter();
         while let Some(flag) = rest.next() {
-            options
-                .take(flag, &mut rest)
-                .with_context(|| format!("{flag}\n\n{USAGE}"))?;
+            if let Err(error) = options.take(flag, &mut rest) {
+                bail!("{flag}: {error:#}\n\n{USAGE}");
+            }
         }
         Ok(options)
     }
 
     fn take(&mut self, flag: &str, rest: &mut slice::Iter<'_, String>) -> Result<()> {
         match flag {
+            "--again" => self.is_again = true,
             "--prepare" => self.part = Part::Prepare,
             "--report" => self.part = Part::Report,
             "--list" => self.part = Part::List,

@@ -91,6 +91,18 @@ impl Records {
         Ok(())
     }
 
+    /// Drops what there is of these rows and tools, so that it is measured anew.
+    pub(crate) fn forget(&mut self, rows: &[&str], tools: &[&str]) -> Result<()> {
+        let goes = |it: &Record| rows.contains(&&*it.row) && tools.contains(&&*it.tool);
+        self.list.retain(|record| !goes(record));
+        let mut text = String::new();
+        for record in &self.list {
+            text.push_str(&serde_json::to_string(record).context("writing a record")?);
+            text.push('\n');
+        }
+        fs::write(&self.path, text).with_context(|| format!("writing {}", self.path.display()))
+    }
+
     /// Whether this is over: with a figure, or because the tool has no such thing.
     pub(crate) fn has(&self, round: u32, row: &str, tool: &str) -> bool {
         let of_row = self.of(row);
