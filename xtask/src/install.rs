@@ -15,8 +15,9 @@ use crate::workspace::Workspace;
 mod cargo_tool;
 pub(crate) mod debian;
 mod newer_restic;
+pub(crate) mod peers;
 
-use cargo_tool::CargoTool;
+use cargo_tool::{Build, CargoTool};
 
 /// What the demo runs besides lifeboat.
 const DEMO_PACKAGES: [&str; 8] = [
@@ -47,6 +48,8 @@ const TEST_PACKAGES: [&str; 9] = [
 const RUSTIC: CargoTool = CargoTool {
     package: "rustic-rs",
     program: "rustic",
+    file: "rustic",
+    build: Build::Quick,
     version: "0.11.4",
     features: &["--no-default-features"],
     computing: &[
@@ -71,6 +74,8 @@ const RUSTIC: CargoTool = CargoTool {
 pub(crate) const NEXTEST: CargoTool = CargoTool {
     package: "cargo-nextest",
     program: "cargo-nextest",
+    file: "cargo-nextest",
+    build: Build::Quick,
     version: "0.9.151",
     features: &["--no-default-features", "--features", "default-no-update"],
     computing: &[],

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
+mod bench;
 mod demo;
 mod fuzz;
 mod install;
@@ -28,6 +29,8 @@ usage: cargo xtask <command>
 
   demo [--lifeboat PROGRAM]   back up, change and bring back a real Debian machine, and show it
   test [RUNNER ARGUMENTS]     install what the tests need, check everything, run every test
+  bench [OPTIONS]             measure lifeboat and its peers, write docs/benchmarks.md;
+                              `bench --list` and `bench --help` say more
   fuzz [SECONDS] [TARGET]     give hostile input to every reader, 300 seconds each
   tidy                        check the rules of the source tree
   fleet [OPTIONS] FOLDER      make a repository with thousands of snapshots and millions of blobs
@@ -55,6 +58,7 @@ fn run(mut arguments: Vec<String>) -> Result<()> {
         ("demo", [flag, program]) if flag == "--lifeboat" => {
             demo::run(&workspace, Some(program.as_ref()))
         }
+        ("bench", rest) => bench::run(&workspace, rest),
         ("test", rest) => suite::run(&workspace, rest),
         ("fuzz", rest) => fuzz(&workspace, rest),
         ("tidy", []) => tidy::run(&workspace),

@@ -79,7 +79,8 @@ fn finished(command: &mut Command) -> Result<Output> {
         .with_context(|| format!("starting {}", shown(command)))
 }
 
-fn is_root() -> bool {
+/// Whether this program runs as root.
+pub(crate) fn is_root() -> bool {
     let mut id = Command::new("id");
     output(id.arg("-u")).is_ok_and(|uid| uid.trim() == "0")
 }

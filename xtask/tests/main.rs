@@ -1,3 +1,4 @@
-//! What the tooling promises about the tree it lies in.
+//! What the tooling promises about the tree it lies in, and about what it writes.
 
+mod measurements_become_a_report;
 mod tidy;

@@ -19,11 +19,23 @@ const QUICK_BUILD: [&str; 5] = [
     "profile.release.strip=true",
 ];
 
+/// How a program is compiled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Build {
+    /// In little time: for programs that are only asked for their judgement.
+    Quick,
+    /// As its authors publish it: for programs whose speed is measured.
+    Published,
+}
+
 /// A package with one program, at an exact version.
 #[derive(Debug)]
 pub(crate) struct CargoTool {
     pub(crate) package: &'static str,
     pub(crate) program: &'static str,
+    /// The program's name in the folder of tools.
+    pub(crate) file: &'static str,
+    pub(crate) build: Build,
     pub(crate) version: &'static str,
     pub(crate) features: &'static [&'static str],
     /// Packages in it that do the computing, and are optimised all the same.
@@ -33,7 +45,7 @@ pub(crate) struct CargoTool {
 impl CargoTool {
     /// Puts the program into the folder of tools, unless it is there.
     pub(crate) fn install(&self, narrator: &mut Narrator, tools: &Path) -> Result<()> {
-        let name = format!("{} {}", self.program, self.version);
+        let name = format!("{} {}", self.file, self.version);
         let began = Instant::now();
         if !self.is_in(tools) {
             narrator.note(&format!("building {name}: some minutes, once"));
@@ -45,9 +57,9 @@ impl CargoTool {
 
     /// Whether exactly this version is there.
     fn is_in(&self, tools: &Path) -> bool {
-        let mut command = Command::new(tools.join(self.program));
+        let mut command = Command::new(tools.join(self.file));
         let answer = process::output(command.arg("--version"));
-        answer.is_ok_and(|words| words.split_whitespace().any(|word| word == self.version))
+        answer.is_ok_and(|words| words.split(is_gap).any(|word| word == self.version))
     }
 
     fn build(&self, tools: &Path) -> Result<()> {
@@ -62,12 +74,8 @@ impl CargoTool {
             "--force",
         ]);
         command.args(self.features);
-        for setting in QUICK_BUILD {
-            command.args(["--config", setting]);
-        }
-        for package in self.computing {
-            let setting = format!("profile.release.package.{package}.opt-level=3");
-            command.args(["--config", &setting]);
+        if self.build == Build::Quick {
+            self.hurry(&mut command);
         }
         command
             .arg("--root")
@@ -75,11 +83,22 @@ impl CargoTool {
             .arg("--target-dir")
             .arg(folder.join("target"));
         process::run(command.arg("--no-track"))?;
-        fs::copy(
-            folder.join("bin").join(self.program),
-            tools.join(self.program),
-        )
-        .with_context(|| format!("copying {}", self.program))?;
+        fs::copy(folder.join("bin").join(self.program), tools.join(self.file))
+            .with_context(|| format!("copying {}", self.program))?;
         fs::remove_dir_all(&folder).context("removing what a tool was built from")
     }
+    fn hurry(&self, command: &mut Command) {
+        for setting in QUICK_BUILD {
+            command.args(["--config", setting]);
+        }
+        for package in self.computing {
+            let setting = format!("profile.release.package.{package}.opt-level=3");
+            command.args(["--config", &setting]);
+        }
+    }
+}
+
+/// Some programs write `name-1.2.3` for their version, most `name 1.2.3`.
+fn is_gap(letter: char) -> bool {
+    letter.is_whitespace() || letter == '-'
 }

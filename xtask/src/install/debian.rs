@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::process;
 
@@ -38,6 +38,16 @@ pub(crate) fn sources(format: &str) -> Result<String> {
     }
     update()?;
     process::output(&mut command)
+}
+
+/// The site that the machine's own lists come from, as `scheme://host/debian`.
+pub(crate) fn mirror() -> Result<String> {
+    let sites = sources("$(SITE)")?;
+    let site = sites
+        .lines()
+        .find(|site| site.trim_end_matches('/').ends_with("/debian"));
+    let site = site.context("the machine's apt has no Debian mirror in its lists")?;
+    Ok(site.trim_end_matches('/').to_owned())
 }
 
 fn update() -> Result<()> {

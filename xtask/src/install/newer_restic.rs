@@ -33,7 +33,7 @@ pub(crate) fn install(tools: &Path) -> Result<String> {
 }
 
 fn fetch(tools: &Path, program: &Path) -> Result<()> {
-    let mirror = mirror()?;
+    let mirror = debian::mirror()?;
     let mut errors = Vec::new();
     let suites = tools.join("suites");
     for suite in SUITES {
@@ -47,17 +47,6 @@ fn fetch(tools: &Path, program: &Path) -> Result<()> {
         }
     }
     bail!("no newer restic from any suite\n{}", errors.join("\n"))
-}
-
-/// The site that the machine's own lists come from, as `scheme://host/debian`.
-fn mirror() -> Result<String> {
-    let sites = debian::sources("$(SITE)")?;
-    let site = sites
-        .lines()
-        .find(|site| site.trim_end_matches('/').ends_with("/debian"));
-    Ok(site
-        .context("the machine's apt has no Debian mirror in its lists")?
-        .to_owned())
 }
 
 /// An apt with lists and cache in a folder of its own.
