@@ -6,8 +6,10 @@ mod chains_become_snapshots_and_back;
 mod devices_take_disks;
 mod failures_have_their_own_words;
 mod files;
+mod flips_agree_with_restic;
 mod interop;
 mod interrupted_runs_are_taken_over;
+mod repairs_reach_every_finding;
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
