@@ -60,14 +60,14 @@ impl Sound {
         let mut world = World::on(memory.clone(), 5, sizes);
         world.write.pack_bytes = 48 << 10;
         let mut disk = DiskPattern::new(3, 300 << 10).disk();
-        world.backup(reader(&disk), Change::Full).unwrap();
+        world.backup(reader(&disk), Change::Unknown).unwrap();
         let rule = ChangeRule {
             area_count: 3,
             area_bytes_max: 9000,
             grain: 512,
         };
         disk.change(&SeededEntropy::new(8), rule);
-        world.backup(reader(&disk), Change::Full).unwrap();
+        world.backup(reader(&disk), Change::Unknown).unwrap();
         let cost = ScryptCost { n: 2, r: 8, p: 1 };
         keys::add(&world.repository, &Secret::new(b"second".to_vec()), cost).unwrap();
         let index = world.repository.load_index().unwrap();
@@ -367,7 +367,7 @@ fn foreign_and_doubled_files_are_found_and_strange_packs_are_notes() {
         let sizes = ChunkSizes::new(4 << 10, 4 << 10, 16 << 10).unwrap();
         let world = World::on(memory.clone(), 77, sizes);
         let disk = DiskPattern::new(9, 40 << 10).disk();
-        world.backup(reader(&disk), Change::Full).unwrap();
+        world.backup(reader(&disk), Change::Unknown).unwrap();
         memory.files()
     };
     let name = |content: &[u8]| Id::from(BlobId::of(content));
