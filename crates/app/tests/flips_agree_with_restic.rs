@@ -76,7 +76,7 @@ impl Site {
         let owner = KeyOwner {
             created: key.created.timestamp(),
             username: key.username.clone(),
-            hostname: key.hostname.clone(),
+            hostname: key.hostname,
         };
         let cost = ScryptCost {
             n: 1024,
@@ -161,23 +161,23 @@ impl Mutation {
                 let end = (at + 4096).min(bytes.len());
                 bytes[at..end].fill(0);
             }
-            Harm::Removed => return mutation.with(file, None),
+            Harm::Removed => return mutation.with(&file, None),
             Harm::Rubbish => bytes = entropy.bytes(300),
             Harm::Exchanged => {
                 let others: Vec<_> = files.iter().filter(|other| **other != file).collect();
                 let other = others[entropy.below(others.len() as u64) as usize];
                 bytes = fs::read(other).unwrap();
-                mutation = mutation.with(other.clone(), Some(content));
+                mutation = mutation.with(other, Some(&content));
             }
-            Harm::Stranger => return mutation.with(stranger, Some(entropy.bytes(300))),
-            Harm::Doubled => return mutation.with(stranger, Some(content)),
+            Harm::Stranger => return mutation.with(&stranger, Some(&entropy.bytes(300))),
+            Harm::Doubled => return mutation.with(&stranger, Some(&content)),
         }
-        mutation.with(file, Some(bytes))
+        mutation.with(&file, Some(&bytes))
     }
 
-    fn with(mut self, path: PathBuf, content: Option<Vec<u8>>) -> Self {
-        self.was.push((path.clone(), fs::read(&path).ok()));
-        put(&path, content.as_deref());
+    fn with(mut self, path: &Path, content: Option<&[u8]>) -> Self {
+        self.was.push((path.to_owned(), fs::read(path).ok()));
+        put(path, content);
         self
     }
 

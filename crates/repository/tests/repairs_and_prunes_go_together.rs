@@ -226,7 +226,9 @@ fn folders_that_break_the_rules_are_put_right() {
     listless.kind = NodeKind::Fifo;
     listless.content = None;
     let json_file = ("\"type\":\"fifo\"", "\"type\":\"file\"");
-    let cases: [(Vec<Node>, Option<&str>, &[&[u8]]); 6] = [
+    /// Entries, how the last one is called, and the names that come out.
+    type Case = (Vec<Node>, Option<&'static str>, &'static [&'static [u8]]);
+    let cases: [Case; 6] = [
         (vec![file("b"), file("z")], Some("a"), &[b"a", b"b"]),
         (vec![file("b"), file("z")], Some("b"), &[b"b", b"b~2"]),
         (vec![file("z")], Some(".."), &[b"__"]),
