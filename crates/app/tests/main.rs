@@ -7,9 +7,11 @@ mod devices_take_disks;
 mod failures_have_their_own_words;
 mod files;
 mod fleets_are_listed_by_everybody;
+mod flips_agree_with_restic;
 mod interop;
 mod interrupted_runs_are_taken_over;
 mod large_disks_fit_into_memory;
+mod repairs_reach_every_finding;
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;

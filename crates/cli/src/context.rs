@@ -174,6 +174,12 @@ impl Context {
             None => LockWait::default(),
         };
         let lock = lock::acquire(repository, mode, wait)?;
+        for unreadable in lock.unreadable() {
+            self.output.warn(format!(
+                "lock {unreadable} cannot be read: prune and repair will refuse to work; \
+                 'lifeboat unlock --remove-all' removes it when nothing works on the repository"
+            ));
+        }
         Ok(Locked {
             repository,
             lock: Some(lock),

@@ -24,6 +24,7 @@ mod folders;
 mod inspect;
 mod item;
 mod metadata;
+mod occupy;
 mod plan;
 mod special;
 mod verify;
@@ -38,6 +39,7 @@ use lifeboat_model::ExtentSet;
 pub use apply::apply;
 pub use filter::PathFilter;
 pub use finding::{FileFinding, FindingKind, Findings};
+pub use occupy::{Occupied, occupy};
 pub use plan::plan;
 pub use verify::verify;
 

@@ -3,6 +3,7 @@
 mod damage_is_told_and_the_rest_restored;
 mod interrupted_restores_go_on;
 mod nothing_is_written_outside_the_target;
+mod one_restore_at_a_time_in_a_folder;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,9 +1,10 @@
 //! Reading blobs back.
 
 use lifeboat_backend::{FileHandle, FileKind};
-use lifeboat_format::{self as format, BlobId, BlobKind, Decompressor, Tree};
+use lifeboat_format::{self as format, BlobId, BlobKind, Decompressor, PackEntry, PackId, Tree};
 use lifeboat_model::ErrorKind;
 
+use crate::check::is_damage;
 use crate::error::Doing;
 use crate::{BlobLocation, Error, Index, Repository, Result};
 
@@ -41,7 +42,9 @@ impl<'a> BlobReader<'a> {
         for location in self.index.copies(kind, id) {
             match self.read(kind, id, &location, plaintext) {
                 Ok(()) => return Ok(()),
-                Err(error) => last = Some(error),
+                // A copy that is only out of reach counts more than one that is gone.
+                Err(error) if last.as_ref().is_none_or(is_damage) => last = Some(error),
+                Err(_) => {}
             }
         }
         Err(last.unwrap_or_else(|| {
@@ -117,7 +120,7 @@ impl<'a> BlobReader<'a> {
     }
 }
 
-/// Unseals blobs out of pack bytes that are in memory already; one per thread.
+/// Unseals blobs where it is known which pack they lie in; one per thread.
 pub struct BlobOpener<'a> {
     repository: &'a Repository,
     decompressor: Decompressor,
@@ -130,6 +133,27 @@ impl<'a> BlobOpener<'a> {
             repository,
             decompressor: Decompressor::new(),
         }
+    }
+
+    /// Reads one blob out of its pack and opens it.
+    pub(crate) fn read(
+        &mut self,
+        pack: PackId,
+        blob: &PackEntry,
+        plaintext: &mut Vec<u8>,
+    ) -> Result<()> {
+        let file = FileHandle::new(FileKind::Pack, pack.into());
+        let mut sealed = vec![0; blob.length as usize];
+        self.repository
+            .backend()
+            .read(file, u64::from(blob.offset), &mut sealed)
+            .doing(|| format!("cannot read {} blob {} in {file}", blob.kind, blob.id))?;
+        let sealed = format::Sealed {
+            bytes: &mut sealed,
+            kind: blob.kind,
+            uncompressed_length: blob.uncompressed_length,
+        };
+        self.open(sealed, &blob.id, plaintext)
     }
 
     /// Authenticates, decrypts in place, decompresses and hashes one sealed blob.

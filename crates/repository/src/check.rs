@@ -82,16 +82,17 @@ impl Finding {
     /// The command that deals with it.
     pub fn remedy(&self) -> &'static str {
         match self {
-            Self::Key(..) => "lifeboat key remove, then lifeboat key add",
+            Self::Key(..) => "lifeboat key add, then lifeboat key remove",
             Self::Index(..) | Self::PackMissing(_) => "lifeboat repair index",
             Self::PackSize { .. } | Self::PackLayout(_) => {
                 "lifeboat repair index, then lifeboat repair packs"
             }
             Self::PackDamaged(..) => "lifeboat repair packs",
-            Self::Snapshot(..) => "lifeboat catalog import",
-            Self::Tree(..) | Self::DataMissing { .. } => "lifeboat repair snapshots",
-            // Made so by another program: bring it back, and back it up anew.
-            Self::FileSize { .. } | Self::TreeRule(..) => "lifeboat restore",
+            Self::Snapshot(..) => "lifeboat catalog import, then lifeboat forget",
+            Self::Tree(..)
+            | Self::DataMissing { .. }
+            | Self::FileSize { .. }
+            | Self::TreeRule(..) => "lifeboat repair snapshots",
             Self::PackUnlisted(_) | Self::PackMixed(_) => "lifeboat prune",
         }
     }
@@ -324,6 +325,10 @@ fn check_tree(index: &Index, id: BlobId, tree: &Tree, findings: &mut Vec<Finding
         }
         if node.kind == NodeKind::Dir && node.subtree.is_none() {
             let seen = format!("folder \"{}\" has no tree", node.shown_name());
+            findings.push(Finding::TreeRule(id, seen));
+        }
+        if node.kind == NodeKind::File && node.content.is_none() {
+            let seen = format!("file \"{}\" has no list of blobs", node.shown_name());
             findings.push(Finding::TreeRule(id, seen));
         }
         check_content(index, id, node, findings);

@@ -155,6 +155,9 @@ pub fn remove(repository: &Repository, id: KeyId) -> Result<()> {
 pub fn change(repository: &Repository, password: &Secret, cost: ScryptCost) -> Result<KeyId> {
     let new = add(repository, password, cost)?;
     find(&**repository.backend(), password)?;
-    repository.remove(FileKind::Key, repository.key().into())?;
+    let old = repository.key();
+    // Also when the old one cannot be removed: it must not look as if the new one could be.
+    repository.use_key(new);
+    repository.remove(FileKind::Key, old.into())?;
     Ok(new)
 }

@@ -43,6 +43,16 @@ pub enum LockMode {
     Exclusive,
 }
 
+impl LockMode {
+    fn verb(self) -> &'static str {
+        match self {
+            Self::Shared => "use",
+            Self::Prune => "prune",
+            Self::Exclusive => "lock exclusively",
+        }
+    }
+}
+
 /// How long to wait for a lock.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LockWait(pub Duration);
@@ -77,7 +87,7 @@ pub fn list(repository: &Repository) -> Result<Vec<FoundLock>> {
                 });
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) if error.kind() == ErrorKind::Corrupt => {
+            Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Unsupported) => {
                 found.push(FoundLock {
                     id: listed.id.into(),
                     file: None,
@@ -115,7 +125,10 @@ pub fn unlock(repository: &Repository, which: Unlock) -> Result<usize> {
 ///
 /// Stale locks of dead processes of this very host are removed on the way.
 ///
-/// Errors: [`Cause::Locked`], with the holder's name and age.
+/// A lock that nobody can read may be that of a newer program at work: it keeps out who removes
+/// data. Who only adds or reads goes on; [`Lock::unreadable`] names it.
+///
+/// Errors: [`Cause::Locked`], with the holder's name and age, or the lock that cannot be read.
 pub fn acquire(repository: &Repository, mode: LockMode, wait: LockWait) -> Result<Lock<'_>> {
     let clock = &repository.environment().clock;
     let deadline = clock.monotonic() + wait.0;
@@ -135,9 +148,9 @@ pub fn acquire(repository: &Repository, mode: LockMode, wait: LockWait) -> Resul
 fn try_acquire(repository: &Repository, mode: LockMode) -> Result<Lock<'_>> {
     clear_own_dead(repository)?;
     check_conflicts(repository, mode, None)?;
-    let lock = Lock::write(repository, mode)?;
+    let mut lock = Lock::write(repository, mode)?;
     repository.environment().clock.sleep(SETTLE);
-    check_conflicts(repository, mode, Some(lock.id()))?;
+    lock.unreadable = check_conflicts(repository, mode, Some(lock.id()))?;
     lock.start_refreshing();
     Ok(lock)
 }
@@ -154,16 +167,33 @@ fn clear_own_dead(repository: &Repository) -> Result<()> {
     Ok(())
 }
 
-fn check_conflicts(repository: &Repository, mode: LockMode, own: Option<LockId>) -> Result<()> {
+/// Gives the locks that nobody can read and that do not exclude one of `mode`.
+fn check_conflicts(
+    repository: &Repository,
+    mode: LockMode,
+    own: Option<LockId>,
+) -> Result<Vec<LockId>> {
+    let mut unreadable = Vec::new();
     for lock in list(repository)? {
-        let Some(file) = lock.file.filter(|_| Some(lock.id) != own && !lock.is_stale) else {
-            continue;
-        };
-        if excludes(mode, &file) {
-            return Err(locked(repository, mode, &file));
+        match &lock.file {
+            _ if Some(lock.id) == own || lock.is_stale => {}
+            Some(file) if excludes(mode, file) => return Err(locked(repository, mode, file)),
+            Some(_) => {}
+            None if mode == LockMode::Shared => unreadable.push(lock.id),
+            None => return Err(in_the_dark(mode, lock.id)),
         }
     }
-    Ok(())
+    Ok(unreadable)
+}
+
+fn in_the_dark(mode: LockMode, lock: LockId) -> Error {
+    let doing = format!(
+        "cannot {} the repository: lock {lock} cannot be read, it may be that of a newer program \
+         at work; make sure that nothing works on the repository, then run \
+         'lifeboat unlock --remove-all'",
+        mode.verb()
+    );
+    Error::new(ErrorKind::Busy, doing).with_cause(Cause::Locked)
 }
 
 /// Says whether somebody's `lock` keeps us from taking one of `mode`.
@@ -187,11 +217,7 @@ fn locked(repository: &Repository, mode: LockMode, lock: &LockFile) -> Error {
     } else {
         "for reading or writing"
     };
-    let wanted = match mode {
-        LockMode::Shared => "use",
-        LockMode::Prune => "prune",
-        LockMode::Exclusive => "lock exclusively",
-    };
+    let wanted = mode.verb();
     let doing = format!(
         "cannot {wanted} the repository: process {} of {} on {} holds it {how}, seen {} s ago; \
          wait with '--retry-lock 10m', or run 'lifeboat unlock' if that process is gone",

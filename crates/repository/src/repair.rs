@@ -6,9 +6,14 @@
 //! Order of use: `index`, then `packs`, then `snapshots`.
 
 mod content;
+mod depth;
 mod index;
 mod packs;
+mod rewrite;
+mod rules;
+mod sight;
 mod snapshots;
+mod survey;
 
 use lifeboat_format::{BlobId, PackId, SnapshotId};
 use lifeboat_model::ExtentSet;
@@ -24,6 +29,19 @@ pub struct LostPack {
     pub pack: PackId,
     /// What was seen.
     pub seen: String,
+}
+
+/// What of a snapshot broke a rule and was put right; nothing is lost by it.
+#[derive(Clone, Debug)]
+pub struct Mended {
+    /// The snapshot.
+    pub snapshot: SnapshotId,
+    /// Its host name: the machine.
+    pub host: String,
+    /// Path in the snapshot as it was, as people read it.
+    pub path: String,
+    /// What was done.
+    pub what: String,
 }
 
 /// What one file of one snapshot has lost.

@@ -1,6 +1,6 @@
 //! Opening a repository, and its small files.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use lifeboat_backend::{Backend, FileHandle, FileKind};
 use lifeboat_format::{self as format, ConfigFile, KeyId, MasterKey};
@@ -20,7 +20,8 @@ pub struct Repository {
     environment: Environment,
     master: MasterKey,
     config: ConfigFile,
-    key: KeyId,
+    /// Shared by all clones: a change of the password replaces it.
+    key: Arc<Mutex<KeyId>>,
 }
 
 /// How a new repository is laid out.
@@ -80,7 +81,7 @@ impl Repository {
             environment,
             master,
             config,
-            key,
+            key: Arc::new(Mutex::new(key)),
         })
     }
 
@@ -103,7 +104,7 @@ impl Repository {
             environment,
             master,
             config,
-            key,
+            key: Arc::new(Mutex::new(key)),
         })
     }
 
@@ -122,9 +123,13 @@ impl Repository {
         &self.config
     }
 
-    /// The key file that opened it.
+    /// The key file that opens it for us.
     pub fn key(&self) -> KeyId {
-        self.key
+        *self.key.lock().unwrap_or_else(|poison| poison.into_inner())
+    }
+
+    pub(crate) fn use_key(&self, key: KeyId) {
+        *self.key.lock().unwrap_or_else(|poison| poison.into_inner()) = key;
     }
 
     pub(crate) fn master(&self) -> &MasterKey {
@@ -181,6 +186,7 @@ impl Repository {
         let entropy = &*self.environment.entropy;
         let sealed = format::encode_unpacked(json, level, &self.master, entropy)
             .doing(|| "cannot compress a repository file".to_owned())?;
+        self.recheck(kind, json, &sealed)?;
         let file = FileHandle {
             kind,
             id: format::BlobId::of(&sealed).into(),
@@ -189,6 +195,21 @@ impl Repository {
             .save(file, &sealed)
             .doing(|| format!("cannot store {file}"))?;
         Ok(file.id)
+    }
+
+    /// Opens what was just sealed: these files are few and small, and one of them leads to much.
+    fn recheck(&self, kind: FileKind, json: &[u8], sealed: &[u8]) -> Result<()> {
+        let doing = || {
+            format!(
+                "a new {kind} file did not survive sealing; \
+                 this machine's memory or processor is faulty: test it before going on"
+            )
+        };
+        let opened = format::decode_unpacked(sealed, &self.master, json.len().max(1));
+        if opened.doing(doing)? == json {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Corrupt, doing()))
     }
 
     /// Removes one file; a file that is gone already is fine.

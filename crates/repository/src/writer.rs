@@ -32,7 +32,7 @@ pub struct WriteOptions {
     pub level: Option<i32>,
     /// Threads that upload packs.
     pub uploads: usize,
-    /// Opens every sealed blob again and compares it before it is packed.
+    /// Opens every sealed data blob again and compares it before it is packed; trees always are.
     pub is_rechecked: bool,
     /// Does everything but storing: blobs are sealed and counted, and dropped.
     pub is_dry_run: bool,
@@ -266,7 +266,8 @@ impl<'a> BlobWriter<'a> {
         let uncompressed_length =
             format::seal_blob(plaintext, compressor, master, nonce, &mut bench.sealed)
                 .doing(|| format!("cannot seal {kind} blob {id}"))?;
-        if self.options.is_rechecked {
+        // Trees are few, and what a lost one leads to is lost with it.
+        if self.options.is_rechecked || kind == BlobKind::Tree {
             self.recheck(kind, id, uncompressed_length, bench)?;
         }
         Ok(uncompressed_length)

@@ -194,15 +194,18 @@ fn an_index_that_lies_is_found() {
 }
 
 /// Stores a tree of these nodes as a snapshot; `last` renames the last one.
-fn record(world: &World, nodes: Vec<Node>, last: Option<&str>) {
+pub(crate) fn record(world: &World, nodes: Vec<Node>, last: Option<&str>) {
+    record_json(world, nodes, |json| match last {
+        Some(name) => json.replace("\"name\":\"z\"", &format!("\"name\":\"{name}\"")),
+        None => json,
+    });
+}
+
+/// Stores what `change` makes of the tree of these nodes as a snapshot.
+pub(crate) fn record_json(world: &World, nodes: Vec<Node>, change: impl FnOnce(String) -> String) {
     let run = Run::begin(&world.repository).unwrap();
-    let mut json = Tree { nodes }.encode().unwrap();
-    if let Some(name) = last {
-        let text = String::from_utf8(json).unwrap();
-        json = text
-            .replace("\"name\":\"z\"", &format!("\"name\":\"{name}\""))
-            .into_bytes();
-    }
+    let json = String::from_utf8(Tree { nodes }.encode().unwrap()).unwrap();
+    let json = change(json).into_bytes();
     let tree = BlobId::of(&json);
     let stored = write(
         run.repository,

@@ -195,3 +195,43 @@ fn garbage_among_the_locks_is_shown_and_removed_on_demand_only() {
     assert_eq!(unlock(&world.repository, Unlock::Stale).unwrap(), 0);
     assert_eq!(unlock(&world.repository, Unlock::All).unwrap(), 1);
 }
+
+#[test]
+fn a_lock_that_nobody_can_read_keeps_out_who_removes_and_lets_backups_through() {
+    let world = World::new();
+    let id = Id([9; 32]);
+    let file = FileHandle::new(FileKind::Lock, id);
+    let newer = {
+        let json = br#"{"time":"soon","exclusive":"partly"}"#;
+        let id = world
+            .repository
+            .save_unpacked(FileKind::Lock, json)
+            .unwrap();
+        let newer = FileHandle::new(FileKind::Lock, id);
+        let sealed = world.memory.load(newer).unwrap();
+        world.memory.remove(newer).unwrap();
+        sealed
+    };
+    for content in [&b""[..], b"{", &[0; 200], &newer] {
+        world.memory.overwrite(file, content);
+        for mode in [LockMode::Prune, LockMode::Exclusive] {
+            let error = acquire(&world.repository, mode, LockWait::default()).err();
+            let error = error.unwrap();
+            assert_eq!(
+                (error.kind(), error.cause()),
+                (ErrorKind::Busy, Cause::Locked)
+            );
+            let told = error.to_string();
+            assert!(told.contains(&id.to_string()) && told.contains("unlock --remove-all"));
+        }
+        let lock = acquire(&world.repository, LockMode::Shared, LockWait::default()).unwrap();
+        assert_eq!(lock.unreadable(), [id.into()]);
+    }
+    minutes(&world.clock, 24 * 60);
+    assert!(
+        is_locked(&world.repository, LockMode::Exclusive),
+        "age does not make it stale"
+    );
+    unlock(&world.repository, Unlock::All).unwrap();
+    assert!(!is_locked(&world.repository, LockMode::Exclusive));
+}

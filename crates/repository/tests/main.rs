@@ -8,6 +8,8 @@ mod locks_exclude_as_the_table_says;
 mod passwords_open_and_only_they;
 mod prune_and_backup_can_meet_anywhere;
 mod prune_keeps_every_snapshot;
+mod repairs_and_prunes_go_together;
+mod repairs_destroy_nothing;
 mod repairs_keep_what_is_sound;
 mod the_index_finds_what_files_list;
 mod world;

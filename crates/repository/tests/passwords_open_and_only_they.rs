@@ -42,6 +42,14 @@ fn keys_are_added_changed_and_removed() {
     let by_second = open(&world, "two").unwrap();
     assert_eq!(by_second.key(), second);
     keys::change(&by_second, &secret("deux"), COST).unwrap();
+    let now = open(&world, "deux").unwrap().key();
+    assert_ne!(now, second);
+    assert_eq!(by_second.key(), now, "the key in use is the one that opens");
+    let listed = keys::list(&by_second).unwrap();
+    let current: Vec<_> = listed.iter().filter(|key| key.is_current).collect();
+    assert!(current.len() == 1 && current[0].id == now);
+    let in_use = keys::remove(&by_second, now);
+    assert_eq!(in_use.unwrap_err().kind(), ErrorKind::Invalid);
     assert_eq!(refused(&world, "two"), Cause::WrongPassword);
     assert!(open(&world, "deux").is_ok() && open(&world, "correct horse").is_ok());
 }

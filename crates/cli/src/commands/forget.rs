@@ -1,11 +1,12 @@
 //! `lifeboat forget`
 
 use jiff::tz::TimeZone;
+use lifeboat_format::SnapshotId;
 use lifeboat_policy::{
     GroupPlan, Grouping, KeepCount, KeepDuration, RecoveryPoint, RemovingAll, Retention, localized,
     plan,
 };
-use lifeboat_repository::{LockMode, Snapshot, snapshots};
+use lifeboat_repository::{LockMode, Repository, Snapshot, snapshots};
 use serde::Serialize;
 
 use super::snapshots as listing;
@@ -39,24 +40,47 @@ pub(crate) fn run(context: &Context, arguments: &ForgetArguments) -> Result<u8> 
     }
     let repository = context.open()?;
     let locked = context.lock(&repository, LockMode::Shared)?;
-    let list = select::many(&repository, &arguments.ids, &arguments.filter)?;
+    let (broken, ids) = unreadable(&repository, &arguments.ids)?;
     let going = if arguments.ids.is_empty() {
+        let list = select::many(&repository, &[], &arguments.filter)?;
         by_rules(context, arguments, &retention, list)?
+    } else if ids.is_empty() {
+        Vec::new()
     } else {
-        list
+        select::many(&repository, &ids, &arguments.filter)?
     };
+    let going: Vec<SnapshotId> = going.iter().map(|s| s.id).chain(broken).collect();
     if !arguments.prune_arguments.dry_run {
-        for snapshot in &going {
+        for id in &going {
             locked.lock()?.check()?;
-            snapshots::remove(&repository, snapshot.id)?;
+            snapshots::remove(&repository, *id)?;
         }
     }
-    report(context, arguments, &going)?;
+    report(context, arguments, going.len())?;
     drop(locked);
     if arguments.prune && !going.is_empty() && !arguments.prune_arguments.dry_run {
         return super::prune::prune(context, &repository, &arguments.prune_arguments);
     }
     Ok(0)
+}
+
+/// Splits off the records that cannot be read: exactly those that are named can be removed, since
+/// nothing else gets rid of them and a prune refuses to work beside them.
+fn unreadable(repository: &Repository, ids: &[String]) -> Result<(Vec<SnapshotId>, Vec<String>)> {
+    let (mut broken, mut others) = (Vec::new(), Vec::new());
+    if ids.is_empty() {
+        return Ok((broken, others));
+    }
+    let (readable, unreadable) = snapshots::list_tolerant(repository)?;
+    for id in ids {
+        let is_meant = |known: &SnapshotId| !id.is_empty() && known.id().starts_with(id);
+        let mut found = unreadable.iter().map(|(id, _)| *id).filter(&is_meant);
+        match (found.next(), found.next()) {
+            (Some(one), None) if !readable.iter().any(|s| is_meant(&s.id)) => broken.push(one),
+            _ => others.push(id.clone()),
+        }
+    }
+    Ok((broken, others))
 }
 
 fn by_rules(
@@ -161,7 +185,7 @@ fn group_line(plan: &GroupPlan<'_, Snapshot>) -> GroupLine {
     }
 }
 
-fn report(context: &Context, arguments: &ForgetArguments, going: &[Snapshot]) -> Result<()> {
+fn report(context: &Context, arguments: &ForgetArguments, going: usize) -> Result<()> {
     if context.output.is_json() {
         return Ok(());
     }
@@ -172,8 +196,8 @@ fn report(context: &Context, arguments: &ForgetArguments, going: &[Snapshot]) ->
     };
     context
         .output
-        .result(format!("{verb} {}", count(going.len(), "snapshot")))?;
-    if !going.is_empty() && !arguments.prune {
+        .result(format!("{verb} {}", count(going, "snapshot")))?;
+    if going > 0 && !arguments.prune {
         context
             .output
             .tell("their data stays until 'lifeboat prune'")?;

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use lifeboat_format::ScryptCost;
+use lifeboat_backend::FileKind;
+use lifeboat_format::{KeyId, ScryptCost};
 use lifeboat_model::{ErrorKind, Secret};
-use lifeboat_repository::keys::{self, Key};
+use lifeboat_repository::keys;
 use lifeboat_repository::{LockMode, Repository};
 use serde::Serialize;
 
@@ -43,11 +44,12 @@ pub(crate) fn run(context: &Context, command: &KeyCommand) -> Result<u8> {
             Ok(0)
         }
         KeyCommand::Remove { key } => {
-            let key = find(&keys::list(&repository)?, key)?;
-            keys::remove(&repository, key.id)?;
+            // By name alone: also a damaged key can be removed.
+            let id = find(&repository, key)?;
+            keys::remove(&repository, id)?;
             context
                 .output
-                .result(format!("removed key {}", key.id.short()))?;
+                .result(format!("removed key {}", id.short()))?;
             Ok(0)
         }
         KeyCommand::Passwd { new_password_file } => {
@@ -69,10 +71,11 @@ fn new_password(file: &Option<PathBuf>) -> Result<Secret> {
     }
 }
 
-fn find(all: &[Key], prefix: &str) -> Result<Key> {
-    let mut matches = all.iter().filter(|key| key.id.id().starts_with(prefix));
+fn find(repository: &Repository, prefix: &str) -> Result<KeyId> {
+    let all = repository.list(FileKind::Key)?;
+    let mut matches = all.iter().filter(|key| key.id.starts_with(prefix));
     match (matches.next(), matches.next()) {
-        (Some(one), None) => Ok(one.clone()),
+        (Some(one), None) => Ok(one.id.into()),
         (None, _) => Err(Error::new(
             ErrorKind::NotFound,
             format!("no key starts with {prefix}"),

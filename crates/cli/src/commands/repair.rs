@@ -4,7 +4,7 @@ use lifeboat_engine::verify::{Subset, verify};
 use lifeboat_format::PackId;
 use lifeboat_model::ByteCount;
 use lifeboat_repository::repair::{
-    LostRanges, apply_index, apply_snapshots, plan_index, plan_snapshots, repair_packs,
+    LostRanges, Mended, apply_index, apply_snapshots, plan_index, plan_snapshots, repair_packs,
 };
 use lifeboat_repository::{Finding, LockMode, Repository, check};
 use serde::Serialize;
@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::args::RepairCommand;
 use crate::context::{Context, Locked};
 use crate::error::{Error, Result};
-use crate::tables::shown;
+use crate::tables::{count, shown};
 
 #[derive(Serialize)]
 struct LostLine<'a> {
@@ -22,6 +22,14 @@ struct LostLine<'a> {
     lost_bytes: u64,
     ranges: Vec<[u64; 2]>,
     blobs: usize,
+}
+
+#[derive(Serialize)]
+struct MendedLine<'a> {
+    snapshot: String,
+    host: &'a str,
+    path: &'a str,
+    what: &'a str,
 }
 
 #[derive(Serialize)]
@@ -109,8 +117,17 @@ fn snapshots(context: &Context, locked: &Locked<'_>, keep: bool, dry_run: bool) 
     plan.lost
         .iter()
         .try_for_each(|lost| show_lost(context, lost))?;
+    plan.mended
+        .iter()
+        .try_for_each(|mended| show_mended(context, mended))?;
+    if !plan.rescued.is_empty() {
+        output.tell(format!(
+            "{} are left in packs that a prune would remove: they are stored again",
+            count(plan.rescued.len(), "chunk")
+        ))?;
+    }
     summary(context, dry_run, plan.snapshots.len(), plan.lost.len())?;
-    if plan.snapshots.is_empty() {
+    if plan.is_empty() {
         return if output.is_json() {
             Ok(0)
         } else {
@@ -134,6 +151,26 @@ fn snapshots(context: &Context, locked: &Locked<'_>, keep: bool, dry_run: bool) 
         ))?;
     }
     Ok(0)
+}
+
+fn show_mended(context: &Context, mended: &Mended) -> Result<()> {
+    let line = MendedLine {
+        snapshot: mended.snapshot.to_string(),
+        host: &mended.host,
+        path: &mended.path,
+        what: &mended.what,
+    };
+    if context.output.is_json() {
+        return context.output.message("mended", &line);
+    }
+    let (id, host, path) = (
+        mended.snapshot.short(),
+        shown(&mended.host),
+        shown(&mended.path),
+    );
+    context
+        .output
+        .result(format!("snapshot {id} of {host}: {path}: {}", mended.what))
 }
 
 /// Says which machine, which disk and which bytes.

@@ -24,6 +24,7 @@ const STOP_AFTER: Duration = Duration::from_millis(22 * 60_000 + 30_000);
 pub struct Lock<'a> {
     repository: &'a Repository,
     held: Arc<Held>,
+    pub(super) unreadable: Vec<LockId>,
     refresher: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -62,6 +63,7 @@ impl<'a> Lock<'a> {
         Ok(Self {
             repository,
             held,
+            unreadable: Vec::new(),
             refresher: Mutex::new(None),
         })
     }
@@ -78,6 +80,11 @@ impl<'a> Lock<'a> {
     /// What it was taken for.
     pub fn mode(&self) -> LockMode {
         self.held.mode
+    }
+
+    /// Locks beside it that nobody could read when it was taken.
+    pub fn unreadable(&self) -> &[LockId] {
+        &self.unreadable
     }
 
     /// The lock file's name; changes with every refresh.

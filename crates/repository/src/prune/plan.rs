@@ -8,8 +8,11 @@ use lifeboat_format::{BlobKind, MarkedPack, PackEntry, PackId};
 use lifeboat_model::{ErrorKind, Phase};
 
 use super::{PruneOptions, PrunePlan, RepackedPack, SizedPack, UnusedLimit};
+use crate::check::{chain, is_damage};
 use crate::lock::oldest_start;
-use crate::{Error, Index, Lock, LockMode, Repository, Result, commit, snapshots, walk};
+use crate::{
+    BlobOpener, Error, Index, Lock, LockMode, Repository, Result, commit, snapshots, walk,
+};
 
 /// Clocks of writers and of the pruner may differ by so much.
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_hours(6);
@@ -81,6 +84,7 @@ pub fn plan(repository: &Repository, lock: &Lock<'_>, options: PruneOptions) -> 
     let oldest_after = oldest_start(repository, lock)?;
     let oldest_writer = oldest_before.into_iter().chain(oldest_after).min();
     let mut candidates = candidates(&index, &with_marked, &used, &sizes, &mut plan)?;
+    check_needed_marks(repository, &index, &candidates)?;
     plan_marked(
         repository,
         &index,
@@ -202,6 +206,42 @@ fn lost_pack(pack: PackId) -> Error {
     let doing = format!(
         "cannot prune: pack {pack} is missing and snapshots need it; \
          run 'lifeboat repair index' and 'lifeboat repair snapshots', nothing was removed"
+    );
+    Error::new(ErrorKind::Corrupt, doing)
+}
+
+/// A marked pack that a snapshot needs is listed again: not before its blobs are seen to be sound.
+///
+/// A repair of packs marks what is damaged, and until snapshots are repaired they refer to it.
+fn check_needed_marks(
+    repository: &Repository,
+    index: &Index,
+    candidates: &[Candidate],
+) -> Result<()> {
+    let needed = candidates
+        .iter()
+        .filter(|candidate| !candidate.live.is_empty() && !index_lists(index, candidate.id));
+    let (mut opener, mut plaintext) = (BlobOpener::new(repository), Vec::new());
+    for candidate in needed {
+        for blob in &candidate.live {
+            match opener.read(candidate.id, blob, &mut plaintext) {
+                Err(error) if is_damage(&error) => {
+                    return Err(damaged_mark(candidate.id, blob, &error));
+                }
+                result => result?,
+            }
+        }
+    }
+    Ok(())
+}
+
+fn damaged_mark(pack: PackId, blob: &PackEntry, error: &Error) -> Error {
+    let doing = format!(
+        "cannot prune: snapshots need {} blob {}, of which only a damaged copy is left in pack \
+         {pack} ({}); run 'lifeboat repair snapshots' first, nothing was removed",
+        blob.kind,
+        blob.id,
+        chain(error)
     );
     Error::new(ErrorKind::Corrupt, doing)
 }

@@ -21,6 +21,8 @@ pub(super) enum Part {
 #[derive(Clone, Debug, Default)]
 pub(super) struct RepairedContent {
     pub(super) parts: Vec<Part>,
+    /// Bytes of all parts.
+    pub(super) size: u64,
     pub(super) lost: ExtentSet,
     pub(super) lost_blobs: Vec<BlobId>,
 }
@@ -71,6 +73,7 @@ pub(super) fn repair(content: &[BlobId], size: u64, known: &Known<'_>) -> Option
             repaired.keep(back, &mut offset, known);
         }
     }
+    repaired.size = offset;
     Some(repaired)
 }
 

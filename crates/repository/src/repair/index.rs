@@ -125,7 +125,8 @@ fn read_headers(
         let mut found = found.lock().unwrap_or_else(|poison| poison.into_inner());
         match header {
             Ok(blobs) => found.0.push((*id, blobs)),
-            Err(error) if error.kind() == ErrorKind::Corrupt => {
+            // A header of a newer program is as good as none: its pack is told, the others count.
+            Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Unsupported) => {
                 found.1.push(LostPack {
                     pack: *id,
                     seen: chain(&error),

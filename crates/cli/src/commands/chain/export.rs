@@ -55,12 +55,9 @@ pub(super) fn run(context: &Context, request: &Request<'_>) -> Result<u8> {
         below: None,
         written: Vec::new(),
     };
-    for (number, snapshot) in chosen.iter().enumerate() {
-        exporter.write(number, snapshot)?;
-    }
-    let list = serde_json::to_vec_pretty(&exporter.written);
-    let list = list.map_err(|e| Error::usage(e.to_string()))?;
-    whole_file::write(&request.target.join(CHECKPOINTS_NAME), &list)?;
+    exporter
+        .write_all(&chosen)
+        .map_err(|error| exporter.take_back(error))?;
     if !context.output.is_json() {
         context.output.result(format!(
             "wrote {} files to {}",
@@ -116,6 +113,35 @@ struct Exporter<'a> {
 }
 
 impl Exporter<'_> {
+    /// Writes the files, oldest first, then the list that makes them a chain.
+    fn write_all(&mut self, chosen: &[Snapshot]) -> Result<()> {
+        for (number, snapshot) in chosen.iter().enumerate() {
+            self.write(number, snapshot)?;
+        }
+        let list = serde_json::to_vec_pretty(&self.written);
+        let list = list.map_err(|e| Error::usage(e.to_string()))?;
+        whole_file::write(&self.request.target.join(CHECKPOINTS_NAME), &list)
+    }
+
+    /// Removes the files that were finished: without the rest they are no chain, and they would
+    /// be in the way of the next try.
+    fn take_back(&self, error: Error) -> Error {
+        let names = self
+            .written
+            .iter()
+            .filter_map(|file| file.backup_file_path.as_ref());
+        for name in names {
+            let path = self.request.target.join(name);
+            if let Err(failed) = std::fs::remove_file(&path) {
+                let path = path.display();
+                self.context
+                    .output
+                    .warn(format!("{path} stays and is no complete chain: {failed}"));
+            }
+        }
+        error
+    }
+
     fn write(&mut self, number: usize, snapshot: &Snapshot) -> Result<()> {
         let content = place(self.index, &self.node(snapshot)?)?;
         let mode = if self.below.is_some() {
@@ -161,8 +187,8 @@ impl Exporter<'_> {
             bytes_written,
             bytes_zero,
         };
-        self.tell(&line)?;
         self.note(number, snapshot, &line);
+        self.tell(&line)?;
         self.below = Some((name, content));
         Ok(())
     }

@@ -1,8 +1,8 @@
 //! Restoring a snapshot of files into a folder.
 
 use lifeboat_engine::files::{
-    ExistingFiles, FilesOptions, FilesPlan, FilesResult, FindingKind, Findings, PathFilter, apply,
-    plan, verify,
+    ExistingFiles, FilesOptions, FilesPlan, FilesResult, FindingKind, Findings, Occupied,
+    PathFilter, apply, occupy, plan, verify,
 };
 use lifeboat_model::{ByteCount, ErrorKind};
 use serde::Serialize;
@@ -51,6 +51,10 @@ pub(super) fn restore(source: &Source<'_>) -> Result<u8> {
             (false, false) => ExistingFiles::Refuse,
         },
         filter: PathFilter::new(&arguments.include, &arguments.exclude)?,
+    };
+    let _occupied: Option<Occupied> = match arguments.dry_run {
+        true => None,
+        false => Some(occupy(&arguments.target)?),
     };
     let display = source.context.show_progress()?;
     let root = source.snapshot.file.tree;
