@@ -9,6 +9,8 @@ use std::process::Command;
 use lifeboat_disk::{DiskReader, ExtentState, OpenOptions, Qcow2Disk};
 use lifeboat_testkit::{Effort, SeededEntropy, figure, tool};
 
+const SECTOR: usize = 512;
+
 const SEED: u64 = 7;
 /// Largest disk that is compared whole.
 const SIZE_MAX: u64 = 4 << 20;
@@ -138,9 +140,12 @@ fn what_both_accept_is_one_disk() {
 }
 
 fn compare(ours: &Seen, bytes: &[u8], zeros: &[Range], what: &str) {
-    assert!(ours.bytes == bytes, "{what}: the bytes differ");
+    // A size that is no whole number of sectors: QEMU shows whole ones only, we keep every byte.
+    let whole = ours.bytes.len() / SECTOR * SECTOR;
+    assert_eq!(whole, bytes.len(), "{what}: the sizes differ");
+    assert!(ours.bytes[..whole] == *bytes, "{what}: the bytes differ");
     for (start, end) in &ours.zeros {
-        let part = &bytes[*start as usize..*end as usize];
+        let part = &ours.bytes[*start as usize..*end as usize];
         let is_zero = part.iter().all(|byte| *byte == 0);
         assert!(is_zero, "{what}: {start}..{end} is not zero");
     }
