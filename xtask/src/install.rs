@@ -85,6 +85,8 @@ pub(crate) const NEXTEST: CargoTool = CargoTool {
 const FUZZER: CargoTool = CargoTool {
     package: "cargo-fuzz",
     program: "cargo-fuzz",
+    file: "cargo-fuzz",
+    build: Build::Quick,
     version: "0.13.2",
     features: &[],
     computing: &[],
