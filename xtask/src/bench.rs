@@ -191,7 +191,7 @@ fn lifeboat(workspace: &Workspace, options: &Options, narrator: &mut Narrator) -
         return found.with_context(|| format!("looking for {}", program.display()));
     }
     let began = Instant::now();
-    let build = ["build", "--release", "--locked", "-p", "lifeboat-app"];
+    let build = ["build", "--release", "--locked", "-p", "lifeboat"];
     process::quiet(&mut workspace.cargo(&build))?;
     narrator.done("lifeboat, release build", began.elapsed());
     Ok(workspace.target.join("release/lifeboat"))
