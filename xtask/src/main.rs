@@ -1,7 +1,7 @@
 //! lifeboat's own tooling: everything around the product that a person starts by hand.
 //!
-//! Takes a command (`demo`, `test`, `tidy`, `picture`, `setup`), runs it in the workspace, and
-//! ends with a status that a machine can read.
+//! Takes a command (`demo`, `test`, `torture`, `tidy`, `picture`, `setup`), runs it in the
+//! workspace, and ends with a status that a machine can read.
 //! Does not contain any part of the product, and the product never depends on it.
 //!
 //! Source: DESIGN, aside; sizes, habits and tests.
@@ -18,6 +18,7 @@ mod picture;
 mod process;
 mod suite;
 mod tidy;
+mod torture;
 mod workspace;
 
 use workspace::Workspace;
@@ -27,6 +28,9 @@ usage: cargo xtask <command>
 
   demo [--lifeboat PROGRAM]   back up, change and bring back a real Debian machine, and show it
   test [RUNNER ARGUMENTS]     install what the tests need, check everything, run every test
+  torture [long|sample] [FILTER]
+                              run the tests of chance and enumeration in full, all or those
+                              of some modules, and write docs/reliability.md
   tidy                        check the rules of the source tree
   setup                       only install what `test` needs
   picture [TRANSCRIPT]        draw the demo's output as docs/demo.svg";
@@ -53,6 +57,7 @@ fn run(mut arguments: Vec<String>) -> Result<()> {
             demo::run(&workspace, Some(program.as_ref()))
         }
         ("test", rest) => suite::run(&workspace, rest),
+        ("torture", rest) => torture::run(&workspace, rest),
         ("tidy", []) => tidy::run(&workspace),
         ("setup", []) => install::for_tests(&workspace).map(drop),
         ("picture", []) => picture::run(&workspace, None),

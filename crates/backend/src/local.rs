@@ -12,6 +12,7 @@
 //! Source: reference/restic-format.md 5.2; reference/reliability.md 2.2, 3.2.
 
 mod calls;
+mod journal;
 mod layout;
 mod list;
 mod save;
@@ -23,12 +24,14 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use lifeboat_model::ErrorKind;
 
 use crate::{Backend, Call, Doing, Error, FileHandle, FileKind, Listed, Result};
 use calls::{Calls, SystemCalls};
+pub use journal::{Journal, SystemCall};
 use layout::Modes;
 pub use strays::{LEFTOVER_AGE_MIN, Stray, StrayKind};
 
@@ -49,6 +52,11 @@ impl Local {
     /// mode, as restic does.
     pub fn open(root: &Path) -> Result<Self> {
         Self::with_calls(root, Box::new(SystemCalls))
+    }
+
+    /// Like [`Local::open`]; every call that changes the directory is logged in `journal`.
+    pub fn recorded(root: &Path, journal: &Arc<Journal>) -> Result<Self> {
+        Self::with_calls(root, Box::new(Arc::clone(journal)))
     }
 
     fn with_calls(root: &Path, calls: Box<dyn Calls>) -> Result<Self> {

@@ -5,6 +5,7 @@ mod a_failing_place_leaves_no_broken_snapshot;
 mod damage_is_found;
 mod locks_exclude_as_the_table_says;
 mod passwords_open_and_only_they;
+mod power_may_fail_at_any_call;
 mod prune_and_backup_can_meet_anywhere;
 mod prune_keeps_every_snapshot;
 mod repairs_keep_what_is_sound;
