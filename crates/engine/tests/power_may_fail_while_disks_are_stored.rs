@@ -12,7 +12,9 @@ use lifeboat_format::SnapshotId;
 use lifeboat_model::{Clock, Extent, ExtentSet};
 use lifeboat_repository::{Environment, LockMode, LockWait, Repository, check, lock, snapshots};
 use lifeboat_testkit::crash::{CrashState, Crashed, Look};
-use lifeboat_testkit::{Content, DiskPattern, ManualClock, MappedDisk, Mapping, PatternDisk};
+use lifeboat_testkit::{
+    Content, DiskPattern, Effort, ManualClock, MappedDisk, Mapping, PatternDisk,
+};
 
 use crate::world::{World, environment, init_options, password, small_sizes};
 
@@ -51,20 +53,22 @@ fn world(place: Arc<dyn Backend>, clock: &Arc<ManualClock>, environment: Environ
     let repository = Repository::open(place, &password(), environment).unwrap();
     let mut world = World::of(repository, Arc::clone(clock), small_sizes());
     world.write.uploads = 1;
-    world.write.pack_bytes = 48 << 10;
+    world.write.pack_bytes = 24 << 10;
     world
 }
 
-/// A disk of 300 KiB: data, holes, zeros.
+/// A disk of 600 KiB, more in a long run: data, holes, zeros.
 fn disk() -> PatternDisk {
-    let mut disk = DiskPattern::new(5, 300 << 10).disk();
-    disk.write(Extent::at(40 << 10, 150 << 10).unwrap(), Content::Random(1));
+    let bytes = Effort::current().pick(600 << 10, 1800 << 10);
+    let mut disk = DiskPattern::new(5, bytes).disk();
+    disk.write(Extent::at(40 << 10, bytes / 2).unwrap(), Content::Random(1));
     disk
 }
 
 /// What the guest writes between two backups.
 fn change() -> Extent {
-    Extent::at(100 << 10, 90 << 10).unwrap()
+    let bytes = Effort::current().pick(250 << 10, 900 << 10);
+    Extent::at(100 << 10, bytes).unwrap()
 }
 
 fn mapped(disk: &PatternDisk) -> Arc<MappedDisk> {

@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use lifeboat_model::{Clock, Secret};
 use lifeboat_repository::{Environment, Repository, Result, snapshots};
-use lifeboat_testkit::ManualClock;
 use lifeboat_testkit::crash::{CrashState, Crashed, Look};
+use lifeboat_testkit::{Effort, ManualClock};
 
 use crate::world::{Expected, World, assert_whole, environment, owner, password, read};
 
@@ -43,6 +43,11 @@ fn survivor(clock: &Arc<ManualClock>, state: &CrashState) -> Environment {
 /// The repository as a later process opens it.
 fn open(look: &Look<'_>, environment: Environment) -> Repository {
     Repository::open(look.place(), &password(), environment).unwrap()
+}
+
+/// How much a piece of work has to do: four times as much in a long run.
+fn scaled(count: u64) -> u64 {
+    count * Effort::current().pick(1, 4)
 }
 
 fn restic(look: &Look<'_>, when: &str) {

@@ -6,7 +6,7 @@ use lifeboat_repository::{Cause, Repository, adopt};
 use lifeboat_testkit::ManualClock;
 use lifeboat_testkit::crash::Crashed;
 
-use super::{Trial, doomed, open, restic, survivor};
+use super::{Trial, doomed, open, restic, scaled, survivor};
 use crate::world::{Expected, Run, World, assert_whole, backup, init_options, password};
 
 #[test]
@@ -14,7 +14,7 @@ fn of_an_init() {
     let clock = Arc::new(ManualClock::default());
     let (crashed, place) = Crashed::begin("init", None);
     Repository::init(place, &password(), &init_options(), doomed(&clock)).unwrap();
-    crashed.judge(250, |state, look| {
+    crashed.judge(160, |state, look| {
         let when = format!("init: {}", state.when);
         let environment = || survivor(&clock, state);
         if let Err(error) = Repository::open(look.place(), &password(), environment()) {
@@ -35,7 +35,7 @@ fn of_a_first_backup() {
         name: "first backup",
         world: &World::new(),
         expected: &Expected::new(),
-        work: &|repository| backup(repository, &(0..30).collect::<Vec<_>>()).map(drop),
+        work: &|repository| backup(repository, &(0..scaled(80)).collect::<Vec<_>>()).map(drop),
     }
     .run(250);
 }
@@ -47,7 +47,7 @@ fn of_an_increment() {
         name: "increment",
         world: &world,
         expected: &expected,
-        work: &|repository| backup(repository, &(15..70).collect::<Vec<_>>()).map(drop),
+        work: &|repository| backup(repository, &(15..scaled(120)).collect::<Vec<_>>()).map(drop),
     }
     .run(250);
 }
@@ -56,7 +56,7 @@ fn of_an_increment() {
 #[test]
 fn of_a_backup_that_takes_over_packs() {
     let (world, expected) = super::records::snapshots_of(&[(0, 20)]);
-    super::prunes::leave_unlisted_packs(&world, 100..130);
+    super::prunes::leave_unlisted_packs(&world, 1000..1000 + scaled(30));
     Trial {
         name: "backup after a killed one",
         world: &world,
@@ -65,9 +65,9 @@ fn of_a_backup_that_takes_over_packs() {
             let mut run = Run::begin(repository)?;
             adopt(repository, &run.lock, &run.index)?;
             run.index = repository.load_index()?;
-            let stored = run.store(&(100..140).collect::<Vec<_>>())?;
+            let stored = run.store(&(1000..1000 + scaled(80)).collect::<Vec<_>>())?;
             run.commit(&stored).map(drop)
         },
     }
-    .run(150);
+    .run(250);
 }

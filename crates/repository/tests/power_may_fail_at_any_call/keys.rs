@@ -40,7 +40,15 @@ fn of_keys_that_are_added_and_removed() {
 fn of_changes_of_the_password() {
     let (world, expected) = snapshots_of(&[(0, 5)]);
     let (crashed, place) = Crashed::begin("key change", Some(&world.memory));
-    let words = ["correct horse", "second", "third", "fourth"];
+    let words = [
+        "correct horse",
+        "second",
+        "third",
+        "fourth",
+        "fifth",
+        "sixth",
+        "last",
+    ];
     for pair in words.windows(2) {
         let (old, new) = (secret(pair[0]), secret(pair[1]));
         let environment = doomed(&world.clock);

@@ -8,18 +8,18 @@ use lifeboat_repository::prune::{PruneOptions, UnusedLimit};
 use lifeboat_testkit::crash::Crashed;
 
 use super::records::snapshots_of;
-use super::{Trial, doomed, open, restic, survivor};
+use super::{Trial, doomed, open, restic, scaled, survivor};
 use crate::world::{Expected, World, assert_whole, password, prune, prune_options, random};
 
 /// A world in which a prune has packs to mark, to repack and to remove.
 fn to_be_pruned() -> (World, Expected) {
     let world = World::new();
-    let marked = world.backup(&(100..125).collect::<Vec<u64>>());
+    let marked = world.backup(&(2000..2000 + scaled(50)).collect::<Vec<u64>>());
     world.forget(marked);
     prune(&world.repository, prune_options(24)).unwrap();
     world.hours(30);
-    let gone = world.backup(&(0..70).collect::<Vec<u64>>());
-    let half: Vec<u64> = (0..70).step_by(3).collect();
+    let gone = world.backup(&(0..scaled(200)).collect::<Vec<u64>>());
+    let half: Vec<u64> = (0..scaled(200)).step_by(3).collect();
     let kept = world.backup(&half);
     world.forget(gone);
     world.hours(30);
@@ -74,7 +74,7 @@ fn of_an_instant_prune() {
 #[test]
 fn of_a_prune_of_packs_that_no_index_lists() {
     let (world, expected) = snapshots_of(&[(0, 20), (10, 30)]);
-    leave_unlisted_packs(&world, 100..140);
+    leave_unlisted_packs(&world, 1000..1000 + scaled(80));
     // What other programs leave when they are killed: no sound pack at all.
     let torn = FileHandle::new(FileKind::Pack, lifeboat_model::Id([0xab; 32]));
     world.memory.overwrite(torn, &random(1, 300));

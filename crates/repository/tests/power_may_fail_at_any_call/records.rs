@@ -2,7 +2,7 @@
 
 use lifeboat_repository::snapshots;
 
-use super::Trial;
+use super::{Trial, scaled};
 use crate::world::{Expected, World, bytes_of, read};
 
 /// A world with one snapshot for each range of blobs.
@@ -16,10 +16,16 @@ pub(super) fn snapshots_of(ranges: &[(u64, u64)]) -> (World, Expected) {
     (world, expected)
 }
 
+/// Ranges for snapshots that share blobs with their neighbours.
+pub(super) fn steps(count: u64) -> Vec<(u64, u64)> {
+    let count = scaled(count);
+    (0..count).map(|number| (number, number + 4)).collect()
+}
+
 #[test]
 fn of_a_forget() {
-    let (world, mut expected) = snapshots_of(&[(0, 9), (3, 12), (6, 15), (9, 18), (12, 21)]);
-    let gone: Vec<_> = expected.keys().copied().take(4).collect();
+    let (world, mut expected) = snapshots_of(&steps(12));
+    let gone: Vec<_> = expected.keys().copied().take(10).collect();
     expected.retain(|id, _| !gone.contains(id));
     Trial {
         name: "forget",
@@ -35,7 +41,7 @@ fn of_a_forget() {
 
 #[test]
 fn of_a_change_of_tags() {
-    let (world, expected) = snapshots_of(&[(0, 9), (3, 12), (6, 15), (9, 18), (12, 21), (0, 3)]);
+    let (world, expected) = snapshots_of(&steps(14));
     let contents: Vec<Vec<u8>> = expected.values().map(|seeds| bytes_of(seeds)).collect();
     Trial {
         name: "tag change",

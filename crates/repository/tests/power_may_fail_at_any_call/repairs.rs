@@ -12,8 +12,8 @@ use lifeboat_repository::{
 };
 use lifeboat_testkit::crash::Crashed;
 
-use super::records::snapshots_of;
-use super::{Trial, doomed, open, restic, survivor};
+use super::records::{snapshots_of, steps};
+use super::{Trial, doomed, open, restic, scaled, survivor};
 use crate::world::{Expected, World, assert_whole, blob, bytes_of, password, read, small_packs};
 
 fn repair_index(repository: &Repository, is_thorough: bool) -> Result<()> {
@@ -41,7 +41,7 @@ fn repair_all(repository: &Repository) -> Result<()> {
 
 #[test]
 fn of_a_new_index_in_a_whole_repository() {
-    let (world, expected) = snapshots_of(&[(0, 9), (3, 12), (6, 15), (9, 18), (12, 21)]);
+    let (world, expected) = snapshots_of(&steps(14));
     Trial {
         name: "repair index",
         world: &world,
@@ -110,14 +110,18 @@ fn of_a_repair_of_a_lost_index_file() {
 
 #[test]
 fn of_a_repair_of_packs_and_snapshots() {
-    let (world, expected) = snapshots_of(&[(0, 20), (10, 40)]);
-    let seeds: Vec<u64> = (200..210).collect();
+    let (world, expected) = snapshots_of(&[(0, scaled(60)), (10, scaled(80))]);
+    let seeds: Vec<u64> = (2000..2010).collect();
     let whole = Expected::from([(world.backup(&seeds), seeds)]);
-    let (gone, flipped) = (pack_of(&world, 0), pack_of(&world, 12));
+    let gone = pack_of(&world, 0);
+    let seeds = (12..scaled(60)).step_by(10);
+    let flipped: BTreeSet<FileHandle> = seeds.map(|seed| pack_of(&world, seed)).collect();
     world.memory.remove(gone).unwrap();
-    let mut bytes = world.memory.load(flipped).unwrap();
-    bytes[10] ^= 1;
-    world.memory.overwrite(flipped, &bytes);
+    for pack in flipped.iter().filter(|pack| **pack != gone) {
+        let mut bytes = world.memory.load(*pack).unwrap();
+        bytes[10] ^= 1;
+        world.memory.overwrite(*pack, &bytes);
+    }
     let ends = judge_repair(
         "repair packs and snapshots",
         &world,
