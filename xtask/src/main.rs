@@ -20,6 +20,7 @@ mod picture;
 mod process;
 mod suite;
 mod tidy;
+mod torture;
 mod workspace;
 
 use workspace::Workspace;
@@ -32,6 +33,9 @@ usage: cargo xtask <command>
   bench [OPTIONS]             measure lifeboat and its peers, write docs/benchmarks.md;
                               `bench --list` and `bench --help` say more
   fuzz [SECONDS] [TARGET]     give hostile input to every reader, 300 seconds each
+  torture [long|sample] [FILTER]
+                              run the tests of chance and enumeration in full, all or those
+                              of some modules, and write docs/reliability.md
   tidy                        check the rules of the source tree
   fleet [OPTIONS] FOLDER      make a repository with thousands of snapshots and millions of blobs
   setup                       only install what `test` needs
@@ -61,6 +65,7 @@ fn run(mut arguments: Vec<String>) -> Result<()> {
         ("bench", rest) => bench::run(&workspace, rest),
         ("test", rest) => suite::run(&workspace, rest),
         ("fuzz", rest) => fuzz(&workspace, rest),
+        ("torture", rest) => torture::run(&workspace, rest),
         ("tidy", []) => tidy::run(&workspace),
         ("fleet", rest) => fleet(&workspace, rest),
         ("setup", []) => install::for_tests(&workspace).map(drop),

@@ -29,7 +29,7 @@ pub use error::{Doing, Error, Result};
 pub use faulty::{Fault, FaultRule, Faulty};
 pub use file::{FileHandle, FileKind, Listed};
 pub use limited::{Limited, Rates};
-pub use local::{LEFTOVER_AGE_MIN, Local, Stray, StrayKind};
+pub use local::{Journal, LEFTOVER_AGE_MIN, Local, Stray, StrayKind, SystemCall};
 pub use location::{Location, open};
 pub use memory::Memory;
 pub use recording::{Effect, Recording};

@@ -13,6 +13,7 @@
 
 mod calls;
 mod direct;
+mod journal;
 mod layout;
 mod list;
 mod save;
@@ -24,12 +25,14 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use lifeboat_model::ErrorKind;
 
 use crate::{Backend, Call, Doing, Error, FileHandle, FileKind, Listed, Result};
 use calls::{Calls, SystemCalls};
+pub use journal::{Journal, SystemCall};
 use layout::Modes;
 pub use strays::{LEFTOVER_AGE_MIN, Stray, StrayKind};
 
@@ -50,6 +53,11 @@ impl Local {
     /// mode, as restic does.
     pub fn open(root: &Path) -> Result<Self> {
         Self::with_calls(root, Box::new(SystemCalls))
+    }
+
+    /// Like [`Local::open`]; every call that changes the directory is logged in `journal`.
+    pub fn recorded(root: &Path, journal: &Arc<Journal>) -> Result<Self> {
+        Self::with_calls(root, Box::new(Arc::clone(journal)))
     }
 
     fn with_calls(root: &Path, calls: Box<dyn Calls>) -> Result<Self> {

@@ -1,5 +1,6 @@
 //! Promises of the crate, one module each.
 
+mod a_crash_leaves_whole_files_or_none;
 mod a_full_disk_is_said_and_leaves_nothing;
 mod archives_hold_a_repository;
 mod calls_and_bytes_are_counted;

@@ -6,6 +6,7 @@ mod damage_is_found;
 mod hostile_content_costs_little;
 mod locks_exclude_as_the_table_says;
 mod passwords_open_and_only_they;
+mod power_may_fail_at_any_call;
 mod prune_and_backup_can_meet_anywhere;
 mod prune_keeps_every_snapshot;
 mod repairs_and_prunes_go_together;

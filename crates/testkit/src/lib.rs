@@ -8,6 +8,7 @@
 
 mod clock;
 pub mod conformance;
+pub mod crash;
 mod disk;
 mod effort;
 mod entropy;
