@@ -5,9 +5,13 @@ mod catalogs_bring_records_back;
 mod chains_become_snapshots_and_back;
 mod devices_take_disks;
 mod failures_have_their_own_words;
+mod faults_are_told_and_leave_no_debris;
 mod files;
+mod full_disk_is_told_and_prune_makes_room;
 mod interop;
 mod interrupted_runs_are_taken_over;
+mod kills_leave_whole_repositories;
+mod trial;
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
