@@ -32,13 +32,14 @@ const DEMO_PACKAGES: [&str; 8] = [
 ];
 
 /// What the tests ask for their judgement.
-const TEST_PACKAGES: [&str; 9] = [
+const TEST_PACKAGES: [&str; 10] = [
     "e2fsprogs",
     "libnbd-bin",
     "nbdkit",
     "qemu-system-x86",
     "qemu-utils",
     "restic",
+    "strace",
     "xfsprogs",
     "xz-utils",
     "zstd",

@@ -5,13 +5,17 @@ mod catalogs_bring_records_back;
 mod chains_become_snapshots_and_back;
 mod devices_take_disks;
 mod failures_have_their_own_words;
+mod faults_are_told_and_leave_no_debris;
 mod files;
 mod fleets_are_listed_by_everybody;
 mod flips_agree_with_restic;
+mod full_disk_is_told_and_prune_makes_room;
 mod interop;
 mod interrupted_runs_are_taken_over;
+mod kills_leave_whole_repositories;
 mod large_disks_fit_into_memory;
 mod repairs_reach_every_finding;
+mod trial;
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use lifeboat_model::Clock;
+
 use crate::{FileHandle, FileKind, Listed, Result};
 
 /// A place that keeps the files of one repository.
@@ -64,6 +66,26 @@ pub trait Backend: Send + Sync + fmt::Debug {
     ///
     /// Errors: `NotFound`.
     fn remove(&self, file: FileHandle) -> Result<()>;
+
+    /// What the place can do beside its six kinds of file, if anything.
+    fn upkeep(&self) -> Option<&dyn Upkeep> {
+        None
+    }
+}
+
+/// What a place that is a file system does for its own order and for the day it is full.
+pub trait Upkeep: Send + Sync {
+    /// Removes unfinished files whose writers are certainly gone, and those that are older than
+    /// any save takes; everywhere, or only beside files of `kind`. Gives how many.
+    fn sweep(&self, kind: Option<FileKind>, clock: &dyn Clock) -> Result<usize>;
+
+    /// Holds at least so many bytes ready for [`Upkeep::give_up_reserve`]; durable on return.
+    ///
+    /// Errors: `Full`; what was held before is still held then.
+    fn hold_reserve(&self, bytes: u64) -> Result<()>;
+
+    /// Frees what is held; says whether there was something.
+    fn give_up_reserve(&self) -> Result<bool>;
 }
 
 impl<B: Backend + ?Sized> Backend for Arc<B> {
@@ -97,6 +119,10 @@ impl<B: Backend + ?Sized> Backend for Arc<B> {
 
     fn remove(&self, file: FileHandle) -> Result<()> {
         (**self).remove(file)
+    }
+
+    fn upkeep(&self) -> Option<&dyn Upkeep> {
+        (**self).upkeep()
     }
 }
 

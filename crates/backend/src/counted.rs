@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::{Backend, Call, FileHandle, FileKind, Listed, Result};
+use crate::{Backend, Call, FileHandle, FileKind, Listed, Result, Upkeep};
 
 /// Counts what reaches `inner`, failures included; bytes only when the call succeeded.
 #[derive(Debug)]
@@ -75,6 +75,10 @@ impl Counted {
 impl Backend for Counted {
     fn location(&self) -> String {
         self.inner.location()
+    }
+
+    fn upkeep(&self) -> Option<&dyn Upkeep> {
+        self.inner.upkeep()
     }
 
     fn create(&self) -> Result<()> {

@@ -26,6 +26,10 @@ pub enum Doing {
     FindStrays,
     /// Removing what dead writers left.
     SweepLeftovers,
+    /// Holding bytes ready for the day the place is full.
+    HoldReserve,
+    /// Freeing those bytes.
+    GiveUpReserve,
 }
 
 /// A failure at a place that keeps files: what was done, to which file, where.
@@ -109,6 +113,8 @@ impl fmt::Display for Doing {
             Self::Call(Call::Remove) => "removing",
             Self::FindStrays => "looking for files that do not belong",
             Self::SweepLeftovers => "removing what interrupted writers left",
+            Self::HoldReserve => "holding a reserve",
+            Self::GiveUpReserve => "freeing the reserve",
         })
     }
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use lifeboat_model::ErrorKind;
 
-use crate::{Backend, Call, Doing, Error, FileHandle, FileKind, Listed, Result};
+use crate::{Backend, Call, Doing, Error, FileHandle, FileKind, Listed, Result, Upkeep};
 
 /// How a call goes wrong. On calls where a way has no meaning the call passes unharmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,6 +156,10 @@ fn flip(content: &mut [u8], bit: usize) {
 impl Backend for Faulty {
     fn location(&self) -> String {
         self.inner.location()
+    }
+
+    fn upkeep(&self) -> Option<&dyn Upkeep> {
+        self.inner.upkeep()
     }
 
     fn create(&self) -> Result<()> {

@@ -23,13 +23,13 @@ mod recording;
 mod retrying;
 
 pub use archive::{ArchiveReader, ArchiveWriter};
-pub use contract::{Backend, Call};
+pub use contract::{Backend, Call, Upkeep};
 pub use counted::Counted;
 pub use error::{Doing, Error, Result};
 pub use faulty::{Fault, FaultRule, Faulty};
 pub use file::{FileHandle, FileKind, Listed};
 pub use limited::{Limited, Rates};
-pub use local::{Journal, LEFTOVER_AGE_MIN, Local, Stray, StrayKind, SystemCall};
+pub use local::{Journal, LEFTOVER_AGE_MIN, Local, RESERVE_NAME, Stray, StrayKind, SystemCall};
 pub use location::{Location, open};
 pub use memory::Memory;
 pub use recording::{Effect, Recording};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lifeboat_model::{CancelToken, Clock, ErrorKind};
 
-use crate::{Backend, Call, Doing, Error, FileHandle, FileKind, Listed, Result};
+use crate::{Backend, Call, Doing, Error, FileHandle, FileKind, Listed, Result, Upkeep};
 
 /// Longest wait between two looks at the cancel token.
 const WAIT_SLICE: Duration = Duration::from_secs(1);
@@ -103,6 +103,10 @@ impl Limited {
 impl Backend for Limited {
     fn location(&self) -> String {
         self.inner.location()
+    }
+
+    fn upkeep(&self) -> Option<&dyn Upkeep> {
+        self.inner.upkeep()
     }
 
     fn create(&self) -> Result<()> {

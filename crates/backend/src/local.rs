@@ -4,7 +4,8 @@
 //! Does not lock, and keeps no state between calls: every answer comes from the directory.
 //!
 //! A save writes a work file beside its target, syncs it, renames it and syncs the directory.
-//! Work files begin with a dot and are no 64 digits: restic and rustic pass over them.
+//! Work files begin with a dot and are no 64 digits: restic and rustic pass over them. Their names
+//! tell who writes them, so that those of dead writers are found.
 //!
 //! No file stays open between calls: opening costs 4 µs on a local disk (measured), and callers
 //! read a pack in few, merged ranges. A list of 200,000 packs takes 0.2 s.
@@ -16,10 +17,12 @@ mod direct;
 mod journal;
 mod layout;
 mod list;
+mod reserve;
 mod save;
 mod strays;
 #[cfg(test)]
 mod tests;
+mod writer;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -30,10 +33,11 @@ use std::sync::atomic::AtomicU64;
 
 use lifeboat_model::ErrorKind;
 
-use crate::{Backend, Call, Doing, Error, FileHandle, FileKind, Listed, Result};
+use crate::{Backend, Call, Doing, Error, FileHandle, FileKind, Listed, Result, Upkeep};
 use calls::{Calls, SystemCalls};
 pub use journal::{Journal, SystemCall};
 use layout::Modes;
+pub use reserve::RESERVE_NAME;
 pub use strays::{LEFTOVER_AGE_MIN, Stray, StrayKind};
 
 /// A directory that keeps a repository.
@@ -183,5 +187,9 @@ impl Backend for Local {
         removed
             .and_then(|()| self.calls.sync_directory(layout::parent(&path)))
             .map_err(|e| self.on_file(Call::Remove, file, e))
+    }
+
+    fn upkeep(&self) -> Option<&dyn Upkeep> {
+        Some(self)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::{Backend, FileHandle, FileKind, Listed, Memory, Result};
+use crate::{Backend, FileHandle, FileKind, Listed, Memory, Result, Upkeep};
 
 /// One change of a place, as a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +65,10 @@ impl Memory {
 impl Backend for Recording {
     fn location(&self) -> String {
         self.inner.location()
+    }
+
+    fn upkeep(&self) -> Option<&dyn Upkeep> {
+        self.inner.upkeep()
     }
 
     fn create(&self) -> Result<()> {

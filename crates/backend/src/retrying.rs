@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lifeboat_model::{CancelToken, Clock, Entropy, ErrorKind};
 
-use crate::{Backend, Call, Doing, Error, FileHandle, FileKind, Listed, Result};
+use crate::{Backend, Call, Doing, Error, FileHandle, FileKind, Listed, Result, Upkeep};
 
 /// How often and after which pauses a call is repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +115,10 @@ impl Retrying {
 impl Backend for Retrying {
     fn location(&self) -> String {
         self.inner.location()
+    }
+
+    fn upkeep(&self) -> Option<&dyn Upkeep> {
+        self.inner.upkeep()
     }
 
     fn create(&self) -> Result<()> {

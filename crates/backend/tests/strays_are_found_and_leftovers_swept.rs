@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
-use lifeboat_backend::{Backend, FileKind, LEFTOVER_AGE_MIN, Local, StrayKind};
+use lifeboat_backend::{Backend, FileKind, LEFTOVER_AGE_MIN, Local, RESERVE_NAME, StrayKind};
 use lifeboat_model::ErrorKind;
 use lifeboat_testkit::FixedClock;
 
@@ -112,6 +113,61 @@ fn only_old_work_files_are_swept() {
         local.sweep_leftovers(&clock, LEFTOVER_AGE_MIN).unwrap(),
         [""; 0].map(PathBuf::from)
     );
+}
+
+/// A writer that was killed: the name of its work file tells that it runs no more.
+#[test]
+fn work_files_of_dead_writers_are_swept_at_any_age() {
+    let place = tempfile::tempdir().unwrap();
+    let local = repository(place.path());
+    let mut dead = Command::new("true").spawn().unwrap();
+    let pid = dead.id();
+    dead.wait().unwrap();
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let boot = boot.trim().replace('-', "");
+    let space = fs::read_link("/proc/self/ns/pid").unwrap();
+    let space: String = space
+        .to_str()
+        .unwrap()
+        .chars()
+        .filter(char::is_ascii_digit)
+        .collect();
+    let space = format!("{}{:x}", &boot[..12], space.parse::<u64>().unwrap());
+    let names = |pid: u32, space: &str| {
+        ["data/00", "locks"].map(|at| format!("{at}/.x.{space}-{pid:x}-0.lifeboat-part"))
+    };
+    let (gone, here) = (names(pid, &space), names(std::process::id(), &space));
+    let elsewhere = names(pid, "0123456789ab1");
+    for name in gone.iter().chain(&here).chain(&elsewhere) {
+        fs::write(place.path().join(name), b"half").unwrap();
+    }
+    let clock = FixedClock(Timestamp::now());
+    let upkeep = local.upkeep().unwrap();
+    assert_eq!(upkeep.sweep(Some(FileKind::Lock), &clock).unwrap(), 1);
+    assert!(
+        place.path().join(&gone[0]).exists(),
+        "only beside the locks"
+    );
+    assert_eq!(upkeep.sweep(None, &clock).unwrap(), 1);
+    let is_there = |name: &String| place.path().join(name).exists();
+    assert!(!gone.iter().any(is_there));
+    assert!(here.iter().chain(&elsewhere).all(is_there));
+}
+
+#[test]
+fn a_reserve_is_held_once_and_given_up() {
+    let place = tempfile::tempdir().unwrap();
+    let local = repository(place.path());
+    let upkeep = local.upkeep().unwrap();
+    assert!(!upkeep.give_up_reserve().unwrap());
+    for (wanted, held) in [(100_000, 100_000), (50_000, 100_000), (200_001, 200_001)] {
+        upkeep.hold_reserve(wanted).unwrap();
+        let size = fs::metadata(place.path().join(RESERVE_NAME)).unwrap().len();
+        assert_eq!(size, held);
+    }
+    assert_eq!(found(&local), [], "it belongs there");
+    assert!(upkeep.give_up_reserve().unwrap());
+    assert!(!place.path().join(RESERVE_NAME).exists());
 }
 
 #[test]

@@ -11,6 +11,7 @@ use lifeboat_chunker::ChunkSizes;
 use lifeboat_model::{ByteCount, CancelToken, ParseError, Progress, SystemClock, SystemEntropy};
 use lifeboat_repository::{
     Environment, Index, InitOptions, Lock, LockMode, LockWait, Repository, WriteOptions, lock,
+    reserve,
 };
 
 pub(crate) use password::{Password, ask_new};
@@ -173,7 +174,13 @@ impl Context {
             Some(text) => LockWait(parse_span(text)?),
             None => LockWait::default(),
         };
-        let lock = lock::acquire(repository, mode, wait)?;
+        let lock = lock::acquire(repository, mode, wait).map_err(Error::from);
+        let lock = lock.map_err(|error| match mode {
+            LockMode::Shared if error.is_full() => {
+                error.add("; commands that only read go on with --no-lock")
+            }
+            _ => error,
+        })?;
         for unreadable in lock.unreadable() {
             self.output.warn(format!(
                 "lock {unreadable} cannot be read: prune and repair will refuse to work; \
@@ -184,6 +191,41 @@ impl Context {
             repository,
             lock: Some(lock),
         })
+    }
+
+    /// Like [`Context::lock`], for commands that make room: when the place is full, what was held
+    /// ready for them is freed first.
+    pub(crate) fn lock_to_make_room<'a>(
+        &self,
+        repository: &'a Repository,
+        mode: LockMode,
+    ) -> Result<Locked<'a>> {
+        match self.lock(repository, mode) {
+            Err(error) if error.is_full() => {
+                self.give_up_reserve(repository, error)?;
+                self.lock(repository, mode)
+            }
+            locked => locked,
+        }
+    }
+
+    /// Frees what was held ready for a full place; fails with `full` when there is nothing.
+    pub(crate) fn give_up_reserve(&self, repository: &Repository, full: Error) -> Result<()> {
+        if reserve::give_up(repository)? {
+            return self.output.tell("no space left: using the reserve");
+        }
+        Err(full.add(
+            "; nothing is held in reserve there: free 1 MiB by other means, \
+             then run 'lifeboat prune --instant'",
+        ))
+    }
+
+    /// Holds room for the day the place is full; without room a warning is all there is.
+    pub(crate) fn hold_reserve(&self, repository: &Repository) {
+        if let Err(error) = reserve::hold(repository) {
+            let error = Error::from(error);
+            self.output.warn(format!("{error}"));
+        }
     }
 
     /// Loads the index with progress.

@@ -50,6 +50,17 @@ impl Error {
         }
     }
 
+    /// Whether there was no space left.
+    pub(crate) fn is_full(&self) -> bool {
+        self.code == code_of(ErrorKind::Full)
+    }
+
+    /// Adds what more there is to say.
+    pub(crate) fn add(mut self, text: &str) -> Self {
+        self.message.push_str(text);
+        self
+    }
+
     /// The process's exit code.
     pub(crate) fn code(&self) -> u8 {
         self.code

@@ -67,7 +67,7 @@ impl Output {
     /// Prints a warning to standard error.
     pub(crate) fn warn(self, line: impl AsRef<str>) {
         match self.style {
-            Style::Text => eprintln!("warning: {}", line.as_ref()),
+            Style::Text => to_stderr(&format!("warning: {}", line.as_ref())),
             Style::Json => {
                 let error = Message {
                     message: line.as_ref(),
@@ -76,7 +76,7 @@ impl Output {
                     message_type: "error",
                     value: ErrorLine { error },
                 };
-                eprintln!("{}", serde_json::to_string(&line).unwrap_or_default());
+                to_stderr(&serde_json::to_string(&line).unwrap_or_default());
             }
         }
     }
@@ -98,7 +98,7 @@ impl Output {
     /// Says why the command failed, on standard error.
     pub(crate) fn fail(self, error: &Error) {
         match self.style {
-            Style::Text => eprintln!("error: {error}"),
+            Style::Text => to_stderr(&format!("error: {error}")),
             Style::Json => {
                 let value = ExitError {
                     code: error.code(),
@@ -108,10 +108,16 @@ impl Output {
                     message_type: "exit_error",
                     value,
                 };
-                eprintln!("{}", serde_json::to_string(&line).unwrap_or_default());
+                to_stderr(&serde_json::to_string(&line).unwrap_or_default());
             }
         }
     }
+}
+
+/// Says a line where standard error still takes one: it may lead to a file on a full disk, and
+/// then the exit code has to do.
+pub(crate) fn to_stderr(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 #[derive(Serialize)]

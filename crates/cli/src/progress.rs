@@ -185,11 +185,8 @@ fn draw(bar: &ProgressBar, look: &Look, rate: f64, left: Option<Duration>) {
 fn line(look: &Look, rate: f64, left: Option<Duration>) {
     if look.phase != Phase::Idle {
         let percent = look.share() * 100.0;
-        eprintln!(
-            "{}: {percent:.0} %, {}",
-            word(look.phase),
-            text(look, rate, left)
-        );
+        let (word, text) = (word(look.phase), text(look, rate, left));
+        crate::output::to_stderr(&format!("{word}: {percent:.0} %, {text}"));
     }
 }
 

@@ -61,10 +61,8 @@ pub(crate) fn many(
     let filter = Filter::parse(filter);
     let (mut all, unreadable) = snapshots::list_tolerant(repository)?;
     for (id, error) in unreadable {
-        eprintln!(
-            "warning: snapshot {id} is passed over: {}",
-            crate::error::chain(&error)
-        );
+        let seen = crate::error::chain(&error);
+        crate::output::to_stderr(&format!("warning: snapshot {id} is passed over: {seen}"));
     }
     all.retain(|snapshot| filter.passes(snapshot));
     if ids.is_empty() {

@@ -67,6 +67,13 @@ pub trait DiskWriter: Send + Sync {
     /// everything: what reached the disk is unknown.
     fn finish(&self) -> Result<()>;
 
+    /// Frees the room of a target that will not be finished, where it has no final name yet.
+    ///
+    /// Allowed after a failure, also one of `finish`.
+    fn give_up(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Says whether bytes that were not written yet will certainly read as zeros.
     ///
     /// If so, zero ranges need no `zero_at`.

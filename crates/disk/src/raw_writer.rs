@@ -100,6 +100,10 @@ impl DiskWriter for RawWriter {
         self.work.publish()
     }
 
+    fn give_up(&self) -> Result<()> {
+        self.work.give_up()
+    }
+
     fn is_blank(&self) -> bool {
         self.work.is_blank()
     }

@@ -215,6 +215,17 @@ impl WorkFile {
         }
     }
 
+    /// Like [`WorkFile::abort`] after a failure: also when closed, also when renamed already.
+    pub(crate) fn give_up(&self) -> Result<()> {
+        if self.marker.is_some() {
+            return Ok(());
+        }
+        match std::fs::remove_file(&self.path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            removed => removed.map_err(|e| Error::io("removing", &self.path, e)),
+        }
+    }
+
     /// Throws the work file away. A target that was overwritten in place keeps its marker.
     pub(crate) fn abort(&self) -> Result<()> {
         self.close()?;

@@ -9,8 +9,8 @@ use std::sync::Mutex;
 use lifeboat_format::{BlobId, BlobKind, Node, PackId, SnapshotFile, SnapshotId};
 use lifeboat_model::Phase;
 use lifeboat_repository::{
-    BlobReader, BlobWriter, Index, Lock, Repository, Snapshot, WriteOptions, WriteTotals, commit,
-    each, snapshots, walk, write,
+    BlobReader, BlobWriter, Index, Lock, Repository, Snapshot, WriteOptions, WriteTotals, adopt,
+    commit, each, snapshots, walk, write,
 };
 
 use crate::error::Doing;
@@ -134,9 +134,13 @@ pub fn copy_items(
     options: WriteOptions,
 ) -> Result<(Vec<Copied>, WriteTotals)> {
     let known = known(ends.target)?;
-    let target_index = ends.target.load_index()?;
     let is_known = |item: &CopyItem| known.contains(&item.key());
     let missing: Vec<&CopyItem> = items.iter().filter(|item| !is_known(item)).collect();
+    let mut target_index = ends.target.load_index()?;
+    // What a killed copy has stored is not sent again.
+    if !missing.is_empty() && adopt(ends.target, ends.target_lock, &target_index)?.packs > 0 {
+        target_index = ends.target.load_index()?;
+    }
     let (_, totals, written) = write(
         ends.target,
         &target_index,

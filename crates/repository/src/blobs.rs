@@ -36,10 +36,14 @@ impl<'a> BlobReader<'a> {
 
     /// Reads one blob into `plaintext`, replacing what is there.
     ///
+    /// Every copy is tried twice before it counts as damaged: repairs act on that word, and a bad
+    /// transfer is not a bad blob.
+    ///
     /// Errors: `NotFound` if no pack holds it, `Corrupt` if no copy is sound.
     pub fn get_into(&mut self, kind: BlobKind, id: &BlobId, plaintext: &mut Vec<u8>) -> Result<()> {
         let mut last = None;
-        for location in self.index.copies(kind, id) {
+        let copies = || self.index.copies(kind, id);
+        for location in copies().chain(copies()).collect::<Vec<_>>() {
             match self.read(kind, id, &location, plaintext) {
                 Ok(()) => return Ok(()),
                 // A copy that is only out of reach counts more than one that is gone.

@@ -31,6 +31,7 @@ mod pack;
 pub mod prune;
 pub mod repair;
 mod repository;
+pub mod reserve;
 pub mod snapshots;
 pub mod walk;
 mod writer;

@@ -22,7 +22,7 @@ pub use holder::Holder;
 pub use refresh::Lock;
 
 use crate::error::{Cause, Doing};
-use crate::{Error, Repository, Result};
+use crate::{Error, Repository, Result, reserve};
 
 /// A lock that has not been refreshed for so long is void.
 pub(crate) const STALE_AFTER: Duration = Duration::from_secs(30 * 60);
@@ -155,14 +155,21 @@ fn try_acquire(repository: &Repository, mode: LockMode) -> Result<Lock<'_>> {
     Ok(lock)
 }
 
-/// Removes locks that processes of this instance left behind when they died.
+/// Removes what processes of this instance left behind when they died: unfinished files, locks.
+///
+/// Order: their locks go last, so that a run that is killed here leaves the word for the next one.
 fn clear_own_dead(repository: &Repository) -> Result<()> {
     let owner = &repository.environment().owner;
-    for lock in list(repository)? {
+    let mut dead = list(repository)?;
+    dead.retain(|lock| {
         let holder = lock.file.as_ref().and_then(Holder::of);
-        if holder.is_some_and(|holder| holder.is_dead(owner)) {
-            repository.remove(FileKind::Lock, lock.id.into())?;
-        }
+        holder.is_some_and(|holder| holder.is_dead(owner))
+    });
+    // Without a dead lock the only thing that can have been left is half of one.
+    let where_left = dead.is_empty().then_some(FileKind::Lock);
+    reserve::sweep(repository, where_left);
+    for lock in dead {
+        repository.remove(FileKind::Lock, lock.id.into())?;
     }
     Ok(())
 }

@@ -55,6 +55,16 @@ pub(crate) fn load(repository: &Repository, id: PackId) -> Result<Vec<u8>> {
     backend.load(file).doing(|| format!("cannot read {file}"))
 }
 
+/// Like [`load`]; what does not hash to its name is read once more: a bad transfer is not a bad
+/// pack, and nobody may act on one.
+pub(crate) fn load_carefully(repository: &Repository, id: PackId) -> Result<Vec<u8>> {
+    match load(repository, id) {
+        Ok(bytes) if Id::from(format::BlobId::of(&bytes)) == id.into() => Ok(bytes),
+        Err(error) if error.kind() != ErrorKind::Corrupt => Err(error),
+        _ => load(repository, id),
+    }
+}
+
 /// Reads a pack and compares everything in it with its name; gives what is wrong.
 ///
 /// `listed` is what the index says of it, in order of offset. Damage is read once more before it

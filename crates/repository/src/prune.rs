@@ -118,6 +118,12 @@ impl PrunePlan {
             && self.vanished.is_empty()
     }
 
+    /// Leaves packs with few live blobs as they are: what remains needs room for an index only.
+    pub fn without_repacking(mut self) -> Self {
+        self.repack.clear();
+        self
+    }
+
     /// The rules it was made by.
     pub fn options(&self) -> &PruneOptions {
         &self.options

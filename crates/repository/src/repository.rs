@@ -53,6 +53,10 @@ impl Repository {
         backend
             .create()
             .doing(|| format!("cannot create a repository at {place}"))?;
+        if let Some(upkeep) = backend.upkeep() {
+            // What an interrupted attempt has left is in nobody's way.
+            let _ = upkeep.sweep(None, &*environment.clock);
+        }
         let (key, master) = match left_key(&*backend, password)? {
             Some(found) => found,
             None => {

@@ -2,12 +2,21 @@
 
 use std::sync::Arc;
 
-use lifeboat_backend::{Backend, Call, Fault, FaultRule, Faulty, FileKind};
+use lifeboat_backend::{Backend, Call, Fault, FaultRule, Faulty, FileKind, Memory};
+use lifeboat_format::PackId;
 use lifeboat_model::ErrorKind;
-use lifeboat_repository::prune::PruneOptions;
-use lifeboat_repository::{Cause, Repository, Result, snapshots};
+use lifeboat_repository::lock::{Unlock, acquire, unlock};
+use lifeboat_repository::prune::{PruneOptions, UnusedLimit};
+use lifeboat_repository::repair::{
+    apply_index, apply_snapshots, plan_index, plan_snapshots, repair_packs,
+};
+use lifeboat_repository::{Cause, LockMode, LockWait, Repository, Result, check, snapshots};
+use lifeboat_testkit::figure;
 
-use crate::world::{Expected, World, assert_whole, backup, prune, prune_options, read};
+use crate::world::{
+    Expected, World, assert_whole, backup, bytes_of, environment, init_options, password, prune,
+    prune_options, read, small_packs,
+};
 
 /// A place in which some snapshots are whole, one was forgotten, and some packs are marked.
 fn world() -> (World, Expected) {
@@ -24,82 +33,282 @@ fn world() -> (World, Expected) {
     (world, expected)
 }
 
+/// What fails, on which calls and kinds of file.
+#[derive(Clone, Copy, Debug)]
+struct Failing {
+    fault: Fault,
+    call: Option<Call>,
+    kind: Option<FileKind>,
+}
+
+impl Failing {
+    const fn any(fault: Fault) -> Self {
+        let (call, kind) = (None, None);
+        Self { fault, call, kind }
+    }
+
+    const fn at(call: Call, fault: Fault) -> Self {
+        let (call, kind) = (Some(call), None);
+        Self { fault, call, kind }
+    }
+}
+
+/// Failures that the place tells, and transfers that end early.
+///
+/// To a caller a sync or a rename that failed is a save that failed, with or without its effect.
+const TOLD: [Failing; 6] = [
+    Failing::any(Fault::Error(ErrorKind::Io)),
+    Failing::any(Fault::AnswerLost(ErrorKind::Io)),
+    Failing::any(Fault::Error(ErrorKind::Full)),
+    Failing::any(Fault::AnswerLost(ErrorKind::Full)),
+    Failing::at(Call::Load, Fault::TruncatedRead(20)),
+    Failing::at(Call::Read, Fault::TruncatedRead(20)),
+];
+
+/// Packs that are cut off or lost, by a place that breaks its promise.
+const BROKEN_PACKS: [Failing; 3] = [
+    Failing::of_packs(Fault::ShortWrite(100)),
+    Failing::of_packs(Fault::TruncatedWrite(100)),
+    Failing::of_packs(Fault::LyingSuccess),
+];
+
+impl Failing {
+    const fn of_packs(fault: Fault) -> Self {
+        let (call, kind) = (Some(Call::Save), Some(FileKind::Pack));
+        Self { fault, call, kind }
+    }
+}
+
+/// An operation in a world where the place fails at its n-th call.
+struct Broken {
+    world: World,
+    expected: Expected,
+    result: Result<()>,
+    fired: u64,
+    when: String,
+}
+
+impl Broken {
+    fn run(failing: Failing, (pass, fail): (u64, u64), work: &Work<'_>) -> Self {
+        let (world, expected) = world();
+        let faulty = Arc::new(Faulty::new(world.memory.clone() as Arc<dyn Backend>));
+        let repository = world.through(faulty.clone(), 2);
+        let Failing { fault, call, kind } = failing;
+        faulty.add(FaultRule {
+            call,
+            kind,
+            pass,
+            fail,
+            fault,
+        });
+        let result = work(&repository);
+        let fired = faulty.fired();
+        faulty.heal();
+        let when = format!("{failing:?}, {fail} calls from {pass} on");
+        Self {
+            world,
+            expected,
+            result,
+            fired,
+            when,
+        }
+    }
+
+    /// The kind of the error says what was seen.
+    fn is_told(&self) {
+        let Err(error) = &self.result else {
+            return;
+        };
+        // What was removed by a call whose answer got lost is missed later.
+        let kinds = [
+            ErrorKind::Io,
+            ErrorKind::Corrupt,
+            ErrorKind::Full,
+            ErrorKind::NotFound,
+        ];
+        assert!(kinds.contains(&error.kind()), "{}: {error}", self.when);
+        assert_eq!(error.cause(), Cause::Other, "{}", self.when);
+    }
+
+    /// Every snapshot restores, and the work can be done again.
+    fn is_mended(&self, work: &Work<'_>) {
+        let when = &self.when;
+        assert_whole(&self.world.repository, &self.expected, when);
+        for snapshot in snapshots::list(&self.world.repository).unwrap() {
+            read(&self.world.repository, snapshot.id).unwrap_or_else(|e| panic!("{when}: {e}"));
+        }
+        let again = self.world.other(3);
+        unlock(&again, Unlock::All).unwrap();
+        work(&again).unwrap_or_else(|e| panic!("{when}, done again: {e}"));
+        assert_whole(&again, &self.expected, when);
+    }
+}
+
+type Work<'a> = dyn Fn(&Repository) -> Result<()> + 'a;
+
 /// Fails the n-th call for every n, once and for all calls from there on.
-fn fail_anywhere(fault: Fault, work: &dyn Fn(&Repository) -> Result<()>) {
-    for fail in [1, u64::MAX] {
+fn fail_anywhere(name: &str, work: &Work<'_>) {
+    fail_where(name, |_, _| true, work);
+}
+
+fn fail_where(name: &str, is_meant: impl Fn(Failing, u64) -> bool, work: &Work<'_>) {
+    let mut states = 0;
+    for failing in TOLD {
+        for fail in [1, u64::MAX]
+            .into_iter()
+            .filter(|fail| is_meant(failing, *fail))
+        {
+            for pass in 0.. {
+                let broken = Broken::run(failing, (pass, fail), work);
+                broken.is_told();
+                broken.is_mended(work);
+                states += 1;
+                if broken.fired == 0 {
+                    assert!(broken.result.is_ok(), "{}", broken.when);
+                    assert!(pass > 10 || failing.call.is_some(), "{}", broken.when);
+                    break;
+                }
+            }
+        }
+    }
+    figure("backend faults", &format!("{name}: states"), states);
+}
+
+/// What was stored before is not harmed, and what a lying place has lost is found.
+fn lose_any_pack(name: &str, work: &Work<'_>) {
+    let mut states = 0;
+    for failing in BROKEN_PACKS {
         for pass in 0.. {
-            let (world, expected) = world();
-            let faulty = Arc::new(Faulty::new(world.memory.clone() as Arc<dyn Backend>));
-            let repository = world.through(faulty.clone(), 2);
-            faulty.add(FaultRule {
-                call: None,
-                kind: None,
-                pass,
-                fail,
-                fault,
-            });
-            let result = work(&repository);
-            let fired = faulty.fired();
-            faulty.heal();
-            let when = format!("{fault:?}, {fail} calls from {pass} on");
-            if let Err(error) = &result {
-                let is_told = matches!(error.kind(), ErrorKind::Io | ErrorKind::Corrupt);
-                // What was removed by a call whose answer got lost is missed later.
-                assert!(
-                    is_told || error.kind() == ErrorKind::NotFound,
-                    "{when}: {error}"
-                );
-                assert_eq!(error.cause(), Cause::Other, "{when}");
+            let broken = Broken::run(failing, (pass, 1), work);
+            let (repository, when) = (&broken.world.repository, &broken.when);
+            broken.is_told();
+            for (snapshot, seeds) in &broken.expected {
+                let bytes = read(repository, *snapshot);
+                let is_lost = bytes.is_err() || bytes.unwrap() != bytes_of(seeds);
+                let is_found = !check(repository).unwrap().0.is_whole();
+                assert!(!is_lost || is_found, "{when}: lost without a word");
             }
-            assert_whole(&world.repository, &expected, &when);
-            for snapshot in snapshots::list(&world.repository).unwrap() {
-                read(&world.repository, snapshot.id).unwrap_or_else(|e| panic!("{when}: {e}"));
+            let is_whole = check(repository).unwrap().0.is_whole();
+            for snapshot in snapshots::list(repository).unwrap() {
+                let is_read = read(repository, snapshot.id).is_ok();
+                assert!(is_read || !is_whole, "{when}: lost without a word");
             }
-            let again = world.other(3);
-            lifeboat_repository::lock::unlock(&again, lifeboat_repository::lock::Unlock::All)
-                .unwrap();
-            work(&again).unwrap_or_else(|e| panic!("{when}, done again: {e}"));
-            assert_whole(&again, &expected, &when);
-            if fired == 0 {
-                assert!(result.is_ok() && pass > 10, "{when}");
+            states += 1;
+            if broken.fired == 0 {
                 break;
             }
         }
     }
+    figure("backend faults", &format!("{name}: lost packs"), states);
 }
 
-const FAULTS: [Fault; 2] = [
-    Fault::Error(ErrorKind::Io),
-    Fault::AnswerLost(ErrorKind::Io),
-];
+fn store(repository: &Repository) -> Result<()> {
+    backup(repository, &[3, 4, 5, 105, 200, 201, 202]).map(|_| ())
+}
+
+fn mark(repository: &Repository) -> Result<()> {
+    prune(repository, prune_options(24)).map(|_| ())
+}
+
+fn remove(repository: &Repository) -> Result<()> {
+    let options = PruneOptions {
+        is_instant: true,
+        unused: UnusedLimit::Share(0.0),
+        ..prune_options(0)
+    };
+    prune(repository, options).map(|_| ())
+}
 
 #[test]
 fn during_a_backup() {
-    for fault in FAULTS {
-        fail_anywhere(fault, &|repository| {
-            backup(repository, &[3, 4, 5, 105, 200, 201, 202]).map(|_| ())
-        });
-    }
+    fail_anywhere("backup", &store);
+    lose_any_pack("backup", &store);
 }
 
 #[test]
 fn during_a_prune() {
-    for fault in FAULTS {
-        fail_anywhere(fault, &|repository| {
-            prune(repository, prune_options(24)).map(|_| ())
-        });
-    }
+    fail_anywhere("prune", &mark);
+    lose_any_pack("prune", &mark);
 }
 
 #[test]
 fn during_an_instant_prune() {
-    let options = PruneOptions {
-        is_instant: true,
-        ..prune_options(0)
-    };
-    for fault in FAULTS {
-        fail_anywhere(fault, &|repository| prune(repository, options).map(|_| ()));
+    fail_anywhere("instant prune", &remove);
+}
+
+/// What is stored and forgotten again leaves the others alone.
+#[test]
+fn during_forget() {
+    fail_anywhere("forget", &|repository| {
+        let stored = backup(repository, &[300, 301])?;
+        let lock = acquire(repository, LockMode::Shared, LockWait::default())?;
+        snapshots::remove(repository, stored)?;
+        lock.check_thoroughly()
+    });
+}
+
+/// One bad transfer is no damage. Data that is cut off at every read is: repairs act on that.
+#[test]
+fn during_the_repairs() {
+    let is_no_damage =
+        |failing: Failing, fail| fail == 1 || !matches!(failing.fault, Fault::TruncatedRead(_));
+    fail_where("repair", is_no_damage, &|repository| {
+        let lock = acquire(repository, LockMode::Exclusive, LockWait::default())?;
+        apply_index(repository, &lock, &plan_index(repository, true)?)?;
+        let packs: Vec<PackId> = repository
+            .load_index()?
+            .packs()
+            .iter()
+            .map(|p| p.id)
+            .collect();
+        repair_packs(repository, &lock, &packs[..1], small_packs())?;
+        let plan = plan_snapshots(repository)?;
+        apply_snapshots(repository, &lock, &plan, false, small_packs()).map(|_| ())
+    });
+}
+
+/// Nothing opens before all is there, and an attempt with the same password completes it.
+#[test]
+fn during_an_init() {
+    let mut states = 0;
+    for failing in TOLD {
+        for fail in [1, u64::MAX] {
+            for pass in 0.. {
+                let (memory, clock) = (Arc::new(Memory::new()), Arc::default());
+                let faulty = Arc::new(Faulty::new(memory.clone() as Arc<dyn Backend>));
+                let Failing { fault, call, kind } = failing;
+                faulty.add(FaultRule {
+                    call,
+                    kind,
+                    pass,
+                    fail,
+                    fault,
+                });
+                let init = |place: Arc<dyn Backend>, seed| {
+                    Repository::init(
+                        place,
+                        &password(),
+                        &init_options(),
+                        environment(&clock, seed),
+                    )
+                };
+                let when = format!("{failing:?}, {fail} calls from {pass} on");
+                let made = init(faulty.clone(), 1);
+                if made.is_err() {
+                    let again = init(memory.clone(), 2);
+                    let exists = again.is_err_and(|error| error.kind() == ErrorKind::Exists);
+                    assert!(!exists || matches!(fault, Fault::AnswerLost(_)), "{when}");
+                }
+                let opened = Repository::open(memory, &password(), environment(&clock, 3));
+                backup(&opened.unwrap(), &[1, 2]).unwrap_or_else(|e| panic!("{when}: {e}"));
+                states += 1;
+                if faulty.fired() == 0 {
+                    break;
+                }
+            }
+        }
     }
+    figure("backend faults", "init: states", states);
 }
 
 /// A transfer that turns a bit is repeated once; then nothing wrong is taken for right.

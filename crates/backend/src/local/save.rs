@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::{Local, layout};
+use super::{Local, layout, writer};
 use crate::{FileHandle, FileKind};
 
 /// Ends the name of every work file.
@@ -54,12 +54,12 @@ impl Local {
     }
 
     /// Makes an empty work file beside `path`, under a name nobody has.
-    fn begin_work(&self, path: &Path) -> io::Result<(PathBuf, File)> {
+    pub(super) fn begin_work(&self, path: &Path) -> io::Result<(PathBuf, File)> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let process = std::process::id();
+        let writer = writer::this();
         for _ in 0..WORK_NAMES_MAX {
             let number = self.work_count.fetch_add(1, Relaxed);
-            let work = path.with_file_name(format!(".{name}.{process:x}-{number:x}{WORK_ENDING}"));
+            let work = path.with_file_name(format!(".{name}.{writer}-{number:x}{WORK_ENDING}"));
             match self.calls.create_new(&work, self.modes.work) {
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
                 made => return Ok((work, made?)),

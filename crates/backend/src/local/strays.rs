@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use lifeboat_model::{Clock, Id};
 
-use super::{Local, explained, kind_of, layout, save::WORK_ENDING};
+use super::{Local, RESERVE_NAME, explained, kind_of, layout, save::WORK_ENDING, writer};
 use crate::{Backend, Doing, Error, FileKind, Result};
 
 /// No save takes so long; older work files have no writer any more.
@@ -47,22 +47,43 @@ impl Local {
         found.map_err(|e| self.failed(Doing::FindStrays, e))
     }
 
-    /// Removes work files that were last written before `age_min`; gives their paths.
+    /// Removes work files whose writers are dead, and those last written before `age_min`; gives
+    /// their paths.
     pub fn sweep_leftovers(&self, clock: &dyn Clock, age_min: Duration) -> Result<Vec<PathBuf>> {
-        let now = SystemTime::from(clock.now());
-        let swept = self.sweep(now.checked_sub(age_min).unwrap_or(SystemTime::UNIX_EPOCH));
+        let strays = self.find_strays();
+        let swept = strays.and_then(|strays| self.sweep_strays(strays, clock, age_min));
         swept.map_err(|e| self.failed(Doing::SweepLeftovers, e))
     }
 
-    fn failed(&self, doing: Doing, error: io::Error) -> Error {
+    /// Like [`Local::sweep_leftovers`] in the one directory that holds files of `kind`.
+    pub(super) fn sweep_beside(&self, kind: FileKind, clock: &dyn Clock) -> Result<Vec<PathBuf>> {
+        let mut strays = Vec::new();
+        let directory = Path::new(layout::directory(kind));
+        let found = self.visit(directory, &mut strays, |name, found| {
+            stray_of(name, found, None)
+        });
+        let swept = found.and_then(|()| self.sweep_strays(strays, clock, LEFTOVER_AGE_MIN));
+        swept.map_err(|e| self.failed(Doing::SweepLeftovers, e))
+    }
+
+    pub(super) fn failed(&self, doing: Doing, error: io::Error) -> Error {
         explained(Error::new(kind_of(&error), doing, self.location()), error)
     }
 
-    fn sweep(&self, written_before: SystemTime) -> io::Result<Vec<PathBuf>> {
+    fn sweep_strays(
+        &self,
+        strays: Vec<Stray>,
+        clock: &dyn Clock,
+        age_min: Duration,
+    ) -> io::Result<Vec<PathBuf>> {
+        let now = SystemTime::from(clock.now());
+        let written_before = now.checked_sub(age_min).unwrap_or(SystemTime::UNIX_EPOCH);
         let mut swept = Vec::new();
-        for stray in self.find_strays()? {
+        for stray in strays {
             let path = self.root.join(&stray.path);
-            if stray.kind != StrayKind::Leftover || !is_older(&path, written_before)? {
+            if stray.kind != StrayKind::Leftover
+                || !is_dead(&path) && !is_older(&path, written_before)?
+            {
                 continue;
             }
             match self.calls.unlink(&path) {
@@ -82,7 +103,8 @@ impl Local {
             let part = FileKind::ALL[1..]
                 .iter()
                 .any(|k| name == layout::directory(*k));
-            let sound = name == "config" && found.is_file() || part && found.is_dir();
+            let is_file = name == "config" || name == RESERVE_NAME;
+            let sound = is_file && found.is_file() || part && found.is_dir();
             (!sound).then(|| reason(name, part || name == "config"))
         })?;
         for kind in &FileKind::ALL[1..5] {
@@ -134,6 +156,14 @@ impl Local {
         }
         Ok(())
     }
+}
+
+/// Says whether the name of a work file tells of a writer that is certainly gone.
+fn is_dead(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let told = name.strip_suffix(WORK_ENDING);
+    told.and_then(|told| told.rsplit('.').next())
+        .is_some_and(writer::is_gone)
 }
 
 fn is_older(path: &Path, moment: SystemTime) -> io::Result<bool> {

@@ -73,6 +73,9 @@ pub(crate) fn run(context: &Context, arguments: &BackupArguments) -> Result<u8> 
     let display = context.show_progress()?;
     let result = backup(&repository, &index, locked.lock()?, request)?;
     drop(display);
+    if !arguments.dry_run {
+        context.hold_reserve(&repository);
+    }
     report(context, &machine, &facts, &result)
 }
 
@@ -89,7 +92,11 @@ fn tell_memory(context: &Context, index: &Index, request: &BackupRequest<'_>) {
 }
 
 /// The index, with what an interrupted run has stored and not listed.
-fn load_index(context: &Context, locked: &Locked<'_>, is_dry_run: bool) -> Result<Index> {
+pub(crate) fn load_index(
+    context: &Context,
+    locked: &Locked<'_>,
+    is_dry_run: bool,
+) -> Result<Index> {
     let index = context.load_index(locked.repository)?;
     if is_dry_run {
         return Ok(index);

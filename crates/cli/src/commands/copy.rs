@@ -57,6 +57,7 @@ pub(crate) fn run(context: &Context, arguments: &CopyArguments) -> Result<u8> {
     let display = context.show_progress()?;
     let (copied, totals) = copy(ends, &wanted, context.write_options(&target)?)?;
     drop(display);
+    context.hold_reserve(&target);
     report(context, &copied, totals)
 }
 

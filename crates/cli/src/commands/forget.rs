@@ -39,7 +39,7 @@ pub(crate) fn run(context: &Context, arguments: &ForgetArguments) -> Result<u8> 
         return Err(Error::usage("give either snapshots or rules, not both"));
     }
     let repository = context.open()?;
-    let locked = context.lock(&repository, LockMode::Shared)?;
+    let locked = context.lock_to_make_room(&repository, LockMode::Shared)?;
     let (broken, ids) = unreadable(&repository, &arguments.ids)?;
     let going = if arguments.ids.is_empty() {
         let list = select::many(&repository, &[], &arguments.filter)?;

@@ -73,6 +73,7 @@ pub(crate) fn run(context: &Context, arguments: &ArchiveImportArguments) -> Resu
         target_lock: locked.lock()?,
     };
     let (copied, totals) = copy(context, &target, ends, &items)?;
+    context.hold_reserve(&target);
     report(context, arguments, &items, &copied, totals)
 }
 

@@ -36,6 +36,7 @@ pub(crate) fn run(context: &Context, arguments: &InitArguments) -> Result<u8> {
     }
     options.settings = Some(settings(context, sizes)?);
     let repository = context.init(&options)?;
+    context.hold_reserve(&repository);
     let (id, place) = (
         repository.config().id.to_string(),
         repository.backend().location(),

@@ -8,7 +8,7 @@ use lifeboat_repository::{LockMode, Repository};
 use serde::Serialize;
 
 use crate::args::PruneArguments;
-use crate::context::{Context, parse_span};
+use crate::context::{Context, Locked, parse_span};
 use crate::error::{Error, Result};
 use crate::tables::{Table, count};
 
@@ -61,7 +61,7 @@ pub(crate) fn prune(
     } else {
         LockMode::Prune
     };
-    let locked = context.lock(repository, mode)?;
+    let locked = context.lock_to_make_room(repository, mode)?;
     let display = context.show_progress()?;
     let plan = plan(repository, locked.lock()?, options)?;
     drop(display);
@@ -69,10 +69,39 @@ pub(crate) fn prune(
     if arguments.dry_run {
         return Ok(0);
     }
-    let display = context.show_progress()?;
-    let pruned = apply(repository, locked.lock()?, &plan)?;
-    drop(display);
-    report(context, &plan, pruned)
+    match execute(context, &locked, &plan) {
+        Err(error) if error.is_full() => make_room(context, &locked, options, error)?,
+        done => report(context, &plan, done?)?,
+    }
+    context.hold_reserve(repository);
+    Ok(0)
+}
+
+fn execute(context: &Context, locked: &Locked<'_>, plan: &PrunePlan) -> Result<Pruned> {
+    let _display = context.show_progress()?;
+    Ok(apply(locked.repository, locked.lock()?, plan)?)
+}
+
+/// Goes on where there was no space: packs that nobody needs go first, then there is room to
+/// repack the others.
+fn make_room(
+    context: &Context,
+    locked: &Locked<'_>,
+    options: PruneOptions,
+    full: Error,
+) -> Result<()> {
+    let first = plan(locked.repository, locked.lock()?, options)?.without_repacking();
+    let pruned = match execute(context, locked, &first) {
+        // The index itself had no room.
+        Err(again) if again.is_full() => {
+            context.give_up_reserve(locked.repository, full)?;
+            execute(context, locked, &first)?
+        }
+        done => done?,
+    };
+    report(context, &first, pruned)?;
+    let rest = plan(locked.repository, locked.lock()?, options)?;
+    report(context, &rest, execute(context, locked, &rest)?)
 }
 
 fn show(context: &Context, plan: &PrunePlan, is_dry_run: bool) -> Result<()> {
@@ -180,7 +209,7 @@ fn plan_line(plan: &PrunePlan, dry_run: bool) -> PlanLine {
     }
 }
 
-fn report(context: &Context, plan: &PrunePlan, pruned: Pruned) -> Result<u8> {
+fn report(context: &Context, plan: &PrunePlan, pruned: Pruned) -> Result<()> {
     if context.output.is_json() {
         let line = DoneLine {
             removed_packs: pruned.removed_packs,
@@ -189,11 +218,11 @@ fn report(context: &Context, plan: &PrunePlan, pruned: Pruned) -> Result<u8> {
             rescued_packs: pruned.rescued_packs,
         };
         context.output.message("summary", &line)?;
-        return Ok(0);
+        return Ok(());
     }
     if plan.is_empty() {
         context.output.result("nothing to remove")?;
-        return Ok(0);
+        return Ok(());
     }
     let freed = ByteCount(plan.freed_bytes().saturating_sub(pruned.repacked_bytes));
     let removed = pruned.removed_packs;
@@ -214,7 +243,7 @@ fn report(context: &Context, plan: &PrunePlan, pruned: Pruned) -> Result<u8> {
             .output
             .tell(format!("{packs} packs were needed after all and stay"))?;
     }
-    Ok(0)
+    Ok(())
 }
 
 /// Reads `5%`, `2G`, `unlimited`.

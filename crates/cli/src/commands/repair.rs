@@ -42,7 +42,7 @@ struct SummaryLine {
 /// Puts a damaged repository in order.
 pub(crate) fn run(context: &Context, command: &RepairCommand) -> Result<u8> {
     let repository = context.open()?;
-    let locked = context.lock(&repository, LockMode::Exclusive)?;
+    let locked = context.lock_to_make_room(&repository, LockMode::Exclusive)?;
     match command {
         RepairCommand::Index {
             read_all_packs,

@@ -491,6 +491,10 @@ impl DiskWriter for Qcow2Writer {
         Ok(())
     }
 
+    fn give_up(&self) -> Result<()> {
+        self.work.give_up()
+    }
+
     fn finish(&self) -> Result<()> {
         self.work.close()?;
         self.store_partials()?;

@@ -11,7 +11,8 @@ use lifeboat_model::Phase;
 use super::{PrunePlan, Pruned, RepackedPack, SizedPack};
 use crate::error::Doing;
 use crate::{
-    BlobOpener, BlobWriter, Index, Lock, Repository, Result, commit, load, snapshots, walk, writer,
+    BlobOpener, BlobWriter, Index, Lock, Repository, Result, commit, load, reserve, snapshots,
+    walk, writer,
 };
 
 /// restic's own limit for one index file.
@@ -22,13 +23,19 @@ const INDEX_BLOBS_SMALL: usize = 10_000;
 
 /// Executes `plan`.
 ///
-/// Order: copies of moved blobs are durable and indexed; then the new index; then the old index
-/// files go; then the snapshots are looked at again; only then packs are removed, and then their
-/// marks.
+/// Order: what no index lists goes first, if it goes at once; copies of moved blobs are durable and
+/// indexed; then the new index; then the old index files go; then the snapshots are looked at
+/// again; only then packs are removed, and then their marks.
 pub fn apply(repository: &Repository, lock: &Lock<'_>, plan: &PrunePlan) -> Result<Pruned> {
     let mut pruned = Pruned::default();
+    reserve::sweep(repository, None);
     if plan.is_empty() {
         return Ok(pruned);
+    }
+    if plan.options.is_instant {
+        lock.check_thoroughly()?;
+        let unlisted = plan.unlisted.iter().map(|pack| pack.id);
+        pruned.removed_packs = remove_packs(repository, lock, unlisted, &HashSet::new())?;
     }
     if !plan.repack.is_empty() {
         pruned.repacked_bytes = repack(repository, lock, plan)?;
@@ -39,11 +46,11 @@ pub fn apply(repository: &Repository, lock: &Lock<'_>, plan: &PrunePlan) -> Resu
     pruned.rescued_packs = rescued.len() as u64;
     let dropped = dropped(plan);
     if plan.options.is_instant {
-        let ids = dropped
-            .iter()
-            .map(|pack| pack.id)
-            .chain(plan.remove.iter().map(|m| m.id));
-        pruned.removed_packs = remove_packs(repository, lock, ids, &rescued)?;
+        let gone: HashSet<_> = plan.unlisted.iter().map(|pack| pack.id).collect();
+        let ids = dropped.iter().map(|pack| pack.id);
+        let ids = ids.filter(|id| !gone.contains(id));
+        let ids = ids.chain(plan.remove.iter().map(|m| m.id));
+        pruned.removed_packs += remove_packs(repository, lock, ids, &rescued)?;
     } else {
         pruned.marked_packs = dropped.len() as u64;
         let ids = plan.remove.iter().map(|mark| mark.id);

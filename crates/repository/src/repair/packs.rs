@@ -83,7 +83,7 @@ fn save_sound(
     blobs: &[PackEntry],
     repair: &mut PackRepair,
 ) -> Result<()> {
-    let bytes = match pack::load(repository, id) {
+    let bytes = match pack::load_carefully(repository, id) {
         Ok(bytes) => bytes,
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => {
             repair.lost.extend(blobs.iter().map(|blob| blob.id));

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::folder;
 use super::plan::{Point, order};
-use crate::commands::backup::read_manifest;
+use crate::commands::backup::{load_index, read_manifest};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::select;
@@ -67,6 +67,7 @@ pub(super) fn run(context: &Context, request: Request<'_>) -> Result<u8> {
     let points = order(&folder, found.files)?;
     let repository = context.open()?;
     let locked = context.lock(&repository, LockMode::Shared)?;
+    load_index(context, &locked, request.is_dry_run)?;
     let importer = Importer {
         context,
         repository: &repository,

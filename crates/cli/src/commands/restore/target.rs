@@ -9,7 +9,7 @@ use lifeboat_disk::{
     OpenOptions, Qcow2Writer, Qcow2WriterOptions, RawWriter, RawWriterOptions, TargetMode,
     is_block_device, open_reader,
 };
-use lifeboat_engine::restore::{apply, plan};
+use lifeboat_engine::restore::{RestoreResult, apply, plan};
 use lifeboat_engine::{
     Existing, MemoryBound, PlacedContent, RestorePlan, RestoreTarget, compare, dump, place,
 };
@@ -112,12 +112,8 @@ pub(super) fn restore_disk(source: &Source<'_>, node: &Node, target: &Path) -> R
         writer: &*writer,
         existing,
     };
-    let display = source.context.show_progress()?;
     let kept = source.arguments.verify.then(|| content.clone());
-    let plan = plan(source.repository, content, to)?;
-    source.context.output.detail(told(&plan))?;
-    let done = apply(source.repository, source.index, &plan, to)?;
-    drop(display);
+    let done = write(source, content, to).map_err(|error| on_full(error, &*writer))?;
     let mut restored = Restored {
         written: done.written,
         zeros: done.zeros,
@@ -147,6 +143,28 @@ fn tell_memory(source: &Source<'_>, content: &PlacedContent) {
     let bound = MemoryBound::of_restore(blobs, threads, content.chunks.len(), largest);
     let output = source.context.output;
     output.detail_aside(format!("memory: {bound}"));
+}
+
+fn write(
+    source: &Source<'_>,
+    content: PlacedContent,
+    to: RestoreTarget<'_>,
+) -> Result<RestoreResult> {
+    let _display = source.context.show_progress()?;
+    let plan = plan(source.repository, content, to)?;
+    source.context.output.detail(told(&plan))?;
+    Ok(apply(source.repository, source.index, &plan, to)?)
+}
+
+/// Frees the room at once: others need it, and an unfinished disk is no use to anybody.
+fn on_full(error: Error, writer: &dyn DiskWriter) -> Error {
+    if !error.is_full() {
+        return error;
+    }
+    match writer.give_up() {
+        Ok(()) => error.add("; make room there, or choose another target, and run it again"),
+        Err(left) => error.add(&format!("; and {}", crate::error::chain(&left))),
+    }
 }
 
 fn told(plan: &RestorePlan) -> String {
