@@ -6,4 +6,6 @@ mod an_incremental_equals_a_full_backup;
 mod copies_are_whole_after_every_crash;
 mod files;
 mod restored_disks_are_the_disks;
+mod simulated;
+mod simulation_no_order_of_calls_loses_a_snapshot;
 mod world;

@@ -159,6 +159,7 @@ fn rewrite_index(
     for id in &rewrite.old {
         // A plan that changes nothing in a file writes the very same file again.
         if !rewrite.new.contains(id) {
+            lock.check()?;
             repository.remove(FileKind::Index, (*id).into())?;
         }
     }

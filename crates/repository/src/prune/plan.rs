@@ -65,6 +65,8 @@ pub fn plan(repository: &Repository, lock: &Lock<'_>, options: PruneOptions) -> 
     let roots = listed.iter().map(|snapshot| snapshot.file.tree);
     let (used, missing) = walk::used(repository, &with_marked, roots)?;
     if let Some(blob) = missing.first() {
+        // Who was stopped meanwhile looks for what others have forgotten and removed since.
+        lock.check()?;
         return Err(damaged(missing.len(), blob));
     }
     let sizes: HashMap<PackId, u64> = repository
