@@ -184,11 +184,11 @@ fn clear_own_dead(repository: &Repository) -> Result<()> {
 
 fn check_conflicts(repository: &Repository, mode: LockMode, own: Option<LockId>) -> Result<()> {
     for lock in list(repository)? {
-        // Who reads or adds data is safe beside a holder whose clock is wrong: `commit` and prune
-        // look at each other. Who removes data must be sure that nobody else is at work.
+        // Beside an exclusive lock of ours data goes at once, so its holder's clock may be wrong.
+        let is_ours = lock.file.as_ref().and_then(Holder::of).is_some();
         let is_void = match mode {
-            LockMode::Shared => lock.is_stale,
-            LockMode::Prune | LockMode::Exclusive => lock.is_certainly_stale,
+            LockMode::Shared if !is_ours => lock.is_stale,
+            _ => lock.is_certainly_stale,
         };
         let Some(file) = lock.file.filter(|_| Some(lock.id) != own && !is_void) else {
             continue;

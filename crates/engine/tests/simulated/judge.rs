@@ -11,7 +11,7 @@ use lifeboat_repository::{
     Error, LockMode, LockWait, Repository, Result, check, commit, snapshots, write,
 };
 
-use super::content::{bytes_of, put_blobs, put_trees, read};
+use super::content::{bytes_of, put_blobs, put_trees, read, trees};
 use super::operations::{prune_options, write_options};
 use super::world::World;
 
@@ -94,6 +94,21 @@ pub(crate) fn after_all(world: &World) -> std::result::Result<(), String> {
         return Err(format!("{} locks are left", locks.len()));
     }
     every_snapshot(world, &repository)
+}
+
+/// A past: snapshots that stay, and one that was forgotten.
+pub(crate) fn prepare(world: &World, kept: &[&[u64]], gone: &[u64]) {
+    let (repository, _) = world.outside(5);
+    for seeds in kept.iter().chain([&gone]) {
+        again(world, &repository, seeds).expect("a sound place");
+    }
+    let root = trees(gone)[1].0;
+    let listed = snapshots::list(&repository).expect("a sound place");
+    for snapshot in listed.iter().filter(|one| one.file.tree == root) {
+        world.records().forgotten.insert(snapshot.id);
+        snapshots::remove(&repository, snapshot.id).expect("a sound place");
+    }
+    world.schedule.state().time += Duration::from_secs(30 * 3600);
 }
 
 /// Records of runs that were killed between storing and taking back: told, and dealt with.

@@ -94,7 +94,13 @@ pub(crate) fn days(role: Role, process: &Process, source: &Arc<Repository>) {
                 Some(Err(failure)) => {
                     let is_late = process.longest_stop() >= does::VOID_AFTER;
                     let is_lagging = !process.world.laxity.list_lag.is_zero();
-                    if !((is_late || is_lagging) && failure.kind == ErrorKind::NotFound) {
+                    // What a late list does not show is missing: it is told, and nothing goes.
+                    let is_told = match failure.kind {
+                        ErrorKind::NotFound => is_late || is_lagging,
+                        ErrorKind::Corrupt => is_lagging,
+                        _ => false,
+                    };
+                    if !is_told {
                         let what = format!("{role:?} fails: {:?}: {}", failure.kind, failure.text);
                         process.world.schedule.violated(what);
                         return;

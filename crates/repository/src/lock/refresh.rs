@@ -90,6 +90,11 @@ impl<'a> Lock<'a> {
         self.held.state().id
     }
 
+    /// When it was first taken, by our clock; other processes read it in the lock file.
+    pub(crate) fn start(&self) -> Timestamp {
+        self.held.start
+    }
+
     /// Says whether the lock is still ours; asked before every effect on the repository.
     ///
     /// Errors: `Busy` when it could not be refreshed for 22.5 minutes, the machine slept for so

@@ -244,7 +244,12 @@ fn is_over(
     oldest_writer: Option<Timestamp>,
 ) -> bool {
     let has_aged = now.duration_since(mark.time) >= grace;
-    has_aged && oldest_writer.is_none_or(|start| start.duration_since(mark.time) > CLOCK_SKEW)
+    has_aged && oldest_writer.is_none_or(|start| is_before_writer(mark, start))
+}
+
+/// Whether a writer that took its lock at `start` cannot have seen the marked pack listed.
+pub(crate) fn is_before_writer(mark: &MarkedPack, start: Timestamp) -> bool {
+    start.duration_since(mark.time) > CLOCK_SKEW
 }
 
 fn plan_unlisted(index: &Index, sizes: &HashMap<PackId, u64>, plan: &mut PrunePlan) {
