@@ -8,4 +8,8 @@ mod files;
 mod flips_are_found;
 mod power_may_fail_while_disks_are_stored;
 mod restored_disks_are_the_disks;
+mod simulated;
+mod simulation_no_order_of_calls_loses_a_snapshot;
+mod simulation_two_processes_meet_in_every_order;
+mod soak_a_long_life_leaves_nothing_behind;
 mod world;

@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use lifeboat_backend::FileKind;
 use lifeboat_format::{IndexFile, IndexPack, PackId};
 
-use crate::{Index, Lock, Repository, Result, load, pack};
+use crate::{Index, Lock, Repository, Result, commit, load, pack};
 
 /// Packs that were taken over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,12 +60,11 @@ pub fn adopt(repository: &Repository, lock: &Lock<'_>, index: &Index) -> Result<
         .unwrap_or_else(|poison| poison.into_inner());
     let count = packs.len();
     if count > 0 {
-        lock.check()?;
         let file = IndexFile {
             packs,
             ..IndexFile::default()
         };
-        repository.save_unpacked(FileKind::Index, &file.encode())?;
+        commit::save_index(repository, lock, &file)?;
     }
     Ok(Adopted {
         packs: count,

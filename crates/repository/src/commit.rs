@@ -8,7 +8,7 @@ use lifeboat_format::{
 };
 use lifeboat_model::ErrorKind;
 
-use crate::{Error, Index, Lock, Repository, Result, snapshots, walk};
+use crate::{Error, Index, Lock, Repository, Result, prune, snapshots, walk};
 
 /// Stores `file` as the last step of a run, and makes sure that what it needs stays.
 ///
@@ -27,9 +27,11 @@ pub fn commit(
     seen: &[IndexId],
 ) -> Result<SnapshotId> {
     lock.check_thoroughly()?;
-    rescue(repository, file, seen)?;
+    rescue(repository, lock, file, seen)?;
     let id = snapshots::save(repository, file)?;
-    let kept = lock.check().and_then(|()| rescue(repository, file, seen));
+    let kept = lock
+        .check()
+        .and_then(|()| rescue(repository, lock, file, seen));
     if let Err(error) = kept {
         snapshots::remove(repository, id)?;
         return Err(error);
@@ -38,7 +40,15 @@ pub fn commit(
 }
 
 /// Lists packs again that were marked for removal and that `file` needs.
-fn rescue(repository: &Repository, file: &SnapshotFile, seen: &[IndexId]) -> Result<()> {
+///
+/// Marks that are older than our lock by more than the allowance for clocks do not count: by the
+/// same rule a prune may be removing their packs at this moment.
+fn rescue(
+    repository: &Repository,
+    lock: &Lock<'_>,
+    file: &SnapshotFile,
+    seen: &[IndexId],
+) -> Result<()> {
     let listed = repository.list(FileKind::Index)?;
     let exists = |id: &IndexId| {
         listed
@@ -49,7 +59,7 @@ fn rescue(repository: &Repository, file: &SnapshotFile, seen: &[IndexId]) -> Res
         return Ok(());
     }
     let index = repository.load_index()?;
-    let with_marked = with_marked(&index);
+    let with_marked = with_marks(&index, |mark| !prune::is_before_writer(mark, lock.start()));
     let (used, missing) = walk::used(repository, &with_marked, [file.tree])?;
     if let Some(blob) = missing.first() {
         let doing = format!(
@@ -58,16 +68,38 @@ fn rescue(repository: &Repository, file: &SnapshotFile, seen: &[IndexId]) -> Res
         );
         return Err(Error::new(ErrorKind::Busy, doing));
     }
-    relist(repository, &index, &with_marked, &used).map(|_| ())
+    relist(repository, lock, &index, &with_marked, &used).map(|_| ())
+}
+
+/// Stores an index file under a lock that holds before and after.
+///
+/// Who was stopped in between may have listed packs that others have removed meanwhile, and the
+/// next backup would rely on them: the file is taken back.
+pub(crate) fn save_index(
+    repository: &Repository,
+    lock: &Lock<'_>,
+    file: &IndexFile,
+) -> Result<IndexId> {
+    lock.check()?;
+    let id = repository.save_unpacked(FileKind::Index, &file.encode())?;
+    if let Err(error) = lock.check() {
+        repository.remove(FileKind::Index, id)?;
+        return Err(error);
+    }
+    Ok(id.into())
 }
 
 /// The index together with the packs that are marked for removal: what [`commit`] can bring back.
 pub fn with_marked(index: &Index) -> Index {
+    with_marks(index, |_| true)
+}
+
+fn with_marks(index: &Index, counts: impl Fn(&MarkedPack) -> bool) -> Index {
     let mut builder = crate::IndexBuilder::new();
     for (pack, blobs) in index.packs().iter().zip(index.by_pack()) {
         builder.add_pack(pack.id, pack.time, &blobs);
     }
-    for mark in index.marked() {
+    for mark in index.marked().iter().filter(|mark| counts(mark)) {
         builder.add_pack(mark.id, None, &mark.blobs);
     }
     builder.build()
@@ -91,7 +123,7 @@ pub(crate) fn drop_marks(
         }
         lock.check()?;
         if !file.packs.is_empty() || !file.packs_to_delete.is_empty() {
-            repository.save_unpacked(FileKind::Index, &file.encode())?;
+            save_index(repository, lock, &file)?;
         }
         repository.remove(FileKind::Index, (*id).into())?;
     }
@@ -101,6 +133,7 @@ pub(crate) fn drop_marks(
 /// Lists marked packs again that hold the only copy of a used blob; gives those packs.
 pub(crate) fn relist(
     repository: &Repository,
+    lock: &Lock<'_>,
     index: &Index,
     with_marked: &Index,
     used: &walk::UsedBlobs,
@@ -131,7 +164,7 @@ pub(crate) fn relist(
             packs,
             ..IndexFile::default()
         };
-        repository.save_unpacked(FileKind::Index, &file.encode())?;
+        save_index(repository, lock, &file)?;
     }
     Ok(ids)
 }

@@ -27,6 +27,12 @@ use crate::{Error, Repository, Result, reserve};
 /// A lock that has not been refreshed for so long is void.
 pub(crate) const STALE_AFTER: Duration = Duration::from_secs(30 * 60);
 
+/// Clocks of those who share a repository may differ by so much.
+pub(crate) const CLOCK_SKEW: Duration = Duration::from_secs(6 * 3600);
+
+/// A list of locks is taken again so often while locks are being refreshed under it.
+const LISTS_MAX: usize = 20;
+
 /// restic's own pause between writing a lock and looking again.
 const SETTLE: Duration = Duration::from_millis(200);
 
@@ -64,13 +70,28 @@ pub struct FoundLock {
     pub id: LockId,
     /// What it says, if it can be read.
     pub file: Option<LockFile>,
-    /// Whether its holder is certainly gone.
+    /// Whether its holder is gone by restic's rule: dead, or silent for half an hour by its clock.
     pub is_stale: bool,
+    /// Whether it is so even when its holder's clock is [`CLOCK_SKEW`] behind ours.
+    is_certainly_stale: bool,
 }
 
 /// Lists all locks.
+///
+/// Starts over when one vanishes meanwhile: a holder that refreshes stores a new lock and removes
+/// the old one, and would otherwise be missed between the two.
 pub fn list(repository: &Repository) -> Result<Vec<FoundLock>> {
-    let mut found = Vec::new();
+    for _ in 1..LISTS_MAX {
+        if let (found, true) = list_once(repository)? {
+            return Ok(found);
+        }
+    }
+    Ok(list_once(repository)?.0)
+}
+
+/// Lists all locks, and says whether none has vanished meanwhile.
+fn list_once(repository: &Repository) -> Result<(Vec<FoundLock>, bool)> {
+    let (mut found, mut is_complete) = (Vec::new(), true);
     for listed in repository.list(FileKind::Lock)? {
         let handle = FileHandle {
             kind: FileKind::Lock,
@@ -79,25 +100,32 @@ pub fn list(repository: &Repository) -> Result<Vec<FoundLock>> {
         match repository.load_unpacked(handle) {
             Ok(json) => {
                 let file = LockFile::decode(&json).ok();
-                let is_stale = file.as_ref().is_some_and(|file| is_stale(repository, file));
+                let is_older = |age| {
+                    file.as_ref()
+                        .is_some_and(|file| is_stale(repository, file, age))
+                };
+                let is_stale = is_older(STALE_AFTER);
+                let is_certainly_stale = is_older(STALE_AFTER + CLOCK_SKEW);
                 found.push(FoundLock {
                     id: listed.id.into(),
                     file,
                     is_stale,
+                    is_certainly_stale,
                 });
             }
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => is_complete = false,
             Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Unsupported) => {
                 found.push(FoundLock {
                     id: listed.id.into(),
                     file: None,
                     is_stale: false,
+                    is_certainly_stale: false,
                 });
             }
             Err(error) => return Err(error),
         }
     }
-    Ok(found)
+    Ok((found, is_complete))
 }
 
 /// Which locks to remove.
@@ -182,8 +210,14 @@ fn check_conflicts(
 ) -> Result<Vec<LockId>> {
     let mut unreadable = Vec::new();
     for lock in list(repository)? {
+        // Beside an exclusive lock of ours data goes at once, so its holder's clock may be wrong.
+        let is_ours = lock.file.as_ref().and_then(Holder::of).is_some();
+        let is_void = match mode {
+            LockMode::Shared if !is_ours => lock.is_stale,
+            _ => lock.is_certainly_stale,
+        };
         match &lock.file {
-            _ if Some(lock.id) == own || lock.is_stale => {}
+            _ if Some(lock.id) == own || is_void => {}
             Some(file) if excludes(mode, file) => return Err(locked(repository, mode, file)),
             Some(_) => {}
             None if mode == LockMode::Shared => unreadable.push(lock.id),
@@ -237,12 +271,12 @@ fn locked(repository: &Repository, mode: LockMode, lock: &LockFile) -> Error {
 }
 
 /// restic's rule, and ours for processes that we can see.
-fn is_stale(repository: &Repository, lock: &LockFile) -> bool {
+fn is_stale(repository: &Repository, lock: &LockFile, void_after: Duration) -> bool {
     let age = repository
         .environment()
         .now()
         .duration_since(lock.time.timestamp());
-    let is_old = age > jiff::SignedDuration::try_from(STALE_AFTER).unwrap_or_default();
+    let is_old = age > jiff::SignedDuration::try_from(void_after).unwrap_or_default();
     let owner = &repository.environment().owner;
     is_old || Holder::of(lock).is_some_and(|holder| holder.is_dead(owner))
 }
@@ -252,7 +286,7 @@ pub(crate) fn oldest_start(repository: &Repository, own: &Lock<'_>) -> Result<Op
     let locks = list(repository)?;
     let living = locks
         .iter()
-        .filter(|lock| lock.id != own.id() && !lock.is_stale);
+        .filter(|lock| lock.id != own.id() && !lock.is_certainly_stale);
     Ok(living
         .filter_map(|lock| Holder::of(lock.file.as_ref()?))
         .map(|holder| holder.start)

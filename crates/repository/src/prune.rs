@@ -18,6 +18,7 @@ use std::time::Duration;
 use lifeboat_format::{MarkedPack, PackEntry, PackId, SnapshotId};
 
 pub use apply::apply;
+pub(crate) use plan::is_before_writer;
 pub use plan::plan;
 
 use crate::WriteOptions;

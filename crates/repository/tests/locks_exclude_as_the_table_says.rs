@@ -86,13 +86,39 @@ fn theirs_are_respected_until_they_are_stale() {
             assert_eq!(is_locked(&world.repository, wanted), expected, "{wanted:?}");
         }
         minutes(&world.clock, 31);
-        for wanted in MODES {
-            assert!(
-                !is_locked(&world.repository, wanted),
-                "{wanted:?} after half an hour"
+        for (wanted, expected) in MODES.into_iter().zip([false, true, true]) {
+            assert_eq!(
+                is_locked(&world.repository, wanted),
+                expected,
+                "{wanted:?} after half an hour: who removes data allows for wrong clocks"
             );
         }
+        minutes(&world.clock, 6 * 60);
+        for wanted in MODES {
+            assert!(!is_locked(&world.repository, wanted), "{wanted:?} later");
+        }
         assert_eq!(unlock(&world.repository, Unlock::Stale).unwrap(), 1);
+    }
+}
+
+#[test]
+fn a_holder_whose_clock_is_hours_behind_is_still_a_holder() {
+    for (held, row) in [
+        (LockMode::Shared, [false, false, true]),
+        (LockMode::Prune, [false, true, true]),
+        (LockMode::Exclusive, [true, true, true]),
+    ] {
+        let world = World::new();
+        let late = Arc::new(ManualClock::default());
+        world.hours(5);
+        let mut environment = environment(&late, 2);
+        environment.owner.instance = "0123".to_owned();
+        let other = Repository::open(world.memory.clone(), &password(), environment).unwrap();
+        let _lock = acquire(&other, held, LockWait::default()).unwrap();
+        for (wanted, expected) in MODES.into_iter().zip(row) {
+            let seen = is_locked(&world.repository, wanted);
+            assert_eq!(seen, expected, "{wanted:?} beside {held:?}");
+        }
     }
 }
 

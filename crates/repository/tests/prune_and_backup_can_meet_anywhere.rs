@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use lifeboat_backend::{Backend, FileHandle, FileKind, Listed, Memory, Result};
 use lifeboat_format::SnapshotId;
@@ -196,6 +197,60 @@ fn the_end_of_a_long_backup_at_any_moment_of_a_prune() {
         let snapshot = result.unwrap_or_else(|error| panic!("call {at}: {error}"));
         expected.insert(snapshot, WANTED.to_vec());
         assert_whole(&world.repository, &expected, &format!("call {at}"));
+    }
+}
+
+/// A place that lets two prunes and days pass before call `at`.
+fn days_pass(world: &World, at: u64) -> Arc<Interrupted> {
+    let (other, clock) = (world.other(7), Arc::clone(&world.clock));
+    Interrupted::new(&world.memory, at, move || {
+        for _ in 0..3 {
+            clock.advance(Duration::from_secs(30 * 3600));
+            prune_all(&other, prune_options(24)).unwrap();
+        }
+    })
+}
+
+#[test]
+fn days_with_prunes_at_any_moment_of_a_backup() {
+    for at in 1.. {
+        let (world, mut expected) = world();
+        let place = days_pass(&world, at);
+        let writing = world.through(place.clone(), 8);
+        match backup(&writing, &WANTED) {
+            Ok(snapshot) => drop(expected.insert(snapshot, WANTED.to_vec())),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Busy, "call {at}: {error}"),
+        }
+        if !place.has_happened() {
+            assert!(at > 15, "a backup makes more than {at} calls");
+            return;
+        }
+        // Nothing that the stopped run leaves may mislead the next one.
+        let again = backup(&world.repository, &WANTED).unwrap();
+        expected.insert(again, WANTED.to_vec());
+        assert_whole(&world.repository, &expected, &format!("call {at}"));
+    }
+}
+
+#[test]
+fn a_refresh_at_any_moment_of_taking_an_exclusive_lock() {
+    for at in 1.. {
+        let (world, _) = world();
+        let holder: &'static _ = Box::leak(Box::new(world.other(7)));
+        let held = lock::acquire(holder, LockMode::Shared, LockWait::default()).unwrap();
+        let held = Arc::new(held);
+        let (refreshed, clock) = (Arc::clone(&held), Arc::clone(&world.clock));
+        let place = Interrupted::new(&world.memory, at, move || {
+            clock.advance(Duration::from_secs(301));
+            refreshed.refresh_if_due();
+        });
+        let other = world.through(place.clone(), 8);
+        let taken = lock::acquire(&other, LockMode::Exclusive, LockWait::default());
+        if !place.has_happened() {
+            return;
+        }
+        let told = taken.err().map(|error| error.kind());
+        assert_eq!(told, Some(ErrorKind::Busy), "call {at}");
     }
 }
 

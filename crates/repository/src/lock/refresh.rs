@@ -20,6 +20,9 @@ const REFRESH_EVERY: Duration = Duration::from_secs(5 * 60);
 /// Source: restic: 30 minutes less one and a half refresh intervals.
 const STOP_AFTER: Duration = Duration::from_millis(22 * 60_000 + 30_000);
 
+/// Name of the thread that refreshes, as lists of threads show it.
+const REFRESHER: &str = "lock refresh";
+
 /// A lock file of ours; refreshed in the background, removed when dropped.
 pub struct Lock<'a> {
     repository: &'a Repository,
@@ -70,11 +73,13 @@ impl<'a> Lock<'a> {
 
     pub(super) fn start_refreshing(&self) {
         let held = Arc::clone(&self.held);
-        let thread = std::thread::spawn(move || held.refresh_until_over());
+        let named = std::thread::Builder::new().name(REFRESHER.to_owned());
+        // Without the thread the lock is void after 22.5 minutes, as after any failed refresh.
+        let thread = named.spawn(move || held.refresh_until_over()).ok();
         *self
             .refresher
             .lock()
-            .unwrap_or_else(|poison| poison.into_inner()) = Some(thread);
+            .unwrap_or_else(|poison| poison.into_inner()) = thread;
     }
 
     /// What it was taken for.
@@ -90,6 +95,11 @@ impl<'a> Lock<'a> {
     /// The lock file's name; changes with every refresh.
     pub fn id(&self) -> LockId {
         self.held.state().id
+    }
+
+    /// When it was first taken, by our clock; other processes read it in the lock file.
+    pub(crate) fn start(&self) -> Timestamp {
+        self.held.start
     }
 
     /// Says whether the lock is still ours; asked before every effect on the repository.

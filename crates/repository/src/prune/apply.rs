@@ -42,7 +42,7 @@ pub fn apply(repository: &Repository, lock: &Lock<'_>, plan: &PrunePlan) -> Resu
     }
     lock.check_thoroughly()?;
     let marks_file = rewrite_index(repository, lock, plan)?;
-    let rescued = look_again(repository, plan)?;
+    let rescued = look_again(repository, lock, plan)?;
     pruned.rescued_packs = rescued.len() as u64;
     let dropped = dropped(plan);
     if plan.options.is_instant {
@@ -147,7 +147,7 @@ fn rewrite_index(
         .progress
         .begin(Phase::Record, plan.index_files.len() as u64);
     let now = repository.environment().now();
-    let mut rewrite = Rewrite::new(repository, plan);
+    let mut rewrite = Rewrite::new(repository, lock, plan);
     rewrite
         .packs
         .extend(plan.unmark.iter().map(|mark| IndexPack {
@@ -166,6 +166,7 @@ fn rewrite_index(
     for id in &rewrite.old {
         // A plan that changes nothing in a file writes the very same file again.
         if !rewrite.new.contains(id) {
+            lock.check()?;
             repository.remove(FileKind::Index, (*id).into())?;
         }
     }
@@ -203,6 +204,7 @@ fn marks(
 
 struct Rewrite<'a> {
     repository: &'a Repository,
+    lock: &'a Lock<'a>,
     plan: &'a PrunePlan,
     dropped: HashSet<PackId>,
     packs: Vec<IndexPack>,
@@ -212,7 +214,7 @@ struct Rewrite<'a> {
 }
 
 impl<'a> Rewrite<'a> {
-    fn new(repository: &'a Repository, plan: &'a PrunePlan) -> Self {
+    fn new(repository: &'a Repository, lock: &'a Lock<'a>, plan: &'a PrunePlan) -> Self {
         let dropped = dropped(plan)
             .iter()
             .map(|pack| pack.id)
@@ -221,6 +223,7 @@ impl<'a> Rewrite<'a> {
         let (packs, leaving, old, new) = (Vec::new(), HashMap::new(), Vec::new(), Vec::new());
         Self {
             repository,
+            lock,
             plan,
             dropped,
             packs,
@@ -274,11 +277,9 @@ impl<'a> Rewrite<'a> {
     }
 
     fn save(&mut self, file: &IndexFile) -> Result<IndexId> {
-        let id = self
-            .repository
-            .save_unpacked(FileKind::Index, &file.encode())?;
-        self.new.push(id.into());
-        Ok(id.into())
+        let id = commit::save_index(self.repository, self.lock, file)?;
+        self.new.push(id);
+        Ok(id)
     }
 
     fn finish(&mut self, packs_to_delete: Vec<MarkedPack>) -> Result<Option<IndexId>> {
@@ -301,7 +302,11 @@ impl<'a> Rewrite<'a> {
 /// Snapshots that appeared since the plan may need packs that were just dropped: list them again.
 ///
 /// Order: after the old index is gone; a writer looks the other way round, see `commit`.
-fn look_again(repository: &Repository, plan: &PrunePlan) -> Result<HashSet<PackId>> {
+fn look_again(
+    repository: &Repository,
+    lock: &Lock<'_>,
+    plan: &PrunePlan,
+) -> Result<HashSet<PackId>> {
     let known: HashSet<_> = plan.snapshots.iter().collect();
     let listed = snapshots::list(repository)?;
     let fresh = listed
@@ -314,7 +319,7 @@ fn look_again(repository: &Repository, plan: &PrunePlan) -> Result<HashSet<PackI
     let index = repository.load_index()?;
     let with_marked = commit::with_marked(&index);
     let (used, _) = walk::used(repository, &with_marked, roots)?;
-    commit::relist(repository, &index, &with_marked, &used)
+    commit::relist(repository, lock, &index, &with_marked, &used)
 }
 
 fn remove_packs(

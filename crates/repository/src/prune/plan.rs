@@ -68,6 +68,8 @@ pub fn plan(repository: &Repository, lock: &Lock<'_>, options: PruneOptions) -> 
     let roots = listed.iter().map(|snapshot| snapshot.file.tree);
     let (used, missing) = walk::used(repository, &with_marked, roots)?;
     if let Some(blob) = missing.first() {
+        // Who was stopped meanwhile looks for what others have forgotten and removed since.
+        lock.check()?;
         return Err(damaged(missing.len(), blob));
     }
     let sizes: HashMap<PackId, u64> = repository
@@ -282,7 +284,12 @@ fn is_over(
     oldest_writer: Option<Timestamp>,
 ) -> bool {
     let has_aged = now.duration_since(mark.time) >= grace;
-    has_aged && oldest_writer.is_none_or(|start| start.duration_since(mark.time) > CLOCK_SKEW)
+    has_aged && oldest_writer.is_none_or(|start| is_before_writer(mark, start))
+}
+
+/// Whether a writer that took its lock at `start` cannot have seen the marked pack listed.
+pub(crate) fn is_before_writer(mark: &MarkedPack, start: Timestamp) -> bool {
+    start.duration_since(mark.time) > CLOCK_SKEW
 }
 
 fn plan_unlisted(index: &Index, sizes: &HashMap<PackId, u64>, plan: &mut PrunePlan) {

@@ -11,7 +11,7 @@ use lifeboat_model::{ErrorKind, Phase};
 
 use super::LostPack;
 use crate::check::{self, Finding, chain};
-use crate::{Index, Lock, Repository, Result, load, pack};
+use crate::{Index, Lock, Repository, Result, commit, load, pack};
 
 const INDEX_BLOBS_MAX: usize = 50_000;
 
@@ -165,16 +165,15 @@ pub fn apply_index(repository: &Repository, lock: &Lock<'_>, plan: &IndexRepairP
         blobs += pack.blobs.len();
         file.packs.push(pack.clone());
         if blobs >= INDEX_BLOBS_MAX {
-            lock.check()?;
-            new.push(repository.save_unpacked(FileKind::Index, &file.encode())?);
+            new.push(commit::save_index(repository, lock, &file)?);
             (file, blobs) = (IndexFile::default(), 0);
         }
     }
     if !file.packs.is_empty() || !file.packs_to_delete.is_empty() {
-        new.push(repository.save_unpacked(FileKind::Index, &file.encode())?);
+        new.push(commit::save_index(repository, lock, &file)?);
     }
     lock.check_thoroughly()?;
-    for old in plan.old.iter().filter(|old| !new.contains(&(**old).into())) {
+    for old in plan.old.iter().filter(|old| !new.contains(*old)) {
         repository.remove(FileKind::Index, (*old).into())?;
     }
     Ok(())

@@ -11,7 +11,7 @@ use lifeboat_format::{self as format, IndexFile, IndexId, IndexPack, PackId};
 use lifeboat_model::ErrorKind;
 
 use crate::error::Doing;
-use crate::{Error, Lock, Repository, Result};
+use crate::{Error, Lock, Repository, Result, commit};
 
 /// restic's own limit for one index file.
 const INDEX_BLOBS_MAX: usize = 50_000;
@@ -166,13 +166,10 @@ impl<'a> Ledger<'a> {
         pending.blobs = 0;
         pending.written = self.repository.environment().clock.monotonic();
         drop(pending);
-        let saved = self.lock.check().and_then(|()| {
-            self.repository
-                .save_unpacked(FileKind::Index, &file.encode())
-        });
+        let saved = commit::save_index(self.repository, self.lock, &file);
         let mut pending = self.pending();
         match saved {
-            Ok(id) => pending.files.push(id.into()),
+            Ok(id) => pending.files.push(id),
             // They are durable: the last flush of the run tries to list them once more.
             Err(_) => pending.packs.append(&mut file.packs),
         }
