@@ -20,6 +20,7 @@
 
 mod block_device;
 mod changed_extents;
+mod direct;
 mod error;
 mod host_file;
 mod lifecycle;

@@ -81,6 +81,14 @@ pub trait DiskWriter: Send + Sync {
         false
     }
 
+    /// Says whether large aligned writes wait for the storage itself.
+    ///
+    /// If so, more threads than processors keep both busy, and memory and offset of a write
+    /// should be multiples of 4096.
+    fn is_direct(&self) -> bool {
+        false
+    }
+
     /// Reads what the target holds now, so that equal content need not be written again.
     ///
     /// Errors: `Unsupported` where the target cannot be read while it is written.

@@ -4,6 +4,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::direct::{DirectFile, write_all_at};
 use crate::host_file::HostFile;
 use crate::port::{bytes, range_within};
 use crate::work_file::WorkFile;
@@ -33,6 +34,7 @@ impl RawWriterOptions {
 #[derive(Debug)]
 pub struct RawWriter {
     work: WorkFile,
+    direct: Option<DirectFile>,
     size: u64,
 }
 
@@ -48,7 +50,12 @@ impl RawWriter {
         work.file()
             .set_len(size)
             .map_err(|e| Error::io("sizing", work.path(), e))?;
-        Ok(Self { work, size })
+        // In place, a second descriptor would end the lock against QEMU when it is closed.
+        let direct = match options.mode {
+            TargetMode::InPlace => None,
+            TargetMode::New | TargetMode::Replace => DirectFile::of(work.file(), work.path()),
+        };
+        Ok(Self { work, direct, size })
     }
 
     /// Says whether content of an interrupted attempt is in the file.
@@ -77,9 +84,7 @@ impl DiskWriter for RawWriter {
         let path = self.work.path();
         self.work.refuse_closed()?;
         range_within((offset, bytes(content.len())), self.size, "writing", path)?;
-        self.work
-            .file()
-            .write_all_at(content, offset)
+        write_all_at(self.work.file(), self.direct.as_ref(), offset, content)
             .map_err(|e| Error::io("writing", path, e).at(offset))
     }
 
@@ -106,6 +111,10 @@ impl DiskWriter for RawWriter {
 
     fn is_blank(&self) -> bool {
         self.work.is_blank()
+    }
+
+    fn is_direct(&self) -> bool {
+        self.direct.is_some()
     }
 
     fn read_back(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {

@@ -110,19 +110,51 @@ impl<'a> Fetcher<'a> {
         }
         // Another copy may be sound where the index lies about this one.
         if self.plaintext.len() != location.plaintext_length() as usize {
-            let doing = format!("the index is wrong about the length of data blob {id}");
-            return Err(lifeboat_repository::Error::new(ErrorKind::Corrupt, doing));
+            return Err(wrong_length(id));
         }
         Ok(&self.plaintext)
     }
 
+    /// As [`Fetcher::open`], into a place that is as long as the index says of the blob.
+    pub(crate) fn open_to(
+        &mut self,
+        id: &BlobId,
+        location: &BlobLocation,
+        target: &mut [u8],
+    ) -> lifeboat_repository::Result<()> {
+        if self.is_loaded {
+            let sealed = loaded(&mut self.sealed, self.start, location);
+            if self.opener.open_to(sealed, id, target).is_ok() {
+                return Ok(());
+            }
+            // What is loaded of it is used up: it was decrypted in place.
+        }
+        self.reader
+            .get_into(BlobKind::Data, id, &mut self.plaintext)?;
+        if self.plaintext.len() != target.len() {
+            return Err(wrong_length(id));
+        }
+        target.copy_from_slice(&self.plaintext);
+        Ok(())
+    }
+
     fn open_loaded(&mut self, id: &BlobId, location: &BlobLocation) -> bool {
-        let start = (u64::from(location.offset) - self.start) as usize;
-        let sealed = Sealed {
-            bytes: &mut self.sealed[start..start + location.length as usize],
-            kind: BlobKind::Data,
-            uncompressed_length: location.uncompressed_length,
-        };
+        let sealed = loaded(&mut self.sealed, self.start, location);
         self.opener.open(sealed, id, &mut self.plaintext).is_ok()
     }
+}
+
+/// The sealed blob within a request that begins at `start` of its pack.
+fn loaded<'a>(request: &'a mut [u8], start: u64, location: &BlobLocation) -> Sealed<'a> {
+    let start = (u64::from(location.offset) - start) as usize;
+    Sealed {
+        bytes: &mut request[start..start + location.length as usize],
+        kind: BlobKind::Data,
+        uncompressed_length: location.uncompressed_length,
+    }
+}
+
+fn wrong_length(id: &BlobId) -> lifeboat_repository::Error {
+    let doing = format!("the index is wrong about the length of data blob {id}");
+    lifeboat_repository::Error::new(ErrorKind::Corrupt, doing)
 }

@@ -4,11 +4,14 @@
 //! Does not know what the target is: a [`DiskWriter`] takes the bytes.
 //!
 //! Packs are read in the order in which the disk needs them first; what lies side by side is one
-//! request. Every chunk is authenticated and hashed before it is written.
+//! request, and chunks that are neighbours on the disk are one write. Every chunk is authenticated
+//! and hashed before it is written.
 //!
-//! Memory: threads x (largest request + largest chunk), 88 bytes for each chunk of the disk.
+//! Memory: workers x (largest request + largest stretch or chunk), 88 bytes for each chunk of the
+//! disk. There are two workers more than threads where writes wait for the storage.
 
 mod apply;
+mod joined;
 mod plan;
 
 use lifeboat_disk::DiskWriter;

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use lifeboat_format::{PackEntry, PackId, pack_size};
 use lifeboat_model::{ByteCount, Entropy, ParseError, Phase};
-use lifeboat_repository::{Finding, Index, Repository, each, verify_pack};
+use lifeboat_repository::{Finding, Index, PackVerifier, Repository, each_with};
 
 use crate::Result;
 
@@ -95,8 +95,9 @@ pub fn verify(repository: &Repository, index: &Index, subset: Subset) -> Result<
     let bytes = chosen.iter().map(|(_, blobs)| pack_size(blobs)).sum();
     environment.progress.begin(Phase::Verify, bytes);
     let findings = Mutex::new(Vec::new());
-    each(repository, &chosen, |(id, blobs)| {
-        let found = verify_pack(repository, *id, blobs)?;
+    let verifier = || PackVerifier::new(repository);
+    each_with(repository, &chosen, verifier, |verifier, (id, blobs)| {
+        let found = verifier.verify(*id, blobs)?;
         environment.progress.advance(pack_size(blobs));
         environment
             .progress

@@ -166,19 +166,18 @@ impl Decompressor {
         length: usize,
         plaintext: &mut Vec<u8>,
     ) -> Result<()> {
-        if let Ok(Some(claimed)) = get_frame_content_size(compressed)
-            && claimed > length as u64
-        {
-            return Err(wrong_length(claimed, length));
-        }
+        refuse_longer(compressed, length)?;
         plaintext.clear();
         plaintext.reserve_exact(length);
         let written = self.context.decompress(plaintext, compressed);
-        let written = written.map_err(broken)?;
-        if written == length {
-            return Ok(());
-        }
-        Err(wrong_length(written as u64, length))
+        refuse_other(written.map_err(broken)?, length)
+    }
+
+    /// Fills `target` exactly.
+    fn decompress_to(&mut self, compressed: &[u8], target: &mut [u8]) -> Result<()> {
+        refuse_longer(compressed, target.len())?;
+        let written = self.context.decompress(target, compressed);
+        refuse_other(written.map_err(broken)?, target.len())
     }
 
     fn decompress_growing(
@@ -222,10 +221,23 @@ fn claimed_length(compressed: &[u8]) -> Option<usize> {
     (length <= compressed.len().saturating_mul(USUAL_RATIO_MAX)).then_some(length)
 }
 
-fn wrong_length(found: u64, expected: usize) -> Error {
-    Error::corrupt(format!(
-        "decompressed to {found} bytes instead of {expected}"
-    ))
+/// Refuses a frame that claims more bytes than `length`.
+fn refuse_longer(compressed: &[u8], length: usize) -> Result<()> {
+    match get_frame_content_size(compressed) {
+        Ok(Some(claimed)) if claimed > length as u64 => Err(wrong_length(claimed, length)),
+        _ => Ok(()),
+    }
+}
+
+fn refuse_other(written: usize, length: usize) -> Result<()> {
+    if written == length {
+        return Ok(());
+    }
+    Err(wrong_length(written as u64, length))
+}
+
+fn wrong_length(found: u64, length: usize) -> Error {
+    Error::corrupt(format!("decompressed to {found} bytes instead of {length}"))
 }
 
 fn too_large() -> Error {
@@ -305,6 +317,37 @@ pub fn unseal_blob(
             plaintext.extend_from_slice(content);
         }
     }
+    compare_name(plaintext, id)
+}
+
+/// Opens a sealed blob into `target`, which is as long as its plaintext, and compares it with its
+/// name.
+///
+/// Errors: `Corrupt`; the content of `target` is undefined then.
+pub fn unseal_blob_to(
+    sealed: Sealed<'_>,
+    id: &BlobId,
+    key: &MasterKey,
+    decompressor: &mut Decompressor,
+    target: &mut [u8],
+) -> Result<()> {
+    let content = key.unseal_in_place(sealed.bytes)?;
+    match sealed.uncompressed_length {
+        Some(length) if length.get() as usize != target.len() => {
+            return Err(wrong_length(u64::from(length.get()), target.len()));
+        }
+        Some(_) if target.len() > sealed.kind.bytes_max() => return Err(too_large()),
+        Some(_) => decompressor.decompress_to(content, target)?,
+        None if content.len() == target.len() => target.copy_from_slice(content),
+        None => {
+            let doing = format!("has {} bytes instead of {}", content.len(), target.len());
+            return Err(Error::corrupt(doing));
+        }
+    }
+    compare_name(target, id)
+}
+
+fn compare_name(plaintext: &[u8], id: &BlobId) -> Result<()> {
     if BlobId::of(plaintext) == *id {
         return Ok(());
     }

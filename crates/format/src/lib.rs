@@ -27,7 +27,9 @@ mod tree;
 mod unpacked;
 mod zero;
 
-pub use blob::{BlobKind, Compressor, Decompressor, Sealed, seal_blob, unseal_blob};
+pub use blob::{
+    BlobKind, Compressor, Decompressor, Sealed, seal_blob, unseal_blob, unseal_blob_to,
+};
 pub use config::{ConfigFile, Settings};
 pub use crypto::{MasterKey, NONCE_BYTES, SEAL_OVERHEAD};
 pub use error::{Error, Result};

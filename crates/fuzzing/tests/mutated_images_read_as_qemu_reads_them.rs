@@ -80,8 +80,8 @@ fn damaged(kept: &[Vec<u8>], dice: &SeededEntropy) -> Vec<u8> {
         let value = match dice.below(4) {
             0 => 0,
             1 => 1 << dice.below(64),
-            2 => dice.below(image.len() as u64) / 512 * 512 | dice.below(2) << 63,
-            _ => dice.below(image.len() as u64) / 512 * 512 | 1,
+            2 => (dice.below(image.len() as u64) / 512 * 512) | (dice.below(2) << 63),
+            _ => (dice.below(image.len() as u64) / 512 * 512) | 1,
         };
         image[at..at + 8].copy_from_slice(&u64::to_be_bytes(value));
     }

@@ -172,4 +172,19 @@ impl<'a> BlobOpener<'a> {
         format::unseal_blob(sealed, id, master, &mut self.decompressor, plaintext)
             .doing(|| format!("{kind} blob {id} is damaged"))
     }
+
+    /// As [`BlobOpener::open`], into a place that is as long as the plaintext.
+    ///
+    /// Errors: `Corrupt`; the content of `target` is undefined then.
+    pub fn open_to(
+        &mut self,
+        sealed: format::Sealed<'_>,
+        id: &BlobId,
+        target: &mut [u8],
+    ) -> Result<()> {
+        let kind = sealed.kind;
+        let master = self.repository.master();
+        format::unseal_blob_to(sealed, id, master, &mut self.decompressor, target)
+            .doing(|| format!("{kind} blob {id} is damaged"))
+    }
 }

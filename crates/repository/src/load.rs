@@ -18,14 +18,25 @@ pub fn each<T: Sync>(
     items: &[T],
     work: impl Fn(&T) -> Result<()> + Sync,
 ) -> Result<()> {
+    each_with(repository, items, || (), |(), item| work(item))
+}
+
+/// As [`each`], with something for every thread that `make` makes and all its work uses.
+pub fn each_with<T: Sync, S>(
+    repository: &Repository,
+    items: &[T],
+    make: impl Fn() -> S + Sync,
+    work: impl Fn(&mut S, &T) -> Result<()> + Sync,
+) -> Result<()> {
     let next = AtomicUsize::new(0);
     let failed = Mutex::new(None);
     let run = || {
+        let mut own = make();
         while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
             let result = repository
                 .environment()
                 .check_cancelled()
-                .and_then(|()| work(item));
+                .and_then(|()| work(&mut own, item));
             if let Err(error) = result {
                 next.store(items.len(), Ordering::Relaxed);
                 failed

@@ -42,17 +42,26 @@ pub fn read_header(repository: &Repository, id: PackId, size: u64) -> Result<Vec
 ///
 /// Errors: `NotFound`; `Corrupt` if it is larger than any pack may be.
 pub(crate) fn load(repository: &Repository, id: PackId) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    load_into(repository, id, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// As [`load`], into a buffer that is used again.
+fn load_into(repository: &Repository, id: PackId, bytes: &mut Vec<u8>) -> Result<()> {
     let file = FileHandle {
         kind: FileKind::Pack,
         id: id.into(),
     };
+    let doing = || format!("cannot read {file}");
     let backend = repository.backend();
-    let size = backend.size(file).doing(|| format!("cannot read {file}"))?;
+    let size = backend.size(file).doing(doing)?;
     if size > PACK_BYTES_MAX {
         let doing = format!("{file} has {size} bytes: more than any pack may have");
         return Err(Error::new(ErrorKind::Corrupt, doing));
     }
-    backend.load(file).doing(|| format!("cannot read {file}"))
+    bytes.resize(size as usize, 0);
+    backend.read(file, 0, bytes).doing(doing)
 }
 
 /// Like [`load`]; what does not hash to its name is read once more: a bad transfer is not a bad
@@ -65,83 +74,100 @@ pub(crate) fn load_carefully(repository: &Repository, id: PackId) -> Result<Vec<
     }
 }
 
-/// Reads a pack and compares everything in it with its name; gives what is wrong.
-///
-/// `listed` is what the index says of it, in order of offset. Damage is read once more before it
-/// is reported: a bad transfer is not a bad pack.
+/// Reads a pack and compares everything in it with its name; see [`PackVerifier`].
 pub fn verify(repository: &Repository, id: PackId, listed: &[PackEntry]) -> Result<Vec<Finding>> {
-    let findings = verify_once(repository, id, listed)?;
-    if findings.is_empty() {
-        Ok(findings)
-    } else {
-        verify_once(repository, id, listed)
-    }
+    PackVerifier::new(repository).verify(id, listed)
 }
 
-fn verify_once(repository: &Repository, id: PackId, listed: &[PackEntry]) -> Result<Vec<Finding>> {
-    let mut bytes = match load(repository, id) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Ok(vec![Finding::PackMissing(id)]);
+/// Proves packs; one per thread, it reuses its buffers.
+///
+/// Every blob is authenticated and hashed, the header is authenticated and says what the index
+/// says, and both account for every byte. A pack of which that is true is not hashed as a whole
+/// on top of it: nothing in it can have changed, and it cannot be another pack.
+pub struct PackVerifier<'a> {
+    repository: &'a Repository,
+    opener: BlobOpener<'a>,
+    bytes: Vec<u8>,
+    plaintext: Vec<u8>,
+}
+
+impl<'a> PackVerifier<'a> {
+    /// Reads packs of `repository`.
+    pub fn new(repository: &'a Repository) -> Self {
+        Self {
+            repository,
+            opener: BlobOpener::new(repository),
+            bytes: Vec::new(),
+            plaintext: Vec::new(),
         }
-        Err(error) if error.kind() == ErrorKind::Corrupt => {
-            return Ok(vec![Finding::PackDamaged(id, chain(&error))]);
-        }
-        Err(error) => return Err(error),
-    };
-    repository
-        .environment()
-        .progress
-        .read
-        .fetch_add(bytes.len() as u64, std::sync::atomic::Ordering::Relaxed);
-    let mut findings = Vec::new();
-    if Id::from(format::BlobId::of(&bytes)) != id.into() {
-        findings.push(Finding::PackDamaged(
-            id,
-            "its content does not hash to its name".into(),
-        ));
     }
-    match format::decode_pack_header(&bytes, bytes.len() as u64, repository.master()) {
-        Err(error) => findings.push(Finding::PackDamaged(id, format!("its header: {error}"))),
-        Ok(mut entries) => {
-            entries.sort_unstable_by_key(|entry| entry.offset);
-            if entries != listed {
-                let seen = "its header and the index differ".to_owned();
-                findings.push(Finding::PackDamaged(id, seen));
+
+    /// Reads a pack; gives what is wrong.
+    ///
+    /// `listed` is what the index says of it, in order of offset. Damage is read once more before
+    /// it is reported: a bad transfer is not a bad pack.
+    pub fn verify(&mut self, id: PackId, listed: &[PackEntry]) -> Result<Vec<Finding>> {
+        let mut findings = self.read(id, listed, false)?;
+        if !findings.is_empty() {
+            findings = self.read(id, listed, true)?;
+        }
+        Ok(findings)
+    }
+
+    fn read(&mut self, id: PackId, listed: &[PackEntry], is_hashed: bool) -> Result<Vec<Finding>> {
+        match load_into(self.repository, id, &mut self.bytes) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Ok(vec![Finding::PackMissing(id)]);
+            }
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                return Ok(vec![Finding::PackDamaged(id, chain(&error))]);
+            }
+            Err(error) => return Err(error),
+        }
+        let progress = &self.repository.environment().progress;
+        progress.read.fetch_add(
+            self.bytes.len() as u64,
+            std::sync::atomic::Ordering::Relaxed,
+        );
+        let mut findings = Vec::new();
+        let damaged = |seen: String| Finding::PackDamaged(id, seen);
+        if is_hashed && Id::from(format::BlobId::of(&self.bytes)) != id.into() {
+            findings.push(damaged("its content does not hash to its name".into()));
+        }
+        let size = self.bytes.len() as u64;
+        match format::decode_pack_header(&self.bytes, size, self.repository.master()) {
+            Err(error) => findings.push(damaged(format!("its header: {error}"))),
+            Ok(mut entries) => {
+                entries.sort_unstable_by_key(|entry| entry.offset);
+                if entries != listed {
+                    findings.push(damaged("its header and the index differ".to_owned()));
+                }
             }
         }
+        let blobs = listed.iter().filter_map(|blob| self.open(blob).err());
+        findings.extend(blobs.map(damaged));
+        Ok(findings)
     }
-    verify_blobs(repository, id, &mut bytes, listed, &mut findings);
-    Ok(findings)
-}
 
-fn verify_blobs(
-    repository: &Repository,
-    id: PackId,
-    bytes: &mut [u8],
-    listed: &[PackEntry],
-    findings: &mut Vec<Finding>,
-) {
-    let mut opener = BlobOpener::new(repository);
-    let mut plaintext = Vec::new();
-    for blob in listed {
+    /// Opens a blob; says what is wrong with it.
+    fn open(&mut self, blob: &PackEntry) -> std::result::Result<(), String> {
         let start = blob.offset as usize;
         let sealed = start
             .checked_add(blob.length as usize)
-            .and_then(|end| bytes.get_mut(start..end));
-        let Some(sealed) = sealed else {
-            let seen = format!("{} blob {} lies beyond its end", blob.kind, blob.id);
-            findings.push(Finding::PackDamaged(id, seen));
-            continue;
+            .and_then(|end| self.bytes.get_mut(start..end));
+        let Some(bytes) = sealed else {
+            return Err(format!(
+                "{} blob {} lies beyond its end",
+                blob.kind, blob.id
+            ));
         };
-        let uncompressed_length = blob.uncompressed_length;
         let sealed = format::Sealed {
-            bytes: sealed,
+            bytes,
             kind: blob.kind,
-            uncompressed_length,
+            uncompressed_length: blob.uncompressed_length,
         };
-        if let Err(error) = opener.open(sealed, &blob.id, &mut plaintext) {
-            findings.push(Finding::PackDamaged(id, chain(&error)));
-        }
+        let opened = self.opener.open(sealed, &blob.id, &mut self.plaintext);
+        opened.map_err(|error| chain(&error))
     }
 }

@@ -8,10 +8,17 @@ use lifeboat_disk::DiskWriter;
 use lifeboat_model::Phase;
 use lifeboat_repository::{Index, Repository};
 
+use super::joined::Joined;
 use super::{PackRead, RestorePlan, RestoreTarget};
 use crate::error::Doing;
 use crate::fetch::Fetcher;
-use crate::{Error, Existing, Result};
+use crate::{Error, Existing, PlacedChunk, Result};
+
+/// While so many workers wait for the storage, the others compute.
+const WAITING_WORKERS: usize = 2;
+
+/// Longer chunks, which no usual writer makes, get no place before their length is proved.
+const JOINED_CHUNK_MAX: usize = 16 << 20;
 
 /// What a restore has done, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -107,10 +114,13 @@ fn write_chunks(
         }
     };
     std::thread::scope(|scope| {
-        let workers = repository
-            .environment()
-            .threads
-            .clamp(1, plan.reads.len().max(1));
+        let waiting = if writer.is_direct() {
+            WAITING_WORKERS
+        } else {
+            0
+        };
+        let workers = repository.environment().threads + waiting;
+        let workers = workers.clamp(1, plan.reads.len().max(1));
         (1..workers).for_each(|_| drop(scope.spawn(work)));
         work();
     });
@@ -125,6 +135,7 @@ struct Worker<'a> {
     plan: &'a RestorePlan,
     writer: &'a dyn DiskWriter,
     fetcher: Fetcher<'a>,
+    joined: Joined,
 }
 
 impl<'a> Worker<'a> {
@@ -139,6 +150,7 @@ impl<'a> Worker<'a> {
             plan,
             writer,
             fetcher: Fetcher::new(repository, index),
+            joined: Joined::default(),
         }
     }
 
@@ -151,19 +163,52 @@ impl<'a> Worker<'a> {
             return Ok(());
         };
         self.fetcher.load(first.location.pack, read)?;
-        for same in chunks.chunk_by(|a, b| a.location == b.location && a.id == b.id) {
-            let first = &same[0];
-            let bytes = self.fetcher.open(&first.id, &first.location).doing(|| {
-                format!(
-                    "cannot restore the bytes at {}: run 'lifeboat verify', then \
-                     'lifeboat repair packs'",
-                    first.offset
-                )
-            })?;
-            for chunk in same {
-                put(self.repository, self.writer, chunk.offset, bytes)?;
-            }
+        let mut groups: Vec<&[PlacedChunk]> = chunks
+            .chunk_by(|a, b| a.location == b.location && a.id == b.id)
+            .collect();
+        groups.sort_unstable_by_key(|same| same[0].offset);
+        for same in groups {
+            self.bring_one(same)?;
         }
+        self.write_joined()
+    }
+
+    /// Opens a chunk once, for all places where it belongs.
+    fn bring_one(&mut self, same: &[PlacedChunk]) -> Result<()> {
+        let first = &same[0];
+        let doing = || {
+            format!(
+                "cannot restore the bytes at {}: run 'lifeboat verify', then \
+                 'lifeboat repair packs'",
+                first.offset
+            )
+        };
+        let length = first.location.plaintext_length() as usize;
+        if length > JOINED_CHUNK_MAX {
+            let bytes = self.fetcher.open(&first.id, &first.location).doing(doing)?;
+            return same
+                .iter()
+                .try_for_each(|chunk| put(self.repository, self.writer, chunk.offset, bytes));
+        }
+        if !self.joined.takes(first.offset, length) {
+            self.write_joined()?;
+        }
+        let place = self.joined.add(first.offset, length);
+        self.fetcher
+            .open_to(&first.id, &first.location, place)
+            .doing(doing)?;
+        for again in &same[1..] {
+            let bytes = self.joined.last(length);
+            put(self.repository, self.writer, again.offset, bytes)?;
+        }
+        Ok(())
+    }
+
+    fn write_joined(&mut self) -> Result<()> {
+        if let Some((offset, bytes)) = self.joined.stretch() {
+            put(self.repository, self.writer, offset, bytes)?;
+        }
+        self.joined.clear();
         Ok(())
     }
 }

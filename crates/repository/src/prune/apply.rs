@@ -80,52 +80,71 @@ fn repack(repository: &Repository, lock: &Lock<'_>, plan: &PrunePlan) -> Result<
     let empty = Index::default();
     let options = plan.options.write;
     let (_, totals, _) = writer::write(repository, &empty, lock, options, |writer| {
-        load::each(repository, &plan.repack, |pack| {
-            repack_one(repository, writer, pack)
-        })
+        let repacker = || Repacker::new(repository, writer);
+        load::each_with(repository, &plan.repack, repacker, Repacker::repack)
     })?;
     Ok(totals.added_packed)
 }
 
-fn repack_one(
-    repository: &Repository,
-    writer: &BlobWriter<'_>,
-    repacked: &RepackedPack,
-) -> Result<()> {
-    let file = FileHandle {
-        kind: FileKind::Pack,
-        id: repacked.pack.id.into(),
-    };
-    let mut opener = BlobOpener::new(repository);
-    let (mut plaintext, mut sealed) = (Vec::new(), Vec::new());
-    for run in runs(&repacked.live) {
-        let start = u64::from(run[0].offset);
-        let length: u64 = run.iter().map(|blob| u64::from(blob.length)).sum();
-        let mut bytes = vec![0; length as usize];
-        let backend = repository.backend();
-        backend
-            .read(file, start, &mut bytes)
-            .doing(|| format!("cannot repack {file}"))?;
-        for blob in run {
-            let at = (u64::from(blob.offset) - start) as usize;
-            sealed.clear();
-            sealed.extend_from_slice(&bytes[at..at + blob.length as usize]);
-            let copy = &mut bytes[at..at + blob.length as usize];
-            let uncompressed_length = blob.uncompressed_length;
-            let opened = format::Sealed {
-                bytes: copy,
-                kind: blob.kind,
-                uncompressed_length,
-            };
-            opener.open(opened, &blob.id, &mut plaintext)?;
-            writer.put_sealed(blob, &sealed, plaintext.len())?;
-            repository
-                .environment()
-                .progress
-                .advance(u64::from(blob.length));
+/// Copies sealed blobs as they are; one per thread, it reuses its buffers.
+struct Repacker<'a> {
+    repository: &'a Repository,
+    writer: &'a BlobWriter<'a>,
+    opener: BlobOpener<'a>,
+    bytes: Vec<u8>,
+    sealed: Vec<u8>,
+    plaintext: Vec<u8>,
+}
+
+impl<'a> Repacker<'a> {
+    fn new(repository: &'a Repository, writer: &'a BlobWriter<'a>) -> Self {
+        Self {
+            repository,
+            writer,
+            opener: BlobOpener::new(repository),
+            bytes: Vec::new(),
+            sealed: Vec::new(),
+            plaintext: Vec::new(),
         }
     }
-    Ok(())
+
+    fn repack(&mut self, repacked: &RepackedPack) -> Result<()> {
+        let file = FileHandle {
+            kind: FileKind::Pack,
+            id: repacked.pack.id.into(),
+        };
+        for run in runs(&repacked.live) {
+            let start = u64::from(run[0].offset);
+            let length: u64 = run.iter().map(|blob| u64::from(blob.length)).sum();
+            self.bytes.resize(length as usize, 0);
+            let backend = self.repository.backend();
+            backend
+                .read(file, start, &mut self.bytes)
+                .doing(|| format!("cannot repack {file}"))?;
+            for blob in run {
+                self.copy(blob, (u64::from(blob.offset) - start) as usize)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens and hashes the blob at `at` of what was read; stores it only if it is sound.
+    fn copy(&mut self, blob: &format::PackEntry, at: usize) -> Result<()> {
+        let bytes = &mut self.bytes[at..at + blob.length as usize];
+        self.sealed.clear();
+        self.sealed.extend_from_slice(bytes);
+        let opened = format::Sealed {
+            bytes,
+            kind: blob.kind,
+            uncompressed_length: blob.uncompressed_length,
+        };
+        self.opener.open(opened, &blob.id, &mut self.plaintext)?;
+        self.writer
+            .put_sealed(blob, &self.sealed, self.plaintext.len())?;
+        let progress = &self.repository.environment().progress;
+        progress.advance(u64::from(blob.length));
+        Ok(())
+    }
 }
 
 /// Groups blobs that lie side by side, so that each group is one read.
