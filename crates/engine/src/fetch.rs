@@ -115,20 +115,23 @@ impl<'a> Fetcher<'a> {
         Ok(&self.plaintext)
     }
 
-    /// As [`Fetcher::open`], into a place that is as long as the index says of the blob.
-    pub(crate) fn open_to(
+    /// Opens what is loaded of a blob into a place that is as long as the index says of it, and
+    /// leaves its name to the caller; says whether that went well.
+    ///
+    /// Once for each blob of a request: it is decrypted in place.
+    pub(crate) fn open_unnamed(&mut self, location: &BlobLocation, target: &mut [u8]) -> bool {
+        self.is_loaded && {
+            let sealed = loaded(&mut self.sealed, self.start, location);
+            self.opener.open_unnamed(sealed, target).is_ok()
+        }
+    }
+
+    /// Reads a blob by itself, from every pack that holds it, and compares it with its name.
+    pub(crate) fn read_again(
         &mut self,
         id: &BlobId,
-        location: &BlobLocation,
         target: &mut [u8],
     ) -> lifeboat_repository::Result<()> {
-        if self.is_loaded {
-            let sealed = loaded(&mut self.sealed, self.start, location);
-            if self.opener.open_to(sealed, id, target).is_ok() {
-                return Ok(());
-            }
-            // What is loaded of it is used up: it was decrypted in place.
-        }
         self.reader
             .get_into(BlobKind::Data, id, &mut self.plaintext)?;
         if self.plaintext.len() != target.len() {

@@ -35,6 +35,15 @@ const PLACED_CHUNK_BYTES: u64 = 88 + 32;
 /// Largest request to the repository.
 const REQUEST_BYTES: u64 = 4 << 20;
 
+/// Chunks that are named together, and the gaps between them.
+const BATCH_BYTES: u64 = 9 << 20;
+
+/// What an upload hands to the kernel at once.
+const PIECE_BYTES: u64 = 4 << 20;
+
+/// Workers of a restore beside the threads that compute.
+const WAITING_WORKERS: u64 = 2;
+
 /// A disk as far as it decides memory.
 #[derive(Clone, Copy, Debug)]
 pub struct DiskShape {
@@ -83,8 +92,9 @@ impl MemoryBound {
         let threads = threads as u64;
         Self {
             index: PROGRAM_BYTES + blobs as u64 * INDEX_BLOB_BYTES,
-            packs: (write.uploads as u64 + 3) * (write.pack_bytes as u64 + chunk),
-            workers: chunk + threads * (2 * chunk + (2 << 20) + COMPRESSOR_BYTES),
+            packs: (write.uploads as u64 + 3) * (write.pack_bytes as u64 + chunk)
+                + write.uploads as u64 * PIECE_BYTES,
+            workers: chunk + threads * (2 * chunk + BATCH_BYTES + COMPRESSOR_BYTES),
             lists: lists.sum(),
         }
     }
@@ -95,7 +105,8 @@ impl MemoryBound {
         Self {
             index: PROGRAM_BYTES + blobs as u64 * INDEX_BLOB_BYTES,
             packs: 0,
-            workers: threads as u64 * (REQUEST_BYTES + 2 * chunk + COMPRESSOR_BYTES),
+            workers: (threads as u64 + WAITING_WORKERS)
+                * (REQUEST_BYTES + BATCH_BYTES + 2 * chunk + COMPRESSOR_BYTES),
             lists: chunks as u64 * (PLACED_CHUNK_BYTES + TREE_CHUNK_BYTES),
         }
     }

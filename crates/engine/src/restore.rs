@@ -11,8 +11,8 @@
 //! disk. There are two workers more than threads where writes wait for the storage.
 
 mod apply;
-mod joined;
 mod plan;
+mod window;
 
 use lifeboat_disk::DiskWriter;
 use lifeboat_model::ExtentSet;

@@ -173,18 +173,14 @@ impl<'a> BlobOpener<'a> {
             .doing(|| format!("{kind} blob {id} is damaged"))
     }
 
-    /// As [`BlobOpener::open`], into a place that is as long as the plaintext.
+    /// Authenticates, decrypts in place and decompresses one sealed blob into a place that is as
+    /// long as its plaintext. Its name is still to be compared: of many at once that costs half.
     ///
     /// Errors: `Corrupt`; the content of `target` is undefined then.
-    pub fn open_to(
-        &mut self,
-        sealed: format::Sealed<'_>,
-        id: &BlobId,
-        target: &mut [u8],
-    ) -> Result<()> {
+    pub fn open_unnamed(&mut self, sealed: format::Sealed<'_>, target: &mut [u8]) -> Result<()> {
         let kind = sealed.kind;
         let master = self.repository.master();
-        format::unseal_blob_to(sealed, id, master, &mut self.decompressor, target)
-            .doing(|| format!("{kind} blob {id} is damaged"))
+        format::unseal_unnamed(sealed, master, &mut self.decompressor, target)
+            .doing(|| format!("a {kind} blob is damaged"))
     }
 }

@@ -79,6 +79,9 @@ pub fn verify(repository: &Repository, id: PackId, listed: &[PackEntry]) -> Resu
     PackVerifier::new(repository).verify(id, listed)
 }
 
+/// Plaintext of blobs that are named together: some sixty chunks of the usual size.
+const NAMED_BYTES: usize = 8 << 20;
+
 /// Proves packs; one per thread, it reuses its buffers.
 ///
 /// Every blob is authenticated and hashed, the header is authenticated and says what the index
@@ -89,6 +92,7 @@ pub struct PackVerifier<'a> {
     opener: BlobOpener<'a>,
     bytes: Vec<u8>,
     plaintext: Vec<u8>,
+    room: Vec<u8>,
 }
 
 impl<'a> PackVerifier<'a> {
@@ -99,6 +103,7 @@ impl<'a> PackVerifier<'a> {
             opener: BlobOpener::new(repository),
             bytes: Vec::new(),
             plaintext: Vec::new(),
+            room: Vec::new(),
         }
     }
 
@@ -145,29 +150,87 @@ impl<'a> PackVerifier<'a> {
                 }
             }
         }
-        let blobs = listed.iter().filter_map(|blob| self.open(blob).err());
-        findings.extend(blobs.map(damaged));
+        findings.extend(self.open_all(listed).into_iter().map(damaged));
         Ok(findings)
+    }
+
+    /// Opens all blobs; says what is wrong with which.
+    fn open_all(&mut self, listed: &[PackEntry]) -> Vec<String> {
+        let (mut wrong, mut rest) = (Vec::new(), listed);
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(fitting(rest).max(1));
+            match now {
+                [blob] => wrong.extend(self.open(blob).err()),
+                blobs => self.open_together(blobs, &mut wrong),
+            }
+            rest = later;
+        }
+        wrong
+    }
+
+    /// Opens blobs side by side and names them together, which takes half the time.
+    fn open_together(&mut self, blobs: &[PackEntry], wrong: &mut Vec<String>) {
+        self.room.resize(NAMED_BYTES, 0);
+        let mut free = self.room.as_mut_slice();
+        let (mut opened, mut plaintexts) = (Vec::new(), Vec::<&[u8]>::new());
+        for blob in blobs {
+            let (place, rest) = free.split_at_mut(blob.plaintext_length() as usize);
+            free = rest;
+            let result = sealed_in(&mut self.bytes, blob).and_then(|sealed| {
+                let opened = self.opener.open_unnamed(sealed, place);
+                opened.map_err(|error| format!("blob {}: {}", blob.id, chain(&error)))
+            });
+            match result {
+                Ok(()) => {
+                    opened.push(blob);
+                    plaintexts.push(place);
+                }
+                Err(seen) => wrong.push(seen),
+            }
+        }
+        let names = format::BlobId::of_all(&plaintexts);
+        let misnamed = opened
+            .iter()
+            .zip(names)
+            .filter(|(blob, name)| blob.id != *name);
+        wrong.extend(misnamed.map(|(blob, _)| {
+            let (kind, id) = (blob.kind, blob.id);
+            format!("{kind} blob {id} is damaged: the content does not hash to its name")
+        }));
     }
 
     /// Opens a blob; says what is wrong with it.
     fn open(&mut self, blob: &PackEntry) -> std::result::Result<(), String> {
-        let start = blob.offset as usize;
-        let sealed = start
-            .checked_add(blob.length as usize)
-            .and_then(|end| self.bytes.get_mut(start..end));
-        let Some(bytes) = sealed else {
-            return Err(format!(
-                "{} blob {} lies beyond its end",
-                blob.kind, blob.id
-            ));
-        };
-        let sealed = format::Sealed {
-            bytes,
-            kind: blob.kind,
-            uncompressed_length: blob.uncompressed_length,
-        };
+        let sealed = sealed_in(&mut self.bytes, blob)?;
         let opened = self.opener.open(sealed, &blob.id, &mut self.plaintext);
         opened.map_err(|error| chain(&error))
     }
+}
+
+/// The sealed blob within its pack; says so where the pack ends before.
+fn sealed_in<'a>(
+    pack: &'a mut [u8],
+    blob: &PackEntry,
+) -> std::result::Result<format::Sealed<'a>, String> {
+    let start = blob.offset as usize;
+    let end = start.checked_add(blob.length as usize);
+    let bytes = end.and_then(|end| pack.get_mut(start..end));
+    let bytes =
+        bytes.ok_or_else(|| format!("{} blob {} lies beyond its end", blob.kind, blob.id))?;
+    Ok(format::Sealed {
+        bytes,
+        kind: blob.kind,
+        uncompressed_length: blob.uncompressed_length,
+    })
+}
+
+/// How many of the first blobs are named together.
+fn fitting(blobs: &[PackEntry]) -> usize {
+    let mut free = NAMED_BYTES as u64;
+    let fits = |blob: &&PackEntry| {
+        let left = free.checked_sub(u64::from(blob.plaintext_length()));
+        free = left.unwrap_or(free);
+        left.is_some()
+    };
+    blobs.iter().take_while(fits).count()
 }

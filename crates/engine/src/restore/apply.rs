@@ -8,7 +8,7 @@ use lifeboat_disk::DiskWriter;
 use lifeboat_model::Phase;
 use lifeboat_repository::{Index, Repository};
 
-use super::joined::Joined;
+use super::window::Window;
 use super::{PackRead, RestorePlan, RestoreTarget};
 use crate::error::Doing;
 use crate::fetch::Fetcher;
@@ -18,7 +18,7 @@ use crate::{Error, Existing, PlacedChunk, Result};
 const WAITING_WORKERS: usize = 2;
 
 /// Longer chunks, which no usual writer makes, get no place before their length is proved.
-const JOINED_CHUNK_MAX: usize = 16 << 20;
+const WINDOW_CHUNK_MAX: usize = 16 << 20;
 
 /// What a restore has done, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -135,7 +135,7 @@ struct Worker<'a> {
     plan: &'a RestorePlan,
     writer: &'a dyn DiskWriter,
     fetcher: Fetcher<'a>,
-    joined: Joined,
+    window: Window<'a>,
 }
 
 impl<'a> Worker<'a> {
@@ -150,7 +150,7 @@ impl<'a> Worker<'a> {
             plan,
             writer,
             fetcher: Fetcher::new(repository, index),
-            joined: Joined::default(),
+            window: Window::default(),
         }
     }
 
@@ -158,7 +158,8 @@ impl<'a> Worker<'a> {
         if self.repository.environment().cancel.is_cancelled() {
             return Err(Error::cancelled());
         }
-        let chunks = &self.plan.chunks[read.chunks.clone()];
+        let plan: &'a RestorePlan = self.plan;
+        let chunks = &plan.chunks[read.chunks.clone()];
         let Some(first) = chunks.first() else {
             return Ok(());
         };
@@ -170,47 +171,51 @@ impl<'a> Worker<'a> {
         for same in groups {
             self.bring_one(same)?;
         }
-        self.write_joined()
+        self.write_window()
     }
 
     /// Opens a chunk once, for all places where it belongs.
-    fn bring_one(&mut self, same: &[PlacedChunk]) -> Result<()> {
+    fn bring_one(&mut self, same: &'a [PlacedChunk]) -> Result<()> {
         let first = &same[0];
-        let doing = || {
-            format!(
-                "cannot restore the bytes at {}: run 'lifeboat verify', then \
-                 'lifeboat repair packs'",
-                first.offset
-            )
-        };
         let length = first.location.plaintext_length() as usize;
-        if length > JOINED_CHUNK_MAX {
-            let bytes = self.fetcher.open(&first.id, &first.location).doing(doing)?;
+        if length > WINDOW_CHUNK_MAX {
+            let bytes = self.fetcher.open(&first.id, &first.location);
+            let bytes = bytes.doing(|| lost(first))?;
             return same
                 .iter()
                 .try_for_each(|chunk| put(self.repository, self.writer, chunk.offset, bytes));
         }
-        if !self.joined.takes(first.offset, length) {
-            self.write_joined()?;
+        if !self.window.has_room(length) {
+            self.write_window()?;
         }
-        let place = self.joined.add(first.offset, length);
-        self.fetcher
-            .open_to(&first.id, &first.location, place)
-            .doing(doing)?;
-        for again in &same[1..] {
-            let bytes = self.joined.last(length);
-            put(self.repository, self.writer, again.offset, bytes)?;
+        let place = self.window.add(same, length);
+        if self.fetcher.open_unnamed(&first.location, place) {
+            return Ok(());
         }
-        Ok(())
+        let read = self.fetcher.read_again(&first.id, place);
+        read.doing(|| lost(first))
     }
 
-    fn write_joined(&mut self) -> Result<()> {
-        if let Some((offset, bytes)) = self.joined.stretch() {
+    /// Names what is in the window, brings again what is not what it should be, and writes it.
+    fn write_window(&mut self) -> Result<()> {
+        for index in self.window.wrong() {
+            let (chunk, place) = self.window.again(index);
+            let read = self.fetcher.read_again(&chunk.id, place);
+            read.doing(|| lost(chunk))?;
+        }
+        for (offset, bytes) in self.window.stretches() {
             put(self.repository, self.writer, offset, bytes)?;
         }
-        self.joined.clear();
+        self.window.clear();
         Ok(())
     }
+}
+
+fn lost(chunk: &PlacedChunk) -> String {
+    format!(
+        "cannot restore the bytes at {}: run 'lifeboat verify', then 'lifeboat repair packs'",
+        chunk.offset
+    )
 }
 
 fn put(repository: &Repository, writer: &dyn DiskWriter, offset: u64, bytes: &[u8]) -> Result<()> {
