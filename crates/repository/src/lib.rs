@@ -15,6 +15,15 @@
 //! | forget, tag | nothing | snapshots listed again | as mark | as restic |
 //! | restore, check | nothing | index loaded again | grace | shared locks |
 //!
+//! Assumed of the place: what a `save` has returned is in every later list and can be read, what a
+//! `remove` has returned is in none. Where lists are minutes behind, backups, forgetting and the
+//! two phases of prune still lose nothing: they may refuse. What excludes others (an instant
+//! prune, a repair) is not safe there.
+//!
+//! Assumed of clocks: those of lifeboat's processes differ by at most six hours, that of a stock
+//! restic by less than 20 minutes, by its own rule. Durations count by a clock that
+//! nobody sets.
+//!
 //! Source: restic's design document; decisions 0003 and 0004.
 
 mod adopt;

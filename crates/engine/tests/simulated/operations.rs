@@ -250,17 +250,23 @@ pub(crate) fn hold_foreign_lock(process: &Process, exclusive: bool, time: Durati
             left -= step;
             let old = handle;
             handle = save_foreign(repository, exclusive)?;
-            repository.backend().remove(old).map_err(place_failed)?;
+            repository
+                .backend()
+                .remove(old)
+                .map_err(|error| place_failed(&error))?;
         }
         process.release();
-        repository.backend().remove(handle).map_err(place_failed)?;
+        repository
+            .backend()
+            .remove(handle)
+            .map_err(|error| place_failed(&error))?;
         process.world.count("foreign locks");
         Ok::<(), Failure>(())
     });
     process.release();
 }
 
-fn place_failed(error: lifeboat_backend::Error) -> Failure {
+fn place_failed(error: &lifeboat_backend::Error) -> Failure {
     Failure {
         kind: error.kind(),
         text: error.to_string(),
@@ -290,7 +296,10 @@ fn foreign_lock(
     if is_free(Some(handle))? {
         return Ok(Some(handle));
     }
-    repository.backend().remove(handle).map_err(place_failed)?;
+    repository
+        .backend()
+        .remove(handle)
+        .map_err(|error| place_failed(&error))?;
     Ok(None)
 }
 

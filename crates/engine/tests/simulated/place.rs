@@ -162,12 +162,12 @@ impl Place {
 
 /// Whether one of two holders must not write while the other is at work.
 fn is_rival(own: Option<LockMode>, other: Option<LockMode>) -> bool {
-    use LockMode::{Exclusive, Prune};
-    match (own, other) {
-        (Some(Exclusive), _) | (_, Some(Exclusive)) => true,
-        (Some(Prune), None | Some(Prune)) | (None, Some(Prune)) => true,
-        _ => false,
-    }
+    use LockMode::{Exclusive, Prune, Shared};
+    let is_exclusive = own == Some(Exclusive) || other == Some(Exclusive);
+    let is_prune = own == Some(Prune) || other == Some(Prune);
+    // Beside a prune only lifeboat's own shared locks may be.
+    let is_shared = own == Some(Shared) || other == Some(Shared);
+    is_exclusive || is_prune && !is_shared
 }
 
 fn is_small(kind: FileKind) -> bool {

@@ -220,7 +220,7 @@ impl Schedule {
     /// Something that must never be; the first one counts.
     pub(crate) fn violated(&self, what: String) {
         let mut state = self.state();
-        state.say(format!("VIOLATED: {what}"));
+        state.say(&format!("VIOLATED: {what}"));
         state.violation.get_or_insert(what);
     }
 
@@ -261,10 +261,10 @@ impl State {
 
     pub(crate) fn note(&mut self, process: usize, line: &str) {
         let name = self.lives[process].name.clone();
-        self.say(format!("{name:>11}  {line}"));
+        self.say(&format!("{name:>11}  {line}"));
     }
 
-    pub(crate) fn say(&mut self, line: String) {
+    pub(crate) fn say(&mut self, line: &str) {
         let seconds = self.time.as_secs();
         let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
         if self.trace.len() == TRACE_LENGTH {
