@@ -70,7 +70,7 @@ fn grouped(value: &str) -> String {
     }
     let mut shown = String::new();
     for (at, digit) in value.chars().enumerate() {
-        if at > 0 && (value.len() - at) % 3 == 0 {
+        if at > 0 && (value.len() - at).is_multiple_of(3) {
             shown.push(',');
         }
         shown.push(digit);
