@@ -210,14 +210,14 @@ fn judge_copy(name: &'static str, source: &Repository, added: &Stored) {
 
 #[test]
 fn of_a_copy() {
-    let (memory, clock, _, stored) = stored(3);
+    let (memory, clock, _, stored) = stored(4);
     let source = world(memory, &clock, alone(&clock, 8));
     judge_copy("copy", &source.repository, &stored);
 }
 
 #[test]
 fn of_an_import() {
-    let (memory, clock, _, stored) = stored(3);
+    let (memory, clock, _, stored) = stored(4);
     let source = world(memory, &clock, alone(&clock, 8));
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("archive.tar");

@@ -14,7 +14,7 @@ fn of_an_init() {
     let clock = Arc::new(ManualClock::default());
     let (crashed, place) = Crashed::begin("init", None);
     Repository::init(place, &password(), &init_options(), doomed(&clock)).unwrap();
-    crashed.judge(160, |state, look| {
+    crashed.judge(320, |state, look| {
         let when = format!("init: {}", state.when);
         let environment = || survivor(&clock, state);
         if let Err(error) = Repository::open(look.place(), &password(), environment()) {
@@ -35,7 +35,7 @@ fn of_a_first_backup() {
         name: "first backup",
         world: &World::new(),
         expected: &Expected::new(),
-        work: &|repository| backup(repository, &(0..scaled(80)).collect::<Vec<_>>()).map(drop),
+        work: &|repository| backup(repository, &(0..scaled(110)).collect::<Vec<_>>()).map(drop),
     }
     .run(250);
 }
@@ -47,7 +47,7 @@ fn of_an_increment() {
         name: "increment",
         world: &world,
         expected: &expected,
-        work: &|repository| backup(repository, &(15..scaled(120)).collect::<Vec<_>>()).map(drop),
+        work: &|repository| backup(repository, &(15..scaled(160)).collect::<Vec<_>>()).map(drop),
     }
     .run(250);
 }
@@ -65,7 +65,7 @@ fn of_a_backup_that_takes_over_packs() {
             let mut run = Run::begin(repository)?;
             adopt(repository, &run.lock, &run.index)?;
             run.index = repository.load_index()?;
-            let stored = run.store(&(1000..1000 + scaled(80)).collect::<Vec<_>>())?;
+            let stored = run.store(&(1000..1000 + scaled(100)).collect::<Vec<_>>())?;
             run.commit(&stored).map(drop)
         },
     }

@@ -18,8 +18,8 @@ fn to_be_pruned() -> (World, Expected) {
     world.forget(marked);
     prune(&world.repository, prune_options(24)).unwrap();
     world.hours(30);
-    let gone = world.backup(&(0..scaled(200)).collect::<Vec<u64>>());
-    let half: Vec<u64> = (0..scaled(200)).step_by(3).collect();
+    let gone = world.backup(&(0..scaled(260)).collect::<Vec<u64>>());
+    let half: Vec<u64> = (0..scaled(260)).step_by(3).collect();
     let kept = world.backup(&half);
     world.forget(gone);
     world.hours(30);

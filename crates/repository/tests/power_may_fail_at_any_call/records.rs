@@ -41,7 +41,7 @@ fn of_a_forget() {
 
 #[test]
 fn of_a_change_of_tags() {
-    let (world, expected) = snapshots_of(&steps(14));
+    let (world, expected) = snapshots_of(&steps(18));
     let contents: Vec<Vec<u8>> = expected.values().map(|seeds| bytes_of(seeds)).collect();
     Trial {
         name: "tag change",
