@@ -41,8 +41,8 @@ fn survivor(clock: &Arc<ManualClock>, state: &CrashState) -> Environment {
     let mut environment = alone(&clock, 60);
     environment.owner.is_alive = |pid| pid < 10_000;
     if state.is_power_loss {
-        // Locks of a process of another boot are void after 30 minutes.
-        clock.advance(Duration::from_secs(31 * 60));
+        // Locks of a process of another boot are void for everybody after six and a half hours.
+        clock.advance(Duration::from_secs(7 * 3600));
         environment.owner.instance = "00fe".to_owned();
     }
     environment

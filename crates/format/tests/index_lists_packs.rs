@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 fn entries() -> impl Strategy<Value = PackEntry> {
     let kind = prop_oneof![Just(BlobKind::Data), Just(BlobKind::Tree)];
-    let place = (0..1u32 << 31, 32..1u32 << 31, any::<u32>());
+    let place = (0..1u32 << 31, 32..=128u32 << 20, 0..=128u32 << 20);
     (kind, any::<[u8; 32]>(), place).prop_map(|(kind, id, (offset, length, plain))| PackEntry {
         kind,
         id: Id(id).into(),

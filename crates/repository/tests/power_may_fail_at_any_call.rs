@@ -33,8 +33,8 @@ fn survivor(clock: &Arc<ManualClock>, state: &CrashState) -> Environment {
     let clock = Arc::new(ManualClock::new(clock.now()));
     let mut environment = environment(&clock, 60);
     if state.is_power_loss {
-        // Locks of a process of another boot are void after 30 minutes.
-        clock.advance(Duration::from_secs(31 * 60));
+        // Locks of a process of another boot are void for everybody after six and a half hours.
+        clock.advance(Duration::from_secs(7 * 3600));
         environment.owner.instance = "00fe".to_owned();
     }
     environment
