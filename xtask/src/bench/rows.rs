@@ -147,8 +147,8 @@ pub(crate) const ROWS: [Row; 16] = [
     },
     Row {
         name: "7",
-        title: "A second machine on another file system",
-        note: "vm-b's files on XFS, into a repository that holds only vm-a (ext4).",
+        title: "The same files on another file system",
+        note: "vm-b's files on XFS, into the repository that holds vm-b on ext4.",
         counts: &[ADDED],
         targets: &[Target::BytesOfRestic("added", 0.65)],
         ..TIMED

@@ -108,25 +108,26 @@ fn machines(course: &mut Course<'_>, images: &Images) -> Result<()> {
     let vm_a = images.image("vm-a.raw");
     course.place.link(&vm_a)?;
     course.backup("1", usual(FIRST_DAY[0], VM_A))?;
-    branches(course, images)?;
+    by_changes(course, images)?;
     again(course, images, &vm_a)?;
-    if course.wants(&["4", "6", "8", "13", "14"]) {
+    if course.wants(&["4", "6", "7", "8", "13", "14"]) {
         course.place.link(&images.image("vm-a.day2.raw"))?;
         course.backup("4", usual("day2", VM_A))?;
     }
-    if course.wants(&["6", "8", "13", "14"]) {
+    if course.wants(&["6", "7", "8", "13", "14"]) {
         course.place.link(&images.image("vm-b.raw"))?;
         course.backup("6", usual("second", VM_B))?;
     }
     stored(course)?;
+    on_another_file_system(course, images)?;
     restore(course, "11", Form::Dense, &vm_a)?;
     restore(course, "12", Form::Sparse, &vm_a)?;
     verify(course)?;
     prune(course, &vm_a)
 }
 
-/// Rows 5 and 7 begin where only the first day of vm-a is there, in copies of the repository.
-fn branches(course: &mut Course<'_>, images: &Images) -> Result<()> {
+/// Row 5 begins where only the first day of vm-a is there, in a copy of the repository.
+fn by_changes(course: &mut Course<'_>, images: &Images) -> Result<()> {
     if course.wants(&["5"]) && course.tool.name() == LIFEBOAT {
         let (list, marked) = images.changed()?;
         let backup = Backup {
@@ -136,17 +137,16 @@ fn branches(course: &mut Course<'_>, images: &Images) -> Result<()> {
         let counts = Counts::from([("changed".to_owned(), marked)]);
         branch(course, "5", &images.image("vm-a.day2.raw"), backup, counts)?;
     }
-    if course.wants(&["7"]) {
-        let backup = usual("other", VM_B);
-        branch(
-            course,
-            "7",
-            &images.image("vm-b-xfs.raw"),
-            backup,
-            Counts::new(),
-        )?;
-    }
     Ok(())
+}
+
+/// Row 7 begins where vm-b is there on its first file system, in a copy of the repository.
+fn on_another_file_system(course: &mut Course<'_>, images: &Images) -> Result<()> {
+    if !course.wants(&["7"]) {
+        return Ok(());
+    }
+    let (image, backup) = (images.image("vm-b-xfs.raw"), usual("other", VM_B));
+    branch(course, "7", &image, backup, Counts::new())
 }
 
 fn branch(
