@@ -102,7 +102,10 @@ fn entries_that_cannot_be_are_refused() {
     assert_eq!(kind(read(&entry(4, 50, b""), 123)), ErrorKind::Unsupported);
     assert_eq!(kind(read(&entry(0, 31, b""), 104)), ErrorKind::Corrupt);
     assert_eq!(kind(read(&entry(2, 50, &[0; 4]), 127)), ErrorKind::Corrupt);
-    assert_eq!(kind(read(&entry(0, u32::MAX, b""), 1 << 33)), ErrorKind::Corrupt);
+    assert_eq!(
+        kind(read(&entry(0, u32::MAX, b""), 1 << 33)),
+        ErrorKind::Corrupt
+    );
     let far = entry(0, 128 << 20, b"").repeat(33);
     assert_eq!(kind(read(&far, 1 << 33)), ErrorKind::Unsupported);
 }
