@@ -5,7 +5,7 @@
 //! twice as fast: SHA instructions wait for each other, lanes do not.
 //! Does not name anything: what a digest is the name of, `format` knows.
 //!
-//! Source: FIPS 180-4, section 6.2; measured in docs/benchmarks.md.
+//! Source: FIPS 180-4, section 6.2; measured in docs/decisions/0007.
 
 mod lanes;
 mod tail;
