@@ -11,7 +11,7 @@ use lifeboat_format::{BlobId, KeyFile, KeyOwner, ScryptCost};
 use lifeboat_model::{Secret, SystemEntropy};
 use lifeboat_testkit::{ChangeRule, DiskPattern, Effort, SeededEntropy, figure, tool};
 
-use crate::Place;
+use crate::{Place, trial};
 
 /// A repository on disk, small and with a key that opens fast.
 struct Site {
@@ -94,19 +94,7 @@ impl Site {
         if folder.is_empty() {
             return vec![root.join("config")];
         }
-        let (mut found, mut folders) = (Vec::new(), vec![root.join(folder)]);
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() {
-                    folders.push(path);
-                } else {
-                    found.push(path);
-                }
-            }
-        }
-        found.sort();
-        found
+        trial::files(&root.join(folder))
     }
 
     /// Whether lifeboat and restic call it whole, and what both said.

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
-use lifeboat_format::{BlobId, Node, NodeKind, Tree};
+use lifeboat_format::{BlobId, Node, NodeKind, TREE_DEPTH_MAX, Tree};
 use lifeboat_model::{ErrorKind, ParseError};
 use lifeboat_repository::{BlobReader, Repository, Snapshot, snapshots};
 
@@ -120,18 +120,15 @@ pub(crate) fn parse_time(text: &str) -> Result<Timestamp> {
     Ok(zoned.timestamp())
 }
 
-/// Deepest nesting that is walked: paths of more folders cannot be used anywhere.
-const DEPTH_MAX: usize = 1024;
-
 /// Refuses to go below a path that is nested too deeply: a hostile tree would end the stack.
 pub(crate) fn require_depth(path: &str) -> Result<()> {
     let depth = path.bytes().filter(|byte| *byte == b'/').count();
-    if depth <= DEPTH_MAX {
+    if depth <= TREE_DEPTH_MAX as usize {
         return Ok(());
     }
     let start: String = path.chars().take(60).collect();
     let message = format!(
-        "below \"{start}...\" the snapshot is nested deeper than {DEPTH_MAX} folders: choose \
+        "below \"{start}...\" the snapshot is nested deeper than {TREE_DEPTH_MAX} folders: choose \
          another part of it"
     );
     Err(Error::new(ErrorKind::Unsupported, message))

@@ -5,8 +5,11 @@
 use std::fmt;
 
 use lifeboat_chunker::ChunkSizes;
+use lifeboat_format::NAMED_BYTES;
 use lifeboat_model::ByteCount;
 use lifeboat_repository::WriteOptions;
+
+use crate::restore::WAITING_WORKERS;
 
 /// The program, its threads' stacks, and what the allocator keeps.
 const PROGRAM_BYTES: u64 = 40 << 20;
@@ -36,13 +39,10 @@ const PLACED_CHUNK_BYTES: u64 = 88 + 32;
 const REQUEST_BYTES: u64 = 4 << 20;
 
 /// Chunks that are named together, and the gaps between them.
-const BATCH_BYTES: u64 = 9 << 20;
+const BATCH_BYTES: u64 = NAMED_BYTES as u64 + (1 << 20);
 
 /// What an upload hands to the kernel at once.
 const PIECE_BYTES: u64 = 4 << 20;
-
-/// Workers of a restore beside the threads that compute.
-const WAITING_WORKERS: u64 = 2;
 
 /// A disk as far as it decides memory.
 #[derive(Clone, Copy, Debug)]
@@ -105,7 +105,7 @@ impl MemoryBound {
         Self {
             index: PROGRAM_BYTES + blobs as u64 * INDEX_BLOB_BYTES,
             packs: 0,
-            workers: (threads as u64 + WAITING_WORKERS)
+            workers: (threads + WAITING_WORKERS) as u64
                 * (REQUEST_BYTES + BATCH_BYTES + 2 * chunk + COMPRESSOR_BYTES),
             lists: chunks as u64 * (PLACED_CHUNK_BYTES + TREE_CHUNK_BYTES),
         }

@@ -17,6 +17,7 @@ mod window;
 use lifeboat_disk::DiskWriter;
 use lifeboat_model::ExtentSet;
 
+pub(crate) use apply::WAITING_WORKERS;
 pub use apply::{RestoreResult, apply};
 pub use plan::plan;
 

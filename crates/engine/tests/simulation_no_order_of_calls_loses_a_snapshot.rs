@@ -80,21 +80,22 @@ fn weather(entropy: &SeededEntropy, skew: u64) -> Weather {
     }
 }
 
+/// Who may work beside two writers, whatever the clocks.
+const USUAL: [Role; 8] = [
+    Role::Writer,
+    Role::Pruner,
+    Role::Tagger,
+    Role::Checker,
+    Role::Restorer,
+    Role::Copier,
+    Role::Repairer,
+    Role::InstantPruner,
+];
+
 /// Clocks agree to four minutes; somebody removes stale locks, other programs lock too.
 fn with_good_clocks(seed: u64) -> Run {
     let entropy = SeededEntropy::new(seed ^ 0xa1);
-    let also = [
-        Role::Writer,
-        Role::Pruner,
-        Role::Tagger,
-        Role::Checker,
-        Role::Restorer,
-        Role::Copier,
-        Role::Repairer,
-        Role::InstantPruner,
-        Role::Unlocker,
-        Role::Foreigner,
-    ];
+    let also = [&USUAL[..], &[Role::Unlocker, Role::Foreigner]].concat();
     let laxity = Laxity {
         foreign_exclusive: true,
         ..Laxity::default()
@@ -110,17 +111,7 @@ fn with_good_clocks(seed: u64) -> Run {
 /// Clocks differ by up to five and a half hours.
 fn with_bad_clocks(seed: u64) -> Run {
     let entropy = SeededEntropy::new(seed ^ 0xb2);
-    let also = [
-        Role::Writer,
-        Role::Pruner,
-        Role::Tagger,
-        Role::Checker,
-        Role::Restorer,
-        Role::Copier,
-        Role::Repairer,
-        Role::InstantPruner,
-        Role::Foreigner,
-    ];
+    let also = [&USUAL[..], &[Role::Foreigner]].concat();
     Run {
         seed,
         cast: cast(&entropy, &also),

@@ -95,6 +95,10 @@ id! {
     LockId
 }
 
+/// Plaintext that is best named in one call of [`BlobId::of_all`]: some sixty chunks of the usual
+/// size.
+pub const NAMED_BYTES: usize = 8 << 20;
+
 impl BlobId {
     /// The name of these bytes.
     pub fn of(plaintext: &[u8]) -> Self {

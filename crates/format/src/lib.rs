@@ -33,7 +33,7 @@ pub use blob::{
 pub use config::{ConfigFile, Settings};
 pub use crypto::{MasterKey, NONCE_BYTES, SEAL_OVERHEAD};
 pub use error::{Error, Result};
-pub use ids::{BlobId, IndexId, KeyId, LockId, PackId, SnapshotId};
+pub use ids::{BlobId, IndexId, KeyId, LockId, NAMED_BYTES, PackId, SnapshotId};
 pub use index::{IndexFile, IndexPack, MarkedPack};
 pub use key::{KeyFile, KeyOwner, ScryptCost};
 pub use lock::LockFile;
@@ -44,6 +44,6 @@ pub use pack::{
 pub use polynomial::is_irreducible;
 pub use snapshot::{SnapshotFile, Summary};
 pub use time::GoTime;
-pub use tree::{DecodedTree, ExtendedAttribute, Node, NodeKind, TextPlace, Tree};
+pub use tree::{DecodedTree, ExtendedAttribute, Node, NodeKind, TREE_DEPTH_MAX, TextPlace, Tree};
 pub use unpacked::{decode_unpacked, encode_unpacked};
 pub use zero::ZeroIds;

@@ -204,6 +204,10 @@ impl Node {
     }
 }
 
+/// Deepest nesting of folders that is walked: no real tree is deeper, paths of that length cannot
+/// be used anywhere, and a hostile one would end the stack.
+pub const TREE_DEPTH_MAX: u32 = 1024;
+
 /// A folder.
 #[derive(Clone, Debug, Default)]
 pub struct Tree {

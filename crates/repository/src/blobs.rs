@@ -177,10 +177,12 @@ impl<'a> BlobOpener<'a> {
     /// long as its plaintext. Its name is still to be compared: of many at once that costs half.
     ///
     /// Errors: `Corrupt`; the content of `target` is undefined then.
-    pub fn open_unnamed(&mut self, sealed: format::Sealed<'_>, target: &mut [u8]) -> Result<()> {
-        let kind = sealed.kind;
+    pub fn open_unnamed(
+        &mut self,
+        sealed: format::Sealed<'_>,
+        target: &mut [u8],
+    ) -> format::Result<()> {
         let master = self.repository.master();
         format::unseal_unnamed(sealed, master, &mut self.decompressor, target)
-            .doing(|| format!("a {kind} blob is damaged"))
     }
 }

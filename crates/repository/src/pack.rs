@@ -79,9 +79,6 @@ pub fn verify(repository: &Repository, id: PackId, listed: &[PackEntry]) -> Resu
     PackVerifier::new(repository).verify(id, listed)
 }
 
-/// Plaintext of blobs that are named together: some sixty chunks of the usual size.
-const NAMED_BYTES: usize = 8 << 20;
-
 /// Proves packs; one per thread, it reuses its buffers.
 ///
 /// Every blob is authenticated and hashed, the header is authenticated and says what the index
@@ -170,7 +167,7 @@ impl<'a> PackVerifier<'a> {
 
     /// Opens blobs side by side and names them together, which takes half the time.
     fn open_together(&mut self, blobs: &[PackEntry], wrong: &mut Vec<String>) {
-        self.room.resize(NAMED_BYTES, 0);
+        self.room.resize(format::NAMED_BYTES, 0);
         let mut free = self.room.as_mut_slice();
         let (mut opened, mut plaintexts) = (Vec::new(), Vec::<&[u8]>::new());
         for blob in blobs {
@@ -178,7 +175,7 @@ impl<'a> PackVerifier<'a> {
             free = rest;
             let result = sealed_in(&mut self.bytes, blob).and_then(|sealed| {
                 let opened = self.opener.open_unnamed(sealed, place);
-                opened.map_err(|error| format!("blob {}: {}", blob.id, chain(&error)))
+                opened.map_err(|error| damaged(blob, &error.to_string()))
             });
             match result {
                 Ok(()) => {
@@ -193,10 +190,8 @@ impl<'a> PackVerifier<'a> {
             .iter()
             .zip(names)
             .filter(|(blob, name)| blob.id != *name);
-        wrong.extend(misnamed.map(|(blob, _)| {
-            let (kind, id) = (blob.kind, blob.id);
-            format!("{kind} blob {id} is damaged: the content does not hash to its name")
-        }));
+        let seen = "the content does not hash to its name";
+        wrong.extend(misnamed.map(|(blob, _)| damaged(blob, seen)));
     }
 
     /// Opens a blob; says what is wrong with it.
@@ -224,9 +219,13 @@ fn sealed_in<'a>(
     })
 }
 
+fn damaged(blob: &PackEntry, seen: &str) -> String {
+    format!("{} blob {} is damaged: {seen}", blob.kind, blob.id)
+}
+
 /// How many of the first blobs are named together.
 fn fitting(blobs: &[PackEntry]) -> usize {
-    let mut free = NAMED_BYTES as u64;
+    let mut free = format::NAMED_BYTES as u64;
     let fits = |blob: &&PackEntry| {
         let left = free.checked_sub(u64::from(blob.plaintext_length()));
         free = left.unwrap_or(free);

@@ -42,6 +42,18 @@ struct Failing {
 }
 
 impl Failing {
+    /// Lets so many calls pass and fails so many after them.
+    fn rule(self, pass: u64, fail: u64) -> FaultRule {
+        let Self { fault, call, kind } = self;
+        FaultRule {
+            call,
+            kind,
+            pass,
+            fail,
+            fault,
+        }
+    }
+
     const fn any(fault: Fault) -> Self {
         let (call, kind) = (None, None);
         Self { fault, call, kind }
@@ -93,14 +105,7 @@ impl Broken {
         let (world, expected) = world();
         let faulty = Arc::new(Faulty::new(world.memory.clone() as Arc<dyn Backend>));
         let repository = world.through(faulty.clone(), 2);
-        let Failing { fault, call, kind } = failing;
-        faulty.add(FaultRule {
-            call,
-            kind,
-            pass,
-            fail,
-            fault,
-        });
+        faulty.add(failing.rule(pass, fail));
         let result = work(&repository);
         let fired = faulty.fired();
         faulty.heal();
@@ -276,14 +281,7 @@ fn during_an_init() {
             for pass in 0.. {
                 let (memory, clock) = (Arc::new(Memory::new()), Arc::default());
                 let faulty = Arc::new(Faulty::new(memory.clone() as Arc<dyn Backend>));
-                let Failing { fault, call, kind } = failing;
-                faulty.add(FaultRule {
-                    call,
-                    kind,
-                    pass,
-                    fail,
-                    fault,
-                });
+                faulty.add(failing.rule(pass, fail));
                 let init = |place: Arc<dyn Backend>, seed| {
                     Repository::init(
                         place,
@@ -297,7 +295,10 @@ fn during_an_init() {
                 if made.is_err() {
                     let again = init(memory.clone(), 2);
                     let exists = again.is_err_and(|error| error.kind() == ErrorKind::Exists);
-                    assert!(!exists || matches!(fault, Fault::AnswerLost(_)), "{when}");
+                    assert!(
+                        !exists || matches!(failing.fault, Fault::AnswerLost(_)),
+                        "{when}"
+                    );
                 }
                 let opened = Repository::open(memory, &password(), environment(&clock, 3));
                 backup(&opened.unwrap(), &[1, 2]).unwrap_or_else(|e| panic!("{when}: {e}"));

@@ -123,6 +123,22 @@ fn version_word(program: &Path, argument: &str, index: usize) -> Result<String> 
     Ok(word.to_owned())
 }
 
+/// One command with these words, as most questions need.
+fn asked(mut command: Command, words: &[&str]) -> Option<Vec<Call>> {
+    command.args(words);
+    Some(vec![command.into()])
+}
+
+/// Adds what restic and rustic call reading everything; nothing where they lack the way.
+fn add_force(command: &mut Command, how: How<'_>) -> Option<()> {
+    match how {
+        How::Changed(_) => return None,
+        How::Reread => drop(command.arg("--force")),
+        How::Usual | How::Unchanged(_) => {}
+    }
+    Some(())
+}
+
 /// Names of snapshots that are files.
 fn ids(snapshots: &[Snapshot]) -> Vec<String> {
     snapshots.iter().filter_map(|it| it.id.clone()).collect()

@@ -184,20 +184,7 @@ impl Site {
 
     /// Files of that kind, by their folder's name.
     pub(crate) fn files(&self, folder: &str) -> Vec<PathBuf> {
-        let mut found = Vec::new();
-        let mut folders = vec![self.repository.join(folder)];
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() {
-                    folders.push(path);
-                } else {
-                    found.push(path);
-                }
-            }
-        }
-        found.sort();
-        found
+        crate::trial::files(&self.repository.join(folder))
     }
 }
 

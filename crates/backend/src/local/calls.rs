@@ -77,7 +77,7 @@ impl Calls for SystemCalls {
 }
 
 /// Says whether the file system does not know the call at all.
-fn is_not_offered(error: &io::Error) -> bool {
+pub(super) fn is_not_offered(error: &io::Error) -> bool {
     let number = error.raw_os_error().map(Errno::from_raw_os_error);
     matches!(number, Some(Errno::INVAL | Errno::NOTSUP | Errno::NOSYS))
 }

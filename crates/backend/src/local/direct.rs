@@ -14,6 +14,8 @@ use std::io::{self, Write};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 
+use super::calls::is_not_offered;
+
 /// From this length on a file goes past the cache, in bytes.
 const LENGTH_MIN: usize = 1 << 20;
 
@@ -36,7 +38,7 @@ pub(super) fn write_all(mut file: &File, content: &[u8]) -> io::Result<()> {
         let past_cache = write_past_cache(file, &content[..whole], &mut written);
         set_direct(file, false)?;
         match past_cache {
-            Err(error) if is_refused(&error) => {}
+            Err(error) if is_not_offered(&error) => {}
             past_cache => past_cache?,
         }
     }
@@ -73,10 +75,4 @@ fn set_direct(file: &File, is_direct: bool) -> io::Result<()> {
     let mut flags = fcntl_getfl(file)?;
     flags.set(OFlags::DIRECT, is_direct);
     Ok(fcntl_setfl(file, flags)?)
-}
-
-/// Says whether the file system does not offer this way at all.
-fn is_refused(error: &io::Error) -> bool {
-    let number = error.raw_os_error().map(Errno::from_raw_os_error);
-    matches!(number, Some(Errno::INVAL | Errno::NOTSUP | Errno::NOSYS))
 }

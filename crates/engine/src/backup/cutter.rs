@@ -4,20 +4,17 @@ use std::ops::Range;
 
 use lifeboat_chunker::{ChunkSizes, Chunker, Cut, CutKind, zero_pieces};
 use lifeboat_disk::DiskReader;
-use lifeboat_format::{BlobId, ZeroIds};
+use lifeboat_format::{BlobId, NAMED_BYTES, ZeroIds};
 
 use super::Change;
 use super::source::{Step, Steps};
 use crate::Result;
 use crate::error::Doing;
 
-/// A worker takes about so many bytes at a time: some sixty chunks, which are named side by side.
-const BATCH_BYTES: usize = 8 << 20;
-
 /// Read and scanned at once: still in the nearest cache when the chunker looks at it.
 const READ_BYTES: usize = 512 << 10;
 
-/// Chunks cut for one worker, and their bytes.
+/// Chunks cut for one worker, as many as are named together, and their bytes.
 #[derive(Default)]
 pub(super) struct Batch {
     bytes: Vec<u8>,
@@ -119,7 +116,7 @@ impl<'a> Cutter<'a> {
         let carried = std::mem::take(&mut self.carry);
         batch.room(carried.len()).copy_from_slice(&carried);
         batch.filled = carried.len();
-        while !self.is_done && (batch.filled < BATCH_BYTES || batch.chunks.is_empty()) {
+        while !self.is_done && (batch.filled < NAMED_BYTES || batch.chunks.is_empty()) {
             if let Err(error) = self.step(batch, &mut run) {
                 // Other workers come by before they hear of it: there is nothing left for them.
                 (self.is_broken, batch.filled) = (true, 0);

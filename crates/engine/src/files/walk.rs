@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 
-use lifeboat_format::{BlobId, BlobKind, Node, NodeKind, Tree, ZeroIds};
+use lifeboat_format::{BlobId, BlobKind, Node, NodeKind, TREE_DEPTH_MAX, Tree, ZeroIds};
 use lifeboat_model::ErrorKind;
 use lifeboat_repository::{BlobReader, Index, Repository, each};
 
@@ -14,9 +14,6 @@ use super::item::{
 use super::metadata::Metadata;
 use super::{FilesPlan, FindingKind, Piece};
 use crate::{Error, Result};
-
-/// Deepest nesting; no real tree is deeper, and paths of that length cannot be used.
-const DEPTH_MAX: u32 = 1024;
 
 /// Most entries of one restore: a small hostile tree that repeats itself can have any number.
 const ENTRIES_MAX: usize = 1 << 25;
@@ -167,8 +164,8 @@ impl Walk<'_> {
         below: &mut Vec<Pending>,
     ) {
         let depth = self.plan.folders[parent as usize].depth + 1;
-        if depth > DEPTH_MAX {
-            let seen = format!("nested deeper than {DEPTH_MAX} folders");
+        if depth > TREE_DEPTH_MAX {
+            let seen = format!("nested deeper than {TREE_DEPTH_MAX} folders");
             return self.find(FindingKind::Refused, parent, node, seen);
         }
         let folder = self.plan.folders.len() as u32;

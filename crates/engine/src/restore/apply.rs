@@ -15,7 +15,7 @@ use crate::fetch::Fetcher;
 use crate::{Error, Existing, PlacedChunk, Result};
 
 /// While so many workers wait for the storage, the others compute.
-const WAITING_WORKERS: usize = 2;
+pub(crate) const WAITING_WORKERS: usize = 2;
 
 /// Longer chunks, which no usual writer makes, get no place before their length is proved.
 const WINDOW_CHUNK_MAX: usize = 16 << 20;

@@ -6,12 +6,9 @@
 
 use std::ops::Range;
 
-use lifeboat_format::BlobId;
+use lifeboat_format::{BlobId, NAMED_BYTES};
 
 use crate::PlacedChunk;
-
-/// So many bytes are named at once: some sixty chunks of the usual size.
-pub(super) const WINDOW_BYTES: usize = 8 << 20;
 
 /// What storage wants memory and offsets to be multiples of.
 const ALIGNMENT: usize = 4096;
@@ -42,12 +39,12 @@ impl Part<'_> {
 impl<'a> Window<'a> {
     /// Says whether a chunk can be added; an empty window takes every length.
     pub(super) fn has_room(&self, length: usize) -> bool {
-        self.filled() == 0 || self.filled() + ALIGNMENT + length <= WINDOW_BYTES
+        self.filled() == 0 || self.filled() + ALIGNMENT + length <= NAMED_BYTES
     }
 
     /// Room for a chunk that belongs to `places`, at least one; only where there is room.
     pub(super) fn add(&mut self, places: &'a [PlacedChunk], length: usize) -> &mut [u8] {
-        let needed = length.max(WINDOW_BYTES) + 2 * ALIGNMENT;
+        let needed = length.max(NAMED_BYTES) + 2 * ALIGNMENT;
         if self.memory.len() < needed {
             self.memory.resize(needed, 0);
         }
@@ -177,9 +174,9 @@ mod tests {
         assert_eq!(chunk.offset, 64);
         room.fill(8);
         assert!(window.wrong().is_empty());
-        assert!(!window.has_room(WINDOW_BYTES));
+        assert!(!window.has_room(NAMED_BYTES));
         window.clear();
-        assert!(window.has_room(2 * WINDOW_BYTES));
+        assert!(window.has_room(2 * NAMED_BYTES));
         assert_eq!(window.stretches().count(), 0);
     }
 }

@@ -9,13 +9,13 @@ use lifeboat_model::{ErrorKind, Phase};
 
 use super::{PruneOptions, PrunePlan, RepackedPack, SizedPack, UnusedLimit};
 use crate::check::{chain, is_damage};
-use crate::lock::oldest_start;
+use crate::lock::{self, oldest_start};
 use crate::{
     BlobOpener, Error, Index, Lock, LockMode, Repository, Result, commit, snapshots, walk,
 };
 
 /// Clocks of writers and of the pruner may differ by so much.
-const CLOCK_SKEW: SignedDuration = SignedDuration::from_hours(6);
+const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(lock::CLOCK_SKEW.as_secs() as i64);
 
 /// Packs below this share of the pack size are small; they are merged when there are many.
 const SMALL_SHARE: usize = 4;

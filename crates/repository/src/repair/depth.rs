@@ -1,20 +1,18 @@
 //! How deep a repair follows folders.
 
+use lifeboat_format::TREE_DEPTH_MAX;
 use lifeboat_model::ErrorKind;
 
 use crate::{Error, Result};
 
-/// Deepest nesting that is repaired: paths of more folders cannot be used anywhere.
-const DEPTH_MAX: u32 = 1024;
-
 /// Errors: `Unsupported` for a place that is nested too deeply.
 pub(super) fn require_depth(depth: u32, place: &str) -> Result<()> {
-    if depth <= DEPTH_MAX {
+    if depth <= TREE_DEPTH_MAX {
         return Ok(());
     }
     let tail = place.char_indices().rev().nth(60).map_or(0, |(at, _)| at);
     let doing = format!(
-        "cannot repair the snapshots: \"...{}\" is nested deeper than {DEPTH_MAX} folders; \
+        "cannot repair the snapshots: \"...{}\" is nested deeper than {TREE_DEPTH_MAX} folders; \
          forget the snapshot that holds it",
         &place[tail..]
     );

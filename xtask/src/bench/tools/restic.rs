@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::{Backup, Form, How, Snapshot, Tool, command, ids, version_word};
+use super::{Backup, Form, Snapshot, Tool, add_force, asked, command, ids, version_word};
 use crate::bench::measure::Call;
 use crate::bench::place::Place;
 use crate::bench::rows::Suite;
@@ -59,13 +59,7 @@ impl Tool for Restic {
     fn backup(&self, place: &Place, backup: Backup<'_>) -> Option<Vec<Call>> {
         let mut command = self.command(place);
         command.args(["backup", "-q"]);
-        match backup.how {
-            How::Changed(_) => return None,
-            How::Reread => {
-                command.arg("--force");
-            }
-            How::Usual | How::Unchanged(_) => {}
-        }
+        add_force(&mut command, backup.how)?;
         command.args(["--tag", backup.label]).arg(place.disk());
         Some(vec![command.into()])
     }
@@ -84,9 +78,7 @@ impl Tool for Restic {
     }
 
     fn verify(&self, place: &Place) -> Option<Vec<Call>> {
-        let mut command = self.command(place);
-        command.args(["check", "--read-data"]);
-        Some(vec![command.into()])
+        asked(self.command(place), &["check", "--read-data"])
     }
 
     fn remove(&self, place: &Place, snapshots: &[Snapshot]) -> Option<Vec<Call>> {
@@ -96,9 +88,7 @@ impl Tool for Restic {
     }
 
     fn list(&self, place: &Place) -> Option<Vec<Call>> {
-        let mut command = self.command(place);
-        command.arg("snapshots");
-        Some(vec![command.into()])
+        asked(self.command(place), &["snapshots"])
     }
 
     fn trial(&self, place: &Place) -> Option<Vec<Call>> {

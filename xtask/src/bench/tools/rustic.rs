@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::{Backup, Form, How, Snapshot, Tool, command, ids, version_word};
+use super::{Backup, Form, Snapshot, Tool, add_force, asked, command, ids, version_word};
 use crate::bench::measure::Call;
 use crate::bench::place::Place;
 use crate::bench::rows::Suite;
@@ -55,13 +55,7 @@ impl Tool for Rustic {
     fn backup(&self, place: &Place, backup: Backup<'_>) -> Option<Vec<Call>> {
         let mut command = self.command(place);
         command.arg("backup");
-        match backup.how {
-            How::Changed(_) => return None,
-            How::Reread => {
-                command.arg("--force");
-            }
-            How::Usual | How::Unchanged(_) => {}
-        }
+        add_force(&mut command, backup.how)?;
         command.args(["--tag", backup.label]).arg(place.disk());
         Some(vec![command.into()])
     }
@@ -77,9 +71,7 @@ impl Tool for Rustic {
     }
 
     fn verify(&self, place: &Place) -> Option<Vec<Call>> {
-        let mut command = self.command(place);
-        command.args(["check", "--read-data"]);
-        Some(vec![command.into()])
+        asked(self.command(place), &["check", "--read-data"])
     }
 
     fn remove(&self, place: &Place, snapshots: &[Snapshot]) -> Option<Vec<Call>> {
@@ -90,9 +82,7 @@ impl Tool for Rustic {
     }
 
     fn list(&self, place: &Place) -> Option<Vec<Call>> {
-        let mut command = self.command(place);
-        command.arg("snapshots");
-        Some(vec![command.into()])
+        asked(self.command(place), &["snapshots"])
     }
 
     fn trial(&self, place: &Place) -> Option<Vec<Call>> {
