@@ -4,6 +4,7 @@
 //! the process that ended. The account takes over this program's own peak at the fork, so this
 //! program stays small.
 
+use std::env;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
@@ -18,6 +19,8 @@ use wait4::Wait4;
 
 use crate::process;
 
+/// Names a program that is started before each measurement, if it is set.
+const QUIET_VARIABLE: &str = "LIFEBOAT_BENCH_QUIET";
 const BUFFER_BYTES: usize = 1 << 20;
 /// Files above this are warmed where they hold data: their holes would fill the memory.
 const WHOLE_BYTES_MAX: u64 = 16 << 30;
@@ -69,6 +72,7 @@ pub(crate) struct Measured {
 /// `folder` is on the file system that they write to; what they say goes into files called
 /// `log` with other endings.
 pub(crate) fn measure(list: Vec<Call>, folder: &Path, log: &Path) -> Result<Measured> {
+    wait_for_quiet()?;
     calls::sync();
     let place = File::open(folder).with_context(|| format!("opening {}", folder.display()))?;
     let mut all = Measured::default();
@@ -82,6 +86,14 @@ pub(crate) fn measure(list: Vec<Call>, folder: &Path, log: &Path) -> Result<Meas
     calls::syncfs(&place).context("bringing everything to the disk")?;
     all.durable = began.elapsed();
     Ok(all)
+}
+
+/// Runs the program that was named to wait until nothing else works on this machine.
+fn wait_for_quiet() -> Result<()> {
+    match env::var_os(QUIET_VARIABLE) {
+        Some(program) => process::quiet(&mut Command::new(program)),
+        None => Ok(()),
+    }
 }
 
 /// Where the standard output of a measured command is kept.
