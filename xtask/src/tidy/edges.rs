@@ -17,7 +17,7 @@ const EDGES: [(&str, &[&str]); 25] = [
     ("backend", &["model"]),
     ("disk", &["model"]),
     ("platform", &["model", "disk"]),
-    ("libvirt", &["model", "disk", "platform"]),
+    ("libvirt", &["model", "disk", "nbd", "platform"]),
     ("lvm", &["model", "disk", "platform"]),
     ("ovirt", &["model", "disk", "platform"]),
     ("opennebula", &["model", "disk", "platform"]),
@@ -38,11 +38,11 @@ const EDGES: [(&str, &[&str]); 25] = [
     ("catalog", &["model", "policy"]),
     (
         "control",
-        &[DATA_PLANE, "catalog", "platform", "mariadb", "files"],
+        &[DATA_PLANE, "nbd", "catalog", "platform", "mariadb", "files"],
     ),
     ("api", &["model"]),
     ("server", &["model", "api", "control"]),
-    ("cli", &[DATA_PLANE, "platform", "api"]),
+    ("cli", &[DATA_PLANE, "platform", "control", "api"]),
     ("app", &[EVERYTHING]),
     (
         "testkit",
