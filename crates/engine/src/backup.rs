@@ -89,8 +89,9 @@ pub struct BackupRequest<'a> {
     pub disks: Vec<DiskTask>,
     /// Small files.
     pub files: Vec<PlainFile>,
-    /// Makes the manifest when all disks are stored.
-    pub describe: &'a dyn Fn(&[DiskOutcome]) -> PlainFile,
+    /// Makes the manifest when all disks are read and stored; an error ends the backup before
+    /// anything leads to what was stored.
+    pub describe: &'a dyn Fn(&[DiskOutcome]) -> Result<PlainFile>,
     /// The snapshot record without its tree and summary.
     pub label: SnapshotFile,
     /// Sizes of chunks for small disks.
@@ -174,7 +175,7 @@ fn store_all(
         stored.push(store::disk(repository, writer, disk, request.sizes)?);
     }
     let outcomes: Vec<DiskOutcome> = stored.iter().map(|disk| disk.outcome.clone()).collect();
-    let manifest = (request.describe)(&outcomes);
+    let manifest = (request.describe)(&outcomes)?;
     let files = request.files.iter().chain([&manifest]);
     let tree = tree::store(writer, request.label.time.timestamp(), stored, files)?;
     Ok((tree, outcomes))

@@ -109,9 +109,11 @@ impl World {
     ) -> lifeboat_engine::Result<BackupResult> {
         let lock = lock::acquire(&self.repository, LockMode::Shared, LockWait::default()).unwrap();
         let index = self.repository.load_index()?;
-        let describe = |disks: &[DiskOutcome]| PlainFile {
-            name: "lifeboat.json".to_owned(),
-            content: format!("{} disks", disks.len()).into_bytes(),
+        let describe = |disks: &[DiskOutcome]| {
+            Ok(PlainFile {
+                name: "lifeboat.json".to_owned(),
+                content: format!("{} disks", disks.len()).into_bytes(),
+            })
         };
         let request = BackupRequest {
             disks: vec![DiskTask {

@@ -55,7 +55,7 @@ pub(crate) fn run(context: &Context, arguments: &BackupArguments) -> Result<u8> 
         .map(|disk| disk.facts.clone())
         .collect();
     let names: Vec<String> = files.iter().map(|file| file.name.clone()).collect();
-    let describe = |outcomes: &[DiskOutcome]| manifest.file(&facts, outcomes, names.clone());
+    let describe = |outcomes: &[DiskOutcome]| Ok(manifest.file(&facts, outcomes, names.clone()));
     let request = BackupRequest {
         disks: planned
             .disks

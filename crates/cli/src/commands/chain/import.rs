@@ -265,7 +265,7 @@ impl Importer<'_> {
             reason,
             changed_bytes: parent.map(|_| point.own_bytes),
         };
-        let describe = |outcomes: &[DiskOutcome]| self.manifest(time, &facts, outcomes);
+        let describe = |outcomes: &[DiskOutcome]| Ok(self.manifest(time, &facts, outcomes));
         let request = BackupRequest {
             disks: vec![DiskTask {
                 file_name: format!("{}.raw", self.disk),

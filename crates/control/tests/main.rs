@@ -1,0 +1,7 @@
+//! What the crate promises, through its public doors.
+
+mod world;
+
+mod hooks_run_around_a_capture;
+mod machines_are_backed_up_by_increments;
+mod nothing_is_kept_of_a_lost_capture;
