@@ -1,9 +1,19 @@
-//! The binary: hands the process to the command line.
+//! The binary: builds the adapters and hands the process to the command line.
 //!
 //! Does not hold any rule or algorithm.
 
 use std::process::ExitCode;
+use std::sync::Arc;
+
+use lifeboat_model::ErrorKind;
+use lifeboat_platform::{Error, Platform, Result};
 
 fn main() -> ExitCode {
-    lifeboat_cli::run()
+    lifeboat_cli::run(lifeboat_cli::Wiring { open_platform })
+}
+
+/// Opens the platform that a URI names.
+fn open_platform(uri: &str) -> Result<Arc<dyn Platform>> {
+    let error = Error::new(ErrorKind::Unsupported, "opening the platform", uri);
+    Err(error.seen("no adapter knows it"))
 }

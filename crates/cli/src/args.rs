@@ -3,6 +3,7 @@
 mod data;
 mod global;
 mod keep;
+mod machine;
 mod upkeep;
 
 use clap::{Parser, Subcommand};
@@ -13,6 +14,10 @@ pub(crate) use data::{
 };
 pub(crate) use global::GlobalArguments;
 pub(crate) use keep::{ForgetArguments, KeepArguments};
+pub(crate) use machine::{
+    MachineBackupArguments, MachineCommand, MachineLsArguments, PlatformArguments,
+    SelectionArguments,
+};
 pub(crate) use upkeep::{
     ArchiveExportArguments, ArchiveImportArguments, CatArguments, CatalogCommand, ChainCommand,
     CheckArguments, CompletionsArguments, CopyArguments, InitArguments, KeyCommand, ListArguments,
@@ -50,6 +55,9 @@ pub(crate) enum Command {
     Init(InitArguments),
     /// Store the disks of a machine as one snapshot
     Backup(BackupArguments),
+    /// Back up machines on their platform while they run
+    #[command(subcommand)]
+    Machine(MachineCommand),
     /// List snapshots
     Snapshots(SnapshotsArguments),
     /// List the files of a snapshot

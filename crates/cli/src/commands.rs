@@ -16,6 +16,7 @@ mod init;
 mod key;
 mod list;
 mod ls;
+mod machine;
 mod pages;
 mod prune;
 mod repair;
@@ -34,6 +35,7 @@ pub(crate) fn run(context: &Context, command: &Command) -> Result<u8> {
     match command {
         Command::Init(arguments) => init::run(context, arguments),
         Command::Backup(arguments) => backup::run(context, arguments),
+        Command::Machine(command) => machine::run(context, command),
         Command::Snapshots(arguments) => snapshots::run(context, arguments),
         Command::Ls(arguments) => ls::run(context, arguments),
         Command::Dump(arguments) => dump::run(context, arguments),

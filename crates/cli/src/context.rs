@@ -9,6 +9,7 @@ use std::time::Duration;
 use lifeboat_backend::{Backend, Location};
 use lifeboat_chunker::ChunkSizes;
 use lifeboat_model::{ByteCount, CancelToken, ParseError, Progress, SystemClock, SystemEntropy};
+use lifeboat_platform::Platform;
 use lifeboat_repository::{
     Environment, Index, InitOptions, Lock, LockMode, LockWait, Repository, WriteOptions, lock,
     reserve,
@@ -16,7 +17,8 @@ use lifeboat_repository::{
 
 pub(crate) use password::{Password, ask_new};
 
-use crate::args::GlobalArguments;
+use crate::Wiring;
+use crate::args::{GlobalArguments, PlatformArguments};
 use crate::error::{Error, Result};
 use crate::output::Output;
 use crate::progress::ProgressDisplay;
@@ -26,6 +28,7 @@ pub(crate) struct Context {
     pub(crate) global: GlobalArguments,
     pub(crate) output: Output,
     pub(crate) environment: Environment,
+    wiring: Wiring,
 }
 
 /// A repository that a command works on, locked for as long as this lives.
@@ -45,7 +48,7 @@ impl<'a> Locked<'a> {
 
 impl Context {
     /// Takes the process's environment in; SIGINT and SIGTERM end the command from now on.
-    pub(crate) fn new(global: &GlobalArguments) -> Result<Self> {
+    pub(crate) fn new(global: &GlobalArguments, wiring: Wiring) -> Result<Self> {
         let cancel = CancelToken::new();
         for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
             // A second signal ends the process at once.
@@ -67,6 +70,7 @@ impl Context {
             global: global.clone(),
             output: global.output(),
             environment,
+            wiring,
         })
     }
 
@@ -83,6 +87,11 @@ impl Context {
             Arc::clone(&self.environment.progress),
             frames,
         ))
+    }
+
+    /// Opens the platform that was named.
+    pub(crate) fn open_platform(&self, arguments: &PlatformArguments) -> Result<Arc<dyn Platform>> {
+        Ok((self.wiring.open_platform)(&arguments.platform)?)
     }
 
     /// The place of the repository, from the arguments or the environment.

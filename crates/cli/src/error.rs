@@ -1,6 +1,5 @@
 //! Failures as people and scripts meet them: a message, what to do next, an exit code.
 
-use std::error::Error as StdError;
 use std::fmt;
 
 use lifeboat_model::{ErrorKind, ParseError};
@@ -92,19 +91,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// An error and its causes in one line, joined by colons.
-pub(crate) fn chain(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
-}
+pub(crate) use lifeboat_control::chain;
 
 impl From<lifeboat_repository::Error> for Error {
     fn from(error: lifeboat_repository::Error) -> Self {
@@ -130,6 +117,28 @@ impl From<lifeboat_engine::Error> for Error {
         Self {
             message: chain(&error),
             code,
+        }
+    }
+}
+
+impl From<lifeboat_control::Error> for Error {
+    fn from(error: lifeboat_control::Error) -> Self {
+        let code = match error.repository().map(lifeboat_repository::Error::cause) {
+            Some(Cause::Locked) => 11,
+            _ => code_of(error.kind()),
+        };
+        Self {
+            message: chain(&error),
+            code,
+        }
+    }
+}
+
+impl From<lifeboat_platform::Error> for Error {
+    fn from(error: lifeboat_platform::Error) -> Self {
+        Self {
+            message: chain(&error),
+            code: code_of(error.kind()),
         }
     }
 }

@@ -18,18 +18,27 @@ mod tables;
 mod whole_file;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
 use lifeboat_model::ByteCount;
+use lifeboat_platform::Platform;
 
 use args::Arguments;
 use context::Context;
 
+/// What the wiring row gives to the commands: how to reach what they must not know.
+#[derive(Clone, Copy, Debug)]
+pub struct Wiring {
+    /// Opens a platform by its URI.
+    pub open_platform: fn(&str) -> lifeboat_platform::Result<Arc<dyn Platform>>,
+}
+
 /// Runs the command that the process's arguments ask for.
-pub fn run() -> ExitCode {
+pub fn run(wiring: Wiring) -> ExitCode {
     let arguments = Arguments::parse();
     let output = arguments.global.output();
-    let done = Context::new(&arguments.global)
+    let done = Context::new(&arguments.global, wiring)
         .and_then(|context| commands::run(&context, &arguments.command));
     if let Some(bytes) = peak_memory() {
         output.detail_aside(format!("memory: {} at its peak", ByteCount(bytes)));

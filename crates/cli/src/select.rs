@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
-use lifeboat_format::{BlobId, Node, NodeKind, TREE_DEPTH_MAX, Tree};
+use lifeboat_format::{BlobId, Node, TREE_DEPTH_MAX};
 use lifeboat_model::{ErrorKind, ParseError};
 use lifeboat_repository::{BlobReader, Repository, Snapshot, snapshots};
 
@@ -136,21 +136,7 @@ pub(crate) fn require_depth(path: &str) -> Result<()> {
 
 /// Walks from a tree to the node at `path`.
 pub(crate) fn node_at(reader: &mut BlobReader<'_>, root: &BlobId, path: &str) -> Result<Node> {
-    let missing = |name: &str| {
-        let message = format!("no file \"{name}\" in the snapshot: 'lifeboat ls' lists them");
-        Error::new(ErrorKind::NotFound, message)
-    };
-    let mut names = path.split('/').filter(|name| !name.is_empty()).peekable();
-    let mut tree: Tree = reader.tree(root)?;
-    while let Some(name) = names.next() {
-        let node = tree.find(name.as_bytes()).ok_or_else(|| missing(path))?;
-        match (names.peek(), node.kind, node.subtree) {
-            (None, _, _) => return Ok(node.clone()),
-            (Some(_), NodeKind::Dir, Some(subtree)) => tree = reader.tree(&subtree)?,
-            _ => return Err(missing(path)),
-        }
-    }
-    Err(missing(path))
+    Ok(lifeboat_control::node_at(reader, root, path)?)
 }
 
 #[cfg(test)]

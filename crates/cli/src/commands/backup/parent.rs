@@ -1,10 +1,11 @@
 //! For every disk: its source, and what of it need not be read.
 
+use lifeboat_control::{Parent, parent_disk, snapshots_of};
 use lifeboat_disk::{ChangedExtents, DiskReader, ImageFormat, Qcow2Image, open_reader};
 use lifeboat_engine::backup::{Change, DiskTask, FullReason, ParentDisk};
-use lifeboat_format::{BlobKind, Chunking, MANIFEST_NAME, MachineManifest, SnapshotId, label};
+use lifeboat_format::{MachineManifest, SnapshotId};
 use lifeboat_model::{ByteCount, DiskName, ErrorKind, ExtentSet, VmName};
-use lifeboat_repository::{BlobReader, Index, Repository, Snapshot, snapshots};
+use lifeboat_repository::{BlobReader, Index, Repository, Snapshot};
 
 use super::disks::{ChangeSource, DiskRequest};
 use crate::args::BackupArguments;
@@ -104,20 +105,13 @@ fn with_flag(request: &DiskRequest, error: lifeboat_disk::Error) -> Error {
     Error::with_code(error.code(), format!("{error} with --allow-backing FOLDER"))
 }
 
-/// The earlier snapshot of the machine.
-struct Parent {
-    snapshot: Snapshot,
-    manifest: std::result::Result<MachineManifest, String>,
-}
-
 fn find_parent(
     repository: &Repository,
     index: &Index,
     arguments: &BackupArguments,
     machine: &VmName,
 ) -> Result<Option<Parent>> {
-    let mut all = snapshots::list_tolerant(repository)?.0;
-    all.retain(|snapshot| label::read(&snapshot.file).as_ref() == Some(machine));
+    let all = snapshots_of(repository, machine)?;
     let snapshot = match &arguments.parent {
         Some(id) => Some(select::pick(&all, id)?),
         None => all.last(),
@@ -125,12 +119,7 @@ fn find_parent(
     let Some(snapshot) = snapshot else {
         return Ok(None);
     };
-    let mut reader = BlobReader::new(repository, index);
-    let manifest = read_manifest(&mut reader, snapshot).map_err(|error| error.to_string());
-    Ok(Some(Parent {
-        snapshot: snapshot.clone(),
-        manifest,
-    }))
+    Ok(Some(Parent::of(repository, index, snapshot)))
 }
 
 /// Reads the manifest of a machine's snapshot.
@@ -138,12 +127,7 @@ pub(crate) fn read_manifest(
     reader: &mut BlobReader<'_>,
     snapshot: &Snapshot,
 ) -> Result<MachineManifest> {
-    let node = select::node_at(reader, &snapshot.file.tree, MANIFEST_NAME)?;
-    let mut json = Vec::new();
-    for id in node.content_ids() {
-        json.extend(reader.get(BlobKind::Data, id)?);
-    }
-    Ok(MachineManifest::decode(&json)?)
+    Ok(lifeboat_control::read_manifest(reader, snapshot)?)
 }
 
 struct Planner<'a> {
@@ -205,27 +189,13 @@ impl Planner<'_> {
             return Err(FullReason::Forced.to_string());
         }
         let (changed, told) = changed.ok_or_else(|| FullReason::NoChangedExtents.to_string())?;
-        let parent = parent.ok_or_else(|| FullReason::NoParent.to_string())?;
-        let manifest = parent
-            .manifest
-            .as_ref()
-            .map_err(|seen| format!("{}: {seen}", FullReason::ParentUnreadable))?;
-        let name = request.name.as_str();
-        let disk = manifest.disks.iter().find(|disk| disk.name == name);
-        let disk = disk.ok_or_else(|| FullReason::NoParent.to_string())?;
         let sizes = self
             .context
             .chunk_sizes(self.repository)
             .for_disk(source.size());
-        let seed = self.repository.config().chunker_polynomial;
-        if disk.chunking != Chunking::new(sizes.min(), sizes.gap(), sizes.max(), seed) {
-            return Err(FullReason::OtherChunking.to_string());
-        }
-        let mut reader = BlobReader::new(self.repository, self.index);
-        let node = select::node_at(&mut reader, &parent.snapshot.file.tree, &disk.path)
-            .map_err(|seen| format!("{}: {seen}", FullReason::ParentUnreadable))?;
-        let parent_disk =
-            ParentDisk::new(&node, self.index).map_err(|reason| reason.to_string())?;
+        let name = request.name.as_str();
+        let parent_disk = parent_disk(self.repository, self.index, parent, name, sizes)?;
+        let parent = parent.ok_or_else(|| FullReason::NoParent.to_string())?;
         let told = format!("{told} since {}", parent.snapshot.id.short());
         Ok((parent_disk, parent.snapshot.id, changed, told))
     }

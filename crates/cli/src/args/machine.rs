@@ -1,0 +1,87 @@
+//! Arguments of commands about machines on a platform.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// Where machines run.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct PlatformArguments {
+    /// The platform: a libvirt URI as in qemu:///system or qemu+ssh://host/system
+    #[arg(
+        short = 'P',
+        long = "platform",
+        value_name = "URI",
+        env = "LIFEBOAT_PLATFORM",
+        default_value = "qemu:///system"
+    )]
+    pub(crate) platform: String,
+}
+
+/// Which machines: names, patterns as in web*, tag:KEY=VALUE, id:ID.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SelectionArguments {
+    /// Machines: names, patterns as in 'web*', tag:KEY=VALUE or id:ID; all unless given
+    #[arg(value_name = "MACHINE")]
+    pub(crate) machines: Vec<String>,
+    /// Leave these machines out, written the same way
+    #[arg(long = "all-but", value_name = "MACHINE")]
+    pub(crate) all_but: Vec<String>,
+}
+
+/// `machine`
+#[derive(Debug, Subcommand)]
+pub(crate) enum MachineCommand {
+    /// List the machines of a platform with their disks
+    Ls(MachineLsArguments),
+    /// Back up machines while they run
+    Backup(MachineBackupArguments),
+}
+
+/// `machine ls`
+#[derive(Debug, Args)]
+pub(crate) struct MachineLsArguments {
+    #[command(flatten)]
+    pub(crate) platform: PlatformArguments,
+    #[command(flatten)]
+    pub(crate) selection: SelectionArguments,
+}
+
+/// `machine backup`
+#[derive(Debug, Args)]
+pub(crate) struct MachineBackupArguments {
+    #[command(flatten)]
+    pub(crate) platform: PlatformArguments,
+    #[command(flatten)]
+    pub(crate) selection: SelectionArguments,
+    /// A file with the job: selection, hooks, limits (TOML); arguments add to it
+    #[arg(short = 'j', long, value_name = "FILE")]
+    pub(crate) job: Option<PathBuf>,
+    /// Only this disk of every machine
+    #[arg(long = "only-disk", value_name = "DISK")]
+    pub(crate) only_disk: Vec<String>,
+    /// Leave this disk of every machine out
+    #[arg(long = "all-disks-but", value_name = "DISK")]
+    pub(crate) all_disks_but: Vec<String>,
+    /// Freeze the guests' file systems: never, if_possible (usual), required
+    #[arg(long, value_name = "WORD")]
+    pub(crate) quiesce: Option<String>,
+    /// Where the platform keeps what guests overwrite meanwhile
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) scratch: Option<PathBuf>,
+    /// Machines at the same time
+    #[arg(long, value_name = "N")]
+    pub(crate) parallel: Option<u32>,
+    /// Bytes per second to read from disks, as in 100M
+    #[arg(long, value_name = "RATE")]
+    pub(crate) bandwidth: Option<String>,
+    /// A tag for the snapshots
+    #[arg(long, value_name = "TAG", value_delimiter = ',')]
+    pub(crate) tag: Vec<String>,
+    /// Read everything, whatever is known to be unchanged
+    #[arg(short = 'f', long)]
+    pub(crate) force: bool,
+    /// Only show which machines and disks are meant
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+}
