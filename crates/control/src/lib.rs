@@ -14,6 +14,7 @@ mod job;
 mod pace;
 mod parent;
 mod priority;
+mod recover;
 mod selection;
 mod several;
 mod steps;
@@ -26,6 +27,10 @@ pub use parent::{
     Parent, node_at, parent_disk, parent_of, parent_of_vm, read_file, read_manifest, snapshots_of,
 };
 pub use priority::{IoClass, lower_priority};
+pub use recover::{
+    InsideDisks, Recovered, RecoveryPlan, RecoverySettings, RecoverySource, apply_recovery,
+    plan_recovery,
+};
 pub use selection::{Rule, Selection};
 pub use several::{Each, each};
 pub use steps::{Quiet, Step, Watch};

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use lifeboat_disk::{DiskWriter, ImageFormat};
+use lifeboat_disk::{DiskReader, DiskWriter, ImageFormat};
 use lifeboat_model::{DiskName, VmName};
 
 use crate::{DescribingFile, Finding, Result, VmId};
@@ -142,6 +142,12 @@ pub trait Builder: Send + Sync {
 pub trait Build: Send {
     /// Opens a disk for writing; nothing for one that stays remote.
     fn disk(&mut self, name: &DiskName) -> Result<Option<Arc<dyn DiskWriter>>>;
+
+    /// Opens a finished disk for reading, to be compared; nothing where that is not possible.
+    fn read_back(&mut self, name: &DiskName) -> Result<Option<Arc<dyn DiskReader>>> {
+        let _ = name;
+        Ok(None)
+    }
 
     /// Defines the machine, when all disks are finished.
     fn define(&mut self) -> Result<VmId>;

@@ -1,5 +1,7 @@
 //! A platform in memory: machines with disks that remember what was written since each mark.
 
+mod build;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -8,7 +10,7 @@ use jiff::Timestamp;
 use lifeboat_disk::{DiskReader, ExtentState, ImageFormat, MappedExtent};
 use lifeboat_model::{DiskName, ErrorKind, Extent, ExtentSet, VmName};
 use lifeboat_platform::{
-    Capture, CaptureOutcome, CaptureRequest, CapturedChange, CapturedDisk, CheckpointId,
+    Builder, Capture, CaptureOutcome, CaptureRequest, CapturedChange, CapturedDisk, CheckpointId,
     Consistency, DescribingFile, Error, Executed, Finding, GuestCommand, Inventory, Origin,
     Platform, Quiesce, Result, Since, Vm, VmDisk, VmId, VmState,
 };
@@ -22,6 +24,8 @@ pub enum PlatformFault {
     Confirm,
     /// What was made for a capture cannot be removed.
     Finish,
+    /// No machine can be defined.
+    Define,
 }
 
 /// A platform in memory. Clones share their machines.
@@ -237,6 +241,10 @@ impl Platform for FakePlatform {
             }],
             is_over: false,
         }))
+    }
+
+    fn builder(&self) -> Option<&dyn Builder> {
+        Some(self)
     }
 
     fn execute(&self, _vm: &VmId, command: &GuestCommand) -> Result<Executed> {

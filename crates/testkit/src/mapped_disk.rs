@@ -138,8 +138,13 @@ impl MemoryTarget {
 
     /// What was written; panics when the writer was not finished.
     pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes()
+    }
+
+    /// A copy of what was written; panics when the writer was not finished.
+    pub fn bytes(&self) -> Vec<u8> {
         assert!(*locked(&self.is_finished), "a target is used when finished");
-        self.bytes.into_inner().unwrap_or_else(|p| p.into_inner())
+        locked(&self.bytes).clone()
     }
 }
 

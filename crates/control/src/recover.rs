@@ -1,0 +1,349 @@
+//! A machine comes back from its snapshot: as it was, or under another name, at another place.
+//!
+//! Plan, show, apply: the plan is a value that says every step; applying does exactly that. What
+//! fails on the way is undone, and the machine that made room is put back.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use lifeboat_engine::restore::{apply, plan};
+use lifeboat_engine::{Existing, PlacedContent, RestoreTarget, compare, place};
+use lifeboat_format::{DiskManifest, MachineManifest};
+use lifeboat_model::{ByteCount, CancelToken, DiskName, ErrorKind, VmName};
+use lifeboat_platform::{
+    Build, BuildDisk, BuildPlan, BuildRequest, Builder, DescribingFile, Finding, Identity,
+    NetworkMapping, Occupied, Placement, Platform, VmId,
+};
+use lifeboat_repository::{BlobReader, Index, Repository, Snapshot};
+
+use crate::error::Doing;
+use crate::hook::{Hook, HookContext, HookRun, run_and_judge};
+use crate::parent::{node_at, read_file, read_manifest};
+use crate::{Error, Result};
+
+/// What is wanted of a recovery.
+#[derive(Clone, Debug)]
+pub struct RecoverySettings {
+    /// The new machine's name; nothing stands for its old one.
+    pub name: Option<VmName>,
+    /// Only these disks; none stands for all.
+    pub disks: Vec<DiskName>,
+    /// Where disks go that have no place of their own.
+    pub placement: Placement,
+    /// Places of single disks.
+    pub placements: BTreeMap<DiskName, Placement>,
+    /// Networks by another name.
+    pub networks: Vec<NetworkMapping>,
+    /// UUID and MAC addresses.
+    pub identity: Identity,
+    /// What happens to a machine of the same name.
+    pub occupied: Occupied,
+    /// Starts it at the end.
+    pub is_started: bool,
+    /// Reads every disk back and compares it.
+    pub is_verified: bool,
+    /// Before anything, and after everything.
+    pub hooks: Vec<Hook>,
+}
+
+/// Where a machine comes from.
+#[derive(Clone, Copy)]
+pub struct RecoverySource<'a> {
+    /// The repository.
+    pub repository: &'a Repository,
+    /// Its index.
+    pub index: &'a Index,
+    /// The snapshot.
+    pub snapshot: &'a Snapshot,
+}
+
+/// What a recovery will do; nothing has been done yet.
+pub struct RecoveryPlan {
+    /// What the platform will do.
+    pub build: BuildPlan,
+    /// What the snapshot says.
+    pub manifest: MachineManifest,
+    disks: Vec<(DiskName, PlacedContent)>,
+}
+
+/// What a recovery has done.
+#[derive(Debug)]
+pub struct Recovered {
+    /// The new machine.
+    pub vm: VmId,
+    /// Data and zeros written to disks.
+    pub written: u64,
+    /// How long the disks took.
+    pub duration: Duration,
+    /// What was noticed.
+    pub findings: Vec<Finding>,
+    /// Hooks that ran.
+    pub hooks: Vec<HookRun>,
+}
+
+/// Work inside the restored disks before the machine starts: in a machine of its own, never on
+/// this host.
+pub type InsideDisks<'a> = dyn Fn(&BuildPlan, &mut Vec<HookRun>) -> Result<()> + 'a;
+
+/// Says what bringing a machine back would do.
+///
+/// Errors: what the platform's side refuses; a snapshot that is no machine's or lacks data.
+pub fn plan_recovery(
+    builder: &dyn Builder,
+    source: RecoverySource<'_>,
+    settings: &RecoverySettings,
+) -> Result<RecoveryPlan> {
+    let mut reader = BlobReader::new(source.repository, source.index);
+    let manifest = read_manifest(&mut reader, source.snapshot)?;
+    let name = match &settings.name {
+        Some(name) => name.clone(),
+        None => manifest
+            .machine
+            .name
+            .parse()
+            .map_err(|error| wrong_name(&error))?,
+    };
+    let mut disks = Vec::new();
+    let mut wanted = Vec::new();
+    for disk in chosen(&manifest, settings)? {
+        let disk_name: DiskName = disk.name.parse().map_err(|error| wrong_name(&error))?;
+        let node = node_at(&mut reader, &source.snapshot.file.tree, &disk.path)?;
+        let content = place(source.index, &node);
+        let content = content.doing(|| format!("cannot plan the disk {disk_name}"))?;
+        let own = settings.placements.get(&disk_name);
+        wanted.push(BuildDisk {
+            name: disk_name.clone(),
+            size: content.size,
+            format: None,
+            placement: own.unwrap_or(&settings.placement).clone(),
+        });
+        disks.push((disk_name, content));
+    }
+    let mut files = Vec::new();
+    for name in &manifest.files {
+        let content = read_file(&mut reader, &source.snapshot.file.tree, name)?;
+        files.push(DescribingFile {
+            name: name.clone(),
+            content,
+        });
+    }
+    let request = BuildRequest {
+        name: name.clone(),
+        files,
+        disks: wanted,
+        networks: settings.networks.clone(),
+        identity: settings.identity,
+        occupied: settings.occupied,
+    };
+    let build = builder.plan(&request);
+    Ok(RecoveryPlan {
+        build: build.doing(|| format!("cannot plan the machine {name}"))?,
+        manifest,
+        disks,
+    })
+}
+
+fn wrong_name(error: &lifeboat_model::ParseError) -> Error {
+    Error::new(
+        ErrorKind::Corrupt,
+        format!("the snapshot's manifest: {error}"),
+    )
+}
+
+fn chosen<'a>(
+    manifest: &'a MachineManifest,
+    settings: &RecoverySettings,
+) -> Result<Vec<&'a DiskManifest>> {
+    let has = |name: &DiskName| manifest.disks.iter().any(|disk| disk.name == name.as_str());
+    let named = settings.disks.iter().chain(settings.placements.keys());
+    if let Some(missing) = named.into_iter().find(|name| !has(name)) {
+        let names: Vec<&str> = manifest
+            .disks
+            .iter()
+            .map(|disk| disk.name.as_str())
+            .collect();
+        let message = format!(
+            "the snapshot has no disk {missing}: it has {}",
+            names.join(", ")
+        );
+        return Err(Error::new(ErrorKind::NotFound, message));
+    }
+    let is_wanted = |disk: &&DiskManifest| {
+        settings.disks.is_empty() || settings.disks.iter().any(|name| name.as_str() == disk.name)
+    };
+    Ok(manifest.disks.iter().filter(is_wanted).collect())
+}
+
+/// Does what the plan says.
+///
+/// Errors: whatever failed, after it was undone; what could not be undone is told with it.
+pub fn apply_recovery(
+    platform: &dyn Platform,
+    builder: &dyn Builder,
+    source: RecoverySource<'_>,
+    plan: &RecoveryPlan,
+    settings: &RecoverySettings,
+    inside: Option<&InsideDisks<'_>>,
+) -> Result<Recovered> {
+    let mut recovered = Recovered {
+        vm: VmId::new(""),
+        written: 0,
+        duration: Duration::ZERO,
+        findings: plan.build.findings.clone(),
+        hooks: Vec::new(),
+    };
+    let work = Work {
+        platform,
+        source,
+        plan,
+        settings,
+        inside,
+    };
+    work.hooks("pre_recovery", &mut recovered)?;
+    let build = builder.begin(&plan.build);
+    let mut build = build.doing(|| format!("cannot begin the machine {}", plan.build.name))?;
+    match work.build(&mut *build, &mut recovered) {
+        Ok(()) => {
+            let kept = build.keep();
+            let kept = kept.doing(|| format!("{} is back, but", plan.build.name))?;
+            recovered.findings.extend(kept);
+            Ok(recovered)
+        }
+        Err(error) => Err(undone(build, error)),
+    }
+}
+
+/// The failure, with what could not be put back as it was.
+fn undone(build: Box<dyn Build>, error: Error) -> Error {
+    match build.undo() {
+        Ok(_) => error,
+        Err(left) => {
+            let kind = error.kind();
+            let text = format!(
+                "{error}; and undoing it failed too: {}",
+                crate::chain(&left)
+            );
+            Error::new(kind, text).with_source(error)
+        }
+    }
+}
+
+struct Work<'a> {
+    platform: &'a dyn Platform,
+    source: RecoverySource<'a>,
+    plan: &'a RecoveryPlan,
+    settings: &'a RecoverySettings,
+    inside: Option<&'a InsideDisks<'a>>,
+}
+
+impl Work<'_> {
+    fn build(&self, build: &mut dyn Build, recovered: &mut Recovered) -> Result<()> {
+        let name = &self.plan.build.name;
+        for (disk, content) in &self.plan.disks {
+            self.disk(build, disk, content, recovered)?;
+        }
+        if let Some(inside) = self.inside {
+            inside(&self.plan.build, &mut recovered.hooks)?;
+        }
+        let vm = build.define();
+        recovered.vm = vm.doing(|| format!("cannot define the machine {name}"))?;
+        if self.settings.is_started {
+            let started = build.start();
+            started.doing(|| format!("cannot start the machine {name}"))?;
+        }
+        self.hooks("post_recovery", recovered)
+    }
+
+    fn disk(
+        &self,
+        build: &mut dyn Build,
+        name: &DiskName,
+        content: &PlacedContent,
+        recovered: &mut Recovered,
+    ) -> Result<()> {
+        let (repository, index) = (self.source.repository, self.source.index);
+        let writer = build.disk(name);
+        let Some(writer) = writer.doing(|| format!("cannot open the disk {name}"))? else {
+            return Ok(());
+        };
+        let to = RestoreTarget {
+            writer: &*writer,
+            existing: Existing::Ignore,
+        };
+        let planned = plan(repository, content.clone(), to);
+        let planned = planned.doing(|| format!("cannot plan the disk {name}"))?;
+        let done = apply(repository, index, &planned, to);
+        let done = done.doing(|| format!("cannot restore the disk {name}"))?;
+        recovered.written += done.written + done.zeros;
+        recovered.duration += done.duration;
+        drop(writer);
+        if self.settings.is_verified {
+            self.verify(build, name, content, recovered)?;
+        }
+        Ok(())
+    }
+
+    fn verify(
+        &self,
+        build: &mut dyn Build,
+        name: &DiskName,
+        content: &PlacedContent,
+        recovered: &mut Recovered,
+    ) -> Result<()> {
+        let reader = build.read_back(name);
+        let Some(reader) = reader.doing(|| format!("cannot read the disk {name} back"))? else {
+            let text = format!("the disk {name} cannot be read back here: not compared");
+            recovered.findings.push(Finding::warning(text));
+            return Ok(());
+        };
+        let environment = self.source.repository.environment();
+        let differing = compare(environment, content, &*reader);
+        let differing = differing.doing(|| format!("cannot read the disk {name} back"))?;
+        match differing.iter().next() {
+            None => Ok(()),
+            Some(first) => {
+                let message = format!(
+                    "the disk {name} differs from the snapshot in {} ranges, the first at {}: its \
+                     storage does not keep what is written to it",
+                    differing.count(),
+                    first.start()
+                );
+                Err(Error::new(ErrorKind::Corrupt, message))
+            }
+        }
+    }
+
+    fn hooks(&self, when: &'static str, recovered: &mut Recovered) -> Result<()> {
+        let name = self.plan.build.name.to_string();
+        let snapshot = self.source.snapshot.id.to_string();
+        let facts = [
+            ("LIFEBOAT_HOOK", when.to_owned()),
+            ("LIFEBOAT_MACHINE", name),
+            ("LIFEBOAT_MACHINE_ID", recovered.vm.to_string()),
+            ("LIFEBOAT_SNAPSHOT", snapshot),
+            ("LIFEBOAT_PLATFORM", self.platform.kind().to_owned()),
+            ("LIFEBOAT_PLACE", self.platform.place()),
+        ];
+        let facts = facts.map(|(name, value)| (name.to_owned(), value));
+        let cancel: &CancelToken = &self.source.repository.environment().cancel;
+        let context = HookContext {
+            platform: self.platform,
+            vm: &recovered.vm.clone(),
+            facts: &facts,
+            cancel,
+        };
+        for hook in self.settings.hooks.iter().filter(|hook| hook.when == when) {
+            if let Some(warning) = run_and_judge(hook, &context, &mut recovered.hooks)? {
+                recovered.findings.push(Finding::warning(warning));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl RecoveryPlan {
+    /// Bytes of all disks.
+    pub fn size(&self) -> ByteCount {
+        ByteCount(self.disks.iter().map(|(_, content)| content.size).sum())
+    }
+}
