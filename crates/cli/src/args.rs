@@ -15,8 +15,8 @@ pub(crate) use data::{
 pub(crate) use global::GlobalArguments;
 pub(crate) use keep::{ForgetArguments, KeepArguments};
 pub(crate) use machine::{
-    MachineBackupArguments, MachineCommand, MachineLsArguments, PlatformArguments,
-    SelectionArguments,
+    MachineBackupArguments, MachineCommand, MachineLsArguments, MachineRecoverArguments,
+    PlatformArguments, SelectionArguments,
 };
 pub(crate) use upkeep::{
     ArchiveExportArguments, ArchiveImportArguments, CatArguments, CatalogCommand, ChainCommand,

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
-use lifeboat_format::{BlobId, Node, TREE_DEPTH_MAX};
+use lifeboat_format::{BlobId, Node, TREE_DEPTH_MAX, label};
 use lifeboat_model::{ErrorKind, ParseError};
 use lifeboat_repository::{BlobReader, Repository, Snapshot, snapshots};
 
@@ -91,6 +91,43 @@ pub(crate) fn one(repository: &Repository, id: &str, point: &PointArguments) -> 
         }
     }
     pick(&all, id).cloned()
+}
+
+/// A machine's snapshot: `web01`, `web01@latest`, `web01@2026-11-20T03:00`, `web01@1a2b3c4d`.
+///
+/// A name that has an `@` itself is found too, if nothing follows it or another `@` does.
+pub(crate) fn machine_point(repository: &Repository, text: &str) -> Result<Snapshot> {
+    let all = many(repository, &[], &FilterArguments::default())?;
+    let of = |name: &str| -> Vec<Snapshot> {
+        let is_meant = |it: &&Snapshot| label::read(&it.file).is_some_and(|vm| vm.as_str() == name);
+        all.iter().filter(is_meant).cloned().collect()
+    };
+    let (mut found, mut point) = (of(text), None);
+    if found.is_empty()
+        && let Some((name, after)) = text.rsplit_once('@')
+    {
+        (found, point) = (of(name), Some(after));
+    }
+    if found.is_empty() {
+        let message =
+            format!("no snapshot of a machine \"{text}\": 'lifeboat snapshots' lists them");
+        return Err(Error::new(ErrorKind::NotFound, message));
+    }
+    match point {
+        None | Some("latest") => pick(&found, "latest").cloned(),
+        Some(id) if id.len() >= 4 && id.bytes().all(|digit| digit.is_ascii_hexdigit()) => {
+            pick(&found, id).cloned()
+        }
+        Some(time) => {
+            let moment = parse_time(time)?;
+            found.retain(|snapshot| snapshot.file.time.timestamp() <= moment);
+            let last = found.pop();
+            last.ok_or_else(|| {
+                let message = format!("no snapshot of that machine at or before {time}");
+                Error::new(ErrorKind::NotFound, message)
+            })
+        }
+    }
 }
 
 /// `latest` or the beginning of an id.

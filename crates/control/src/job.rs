@@ -67,7 +67,7 @@ pub struct Job {
     pub scratch: Option<PathBuf>,
     /// Tags of the snapshots.
     pub tags: Vec<String>,
-    /// Before the capture, when the capture is there, after everything.
+    /// Around captures and recoveries.
     pub hooks: Vec<Hook>,
     /// What it may use up.
     pub limits: Limits,
@@ -111,6 +111,12 @@ pub struct JobText {
     pub on_snapshot: Vec<HookText>,
     /// After everything, whatever happened.
     pub post_snapshot: Vec<HookText>,
+    /// Before a recovery.
+    pub pre_recovery: Vec<HookText>,
+    /// Inside the restored disks, in a machine of its own, before the machine starts.
+    pub end_recovery: Vec<HookText>,
+    /// When the machine is back.
+    pub post_recovery: Vec<HookText>,
 }
 
 /// A hook as it is written.
@@ -150,6 +156,9 @@ impl JobText {
             ("pre_snapshot", &self.pre_snapshot),
             ("on_snapshot", &self.on_snapshot),
             ("post_snapshot", &self.post_snapshot),
+            ("pre_recovery", &self.pre_recovery),
+            ("end_recovery", &self.end_recovery),
+            ("post_recovery", &self.post_recovery),
         ];
         for (when, list) in kinds {
             for hook in list {

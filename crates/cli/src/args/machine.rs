@@ -36,6 +36,8 @@ pub(crate) enum MachineCommand {
     Ls(MachineLsArguments),
     /// Back up machines while they run
     Backup(MachineBackupArguments),
+    /// Bring a machine back, here or elsewhere
+    Recover(MachineRecoverArguments),
 }
 
 /// `machine ls`
@@ -82,6 +84,49 @@ pub(crate) struct MachineBackupArguments {
     #[arg(short = 'f', long)]
     pub(crate) force: bool,
     /// Only show which machines and disks are meant
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+}
+
+/// `machine recover`
+#[derive(Debug, Args)]
+pub(crate) struct MachineRecoverArguments {
+    /// The machine, with a time or a snapshot after @ if not the latest is meant
+    #[arg(value_name = "MACHINE[@POINT]")]
+    pub(crate) machine: String,
+    #[command(flatten)]
+    pub(crate) platform: PlatformArguments,
+    /// The new machine's name; its old one unless given
+    #[arg(long = "as", value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Where disks go: pool:NAME, /folder/, or /path/of/file
+    #[arg(long, value_name = "PLACE", default_value = "pool:default")]
+    pub(crate) to: String,
+    /// Where one disk goes, as in vda=/dev/vg/web01
+    #[arg(long, value_name = "DISK=PLACE")]
+    pub(crate) place: Vec<String>,
+    /// Only this disk
+    #[arg(long = "only-disk", value_name = "DISK")]
+    pub(crate) only_disk: Vec<String>,
+    /// A network by another name, as in lan=br0; OLD= disconnects
+    #[arg(long, value_name = "OLD=NEW")]
+    pub(crate) network: Vec<String>,
+    /// UUID and MAC addresses: keep-if-free, new, keep
+    #[arg(long, value_name = "WORD", default_value = "keep-if-free")]
+    pub(crate) identity: String,
+    /// Set a machine of the same name aside; it is removed when the new one is proven
+    #[arg(long)]
+    pub(crate) replace: bool,
+    /// Start the machine
+    #[arg(long)]
+    pub(crate) start: bool,
+    /// Read every disk back and compare it
+    #[arg(long)]
+    pub(crate) verify: bool,
+    /// A file with hooks: pre_recovery, post_recovery (TOML)
+    #[arg(short = 'j', long, value_name = "FILE")]
+    pub(crate) job: Option<PathBuf>,
+    /// Only show the plan
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
 }

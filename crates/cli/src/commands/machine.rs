@@ -1,6 +1,7 @@
 //! `lifeboat machine`: machines on a platform.
 
 mod backup;
+mod recover;
 
 use std::collections::BTreeMap;
 
@@ -19,6 +20,7 @@ pub(crate) fn run(context: &Context, command: &MachineCommand) -> Result<u8> {
     match command {
         MachineCommand::Ls(arguments) => list(context, arguments),
         MachineCommand::Backup(arguments) => backup::run(context, arguments),
+        MachineCommand::Recover(arguments) => recover::run(context, arguments),
     }
 }
 

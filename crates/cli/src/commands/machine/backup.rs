@@ -95,7 +95,8 @@ fn job(arguments: &MachineBackupArguments) -> Result<Job> {
     Ok(text.parse()?)
 }
 
-fn read_job(path: &std::path::Path) -> Result<JobText> {
+/// Reads a file with a job.
+pub(super) fn read_job(path: &std::path::Path) -> Result<JobText> {
     let failed = |e: &std::io::Error| {
         let message = format!("cannot read the job {}: {e}", path.display());
         Error::new(ErrorKind::of_io(e), message)

@@ -1,0 +1,210 @@
+//! `lifeboat machine recover`
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use lifeboat_control::{
+    Recovered, RecoveryPlan, RecoverySettings, RecoverySource, apply_recovery, plan_recovery,
+};
+use lifeboat_model::{ByteCount, DiskName, ErrorKind};
+use lifeboat_platform::{Identity, NetworkMapping, Occupied, Placement, Severity};
+use lifeboat_repository::{LockMode, Snapshot};
+use serde::Serialize;
+
+use super::backup::read_job;
+use crate::args::MachineRecoverArguments;
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::select;
+use crate::tables::{Table, span};
+
+/// Brings a machine back on a platform.
+pub(crate) fn run(context: &Context, arguments: &MachineRecoverArguments) -> Result<u8> {
+    let settings = settings(arguments)?;
+    let repository = context.open()?;
+    let _locked = context.lock(&repository, LockMode::Shared)?;
+    let snapshot = select::machine_point(&repository, &arguments.machine)?;
+    let index = context.load_index(&repository)?;
+    let platform = context.open_platform(&arguments.platform)?;
+    let builder = platform.builder().ok_or_else(|| {
+        let message = format!("{}: this platform cannot make machines", platform.place());
+        Error::new(ErrorKind::Unsupported, message)
+    })?;
+    let source = RecoverySource {
+        repository: &repository,
+        index: &index,
+        snapshot: &snapshot,
+    };
+    let plan = plan_recovery(builder, source, &settings)?;
+    show(context, &snapshot, &plan)?;
+    if arguments.dry_run {
+        let name = &plan.build.name;
+        context
+            .output
+            .result(format!("dry run: {name} was not made"))?;
+        return Ok(0);
+    }
+    let display = context.show_progress()?;
+    let done = apply_recovery(&*platform, builder, source, &plan, &settings, None);
+    drop(display);
+    report(context, &plan, &settings, &done?)
+}
+
+fn settings(arguments: &MachineRecoverArguments) -> Result<RecoverySettings> {
+    let mut placements = BTreeMap::new();
+    for text in &arguments.place {
+        let (disk, place) = text.split_once('=').ok_or_else(|| {
+            Error::usage(format!(
+                "--place \"{text}\": write DISK=PLACE, as in vda=/dev/vg/web01"
+            ))
+        })?;
+        let disk: DiskName = disk.parse()?;
+        if placements.insert(disk.clone(), placement(place)?).is_some() {
+            return Err(Error::usage(format!(
+                "--place names the disk \"{disk}\" twice"
+            )));
+        }
+    }
+    let disks = arguments.only_disk.iter().map(|name| Ok(name.parse()?));
+    let hooks = match &arguments.job {
+        Some(path) => read_job(path)?.parse()?.hooks,
+        None => Vec::new(),
+    };
+    Ok(RecoverySettings {
+        name: arguments.name.as_deref().map(str::parse).transpose()?,
+        disks: disks.collect::<Result<_>>()?,
+        placement: placement(&arguments.to)?,
+        placements,
+        networks: arguments
+            .network
+            .iter()
+            .map(|text| network(text))
+            .collect::<Result<_>>()?,
+        identity: identity(&arguments.identity)?,
+        occupied: if arguments.replace {
+            Occupied::SetAside
+        } else {
+            Occupied::Refuse
+        },
+        is_started: arguments.start,
+        is_verified: arguments.verify,
+        hooks,
+    })
+}
+
+/// `pool:NAME`, a folder that ends with `/`, or a file or device.
+fn placement(text: &str) -> Result<Placement> {
+    match text.strip_prefix("pool:") {
+        Some("") => Err(Error::usage("pool: needs a name, as in pool:default")),
+        Some(name) => Ok(Placement::Pool(name.to_owned())),
+        None if !text.starts_with('/') => Err(Error::usage(format!(
+            "the place \"{text}\": write pool:NAME, /folder/ or /path/of/file"
+        ))),
+        None if text.ends_with('/') => Ok(Placement::Folder(PathBuf::from(text))),
+        None => Ok(Placement::Exact(PathBuf::from(text))),
+    }
+}
+
+fn network(text: &str) -> Result<NetworkMapping> {
+    match text.split_once('=') {
+        Some((from, to)) if !from.is_empty() => Ok(NetworkMapping {
+            from: from.to_owned(),
+            to: (!to.is_empty()).then(|| to.to_owned()),
+        }),
+        _ => Err(Error::usage(format!(
+            "--network \"{text}\": write OLD=NEW, or OLD= to disconnect"
+        ))),
+    }
+}
+
+fn identity(word: &str) -> Result<Identity> {
+    match word {
+        "keep-if-free" => Ok(Identity::KeepIfFree),
+        "new" => Ok(Identity::New),
+        "keep" => Ok(Identity::Keep),
+        _ => Err(Error::usage(format!(
+            "--identity {word}: write keep-if-free, new or keep"
+        ))),
+    }
+}
+
+fn show(context: &Context, snapshot: &Snapshot, plan: &RecoveryPlan) -> Result<()> {
+    let output = context.output;
+    let (id, name) = (snapshot.id.short(), &plan.build.name);
+    output.tell(format!(
+        "{name} from snapshot {id}, {} of disks",
+        plan.size()
+    ))?;
+    let mut table = Table::new(&["Disk", ">Size", "Format", "Place"]);
+    for disk in &plan.build.disks {
+        table.row([
+            disk.name.to_string(),
+            ByteCount(disk.size).to_string(),
+            disk.format.to_string(),
+            crate::tables::shown(&disk.place),
+        ]);
+    }
+    for line in table.lines() {
+        output.tell(line)?;
+    }
+    for step in &plan.build.steps {
+        output.tell(format!("  {step}"))?;
+    }
+    for finding in &plan.build.findings {
+        match finding.severity {
+            Severity::Warning => output.warn(&finding.text),
+            Severity::Note => output.detail_aside(&finding.text),
+        }
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct SummaryLine<'a> {
+    machine: &'a str,
+    machine_id: &'a str,
+    bytes_written: u64,
+    total_duration: f64,
+    verified: bool,
+    started: bool,
+    findings: Vec<&'a str>,
+    hooks: &'a [lifeboat_control::hook::HookRun],
+}
+
+fn report(
+    context: &Context,
+    plan: &RecoveryPlan,
+    settings: &RecoverySettings,
+    done: &Recovered,
+) -> Result<u8> {
+    let (output, name) = (context.output, &plan.build.name);
+    if output.is_json() {
+        let line = SummaryLine {
+            machine: name.as_str(),
+            machine_id: done.vm.as_str(),
+            bytes_written: done.written,
+            total_duration: done.duration.as_secs_f64(),
+            verified: settings.is_verified,
+            started: settings.is_started,
+            findings: done.findings.iter().map(|it| it.text.as_str()).collect(),
+            hooks: &done.hooks,
+        };
+        output.message("summary", &line)?;
+        return Ok(0);
+    }
+    for finding in done.findings.iter().skip(plan.build.findings.len()) {
+        output.warn(&finding.text);
+    }
+    let (written, time) = (ByteCount(done.written), span(done.duration));
+    output.tell(format!("wrote {written} in {time}"))?;
+    if settings.is_verified {
+        output.tell("read every disk back: every byte is as in the snapshot")?;
+    }
+    let state = if settings.is_started {
+        "runs"
+    } else {
+        "is defined"
+    };
+    output.result(format!("{name} {state}"))?;
+    Ok(0)
+}
