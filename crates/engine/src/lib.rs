@@ -9,6 +9,7 @@
 //! Source: DESIGN, row 2.
 
 pub mod backup;
+mod browse;
 mod compare;
 mod content;
 pub mod copy;
@@ -21,6 +22,7 @@ pub mod restore;
 mod transfer;
 pub mod verify;
 
+pub use browse::{ChunkCache, SnapshotDisk};
 pub use compare::compare;
 pub use content::{PlacedChunk, PlacedContent, content_root, place};
 pub use dump::dump;

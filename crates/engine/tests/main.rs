@@ -11,5 +11,6 @@ mod restored_disks_are_the_disks;
 mod simulated;
 mod simulation_no_order_of_calls_loses_a_snapshot;
 mod simulation_two_processes_meet_in_every_order;
+mod snapshot_disks_can_be_read_at_any_place;
 mod soak_a_long_life_leaves_nothing_behind;
 mod world;
