@@ -86,6 +86,11 @@ pub trait Upkeep: Send + Sync {
 
     /// Frees what is held; says whether there was something.
     fn give_up_reserve(&self) -> Result<bool>;
+
+    /// Says whether a list that begins when a save has returned shows it to everybody, at once.
+    ///
+    /// True for file systems of this very machine; false where in doubt, as over a network.
+    fn is_coherent(&self) -> bool;
 }
 
 impl<B: Backend + ?Sized> Backend for Arc<B> {

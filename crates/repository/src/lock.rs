@@ -14,7 +14,7 @@ mod refresh;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use lifeboat_backend::{FileHandle, FileKind};
+use lifeboat_backend::{FileHandle, FileKind, Upkeep};
 use lifeboat_format::{LockFile, LockId};
 use lifeboat_model::ErrorKind;
 
@@ -177,7 +177,12 @@ fn try_acquire(repository: &Repository, mode: LockMode) -> Result<Lock<'_>> {
     clear_own_dead(repository)?;
     check_conflicts(repository, mode, None)?;
     let mut lock = Lock::write(repository, mode)?;
-    repository.environment().clock.sleep(SETTLE);
+    let is_coherent = |upkeep: &dyn Upkeep| upkeep.is_coherent();
+    // Who saves first and lists then cannot be overlooked by one who does the same, where lists
+    // do not lag.
+    if !repository.backend().upkeep().is_some_and(is_coherent) {
+        repository.environment().clock.sleep(SETTLE);
+    }
     lock.unreadable = check_conflicts(repository, mode, Some(lock.id()))?;
     lock.start_refreshing();
     Ok(lock)

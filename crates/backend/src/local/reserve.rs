@@ -15,6 +15,19 @@ use crate::{Doing, FileKind, LEFTOVER_AGE_MIN, Result, Upkeep};
 /// The file's name in the repository's directory.
 pub const RESERVE_NAME: &str = "lifeboat.reserve";
 
+/// File systems that only one machine can have mounted for writing, by `f_type`: ext2 to ext4,
+/// XFS, btrfs, tmpfs, F2FS, ZFS.
+///
+/// Source: linux/magic.h; ZFS_SUPER_MAGIC of OpenZFS.
+const ONE_MACHINE: [u32; 6] = [
+    0xef53,
+    0x5846_5342,
+    0x9123_683e,
+    0x0102_1994,
+    0xf2f5_2010,
+    0x2fc1_2fc1,
+];
+
 /// Bytes written at a time.
 const STEP: usize = 64 << 10;
 
@@ -45,6 +58,11 @@ impl Upkeep for Local {
                 .map(|()| true)
                 .map_err(|e| self.failed(Doing::GiveUpReserve, e)),
         }
+    }
+
+    fn is_coherent(&self) -> bool {
+        let found = rustix::fs::statfs(&self.root);
+        found.is_ok_and(|found| ONE_MACHINE.contains(&(found.f_type as u32)))
     }
 }
 
