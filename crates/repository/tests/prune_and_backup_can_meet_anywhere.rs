@@ -8,7 +8,7 @@ use lifeboat_backend::{Backend, Call, Doing, Error, FileHandle, FileKind, Listed
 use lifeboat_format::SnapshotId;
 use lifeboat_model::ErrorKind;
 use lifeboat_repository::prune::{self};
-use lifeboat_repository::{LockMode, LockWait, Repository, adopt, lock, snapshots};
+use lifeboat_repository::{LockMode, LockWait, Repository, Snapshot, adopt, lock, snapshots};
 use lifeboat_testkit::crash::restic_reads;
 use lifeboat_testkit::{Effort, figure};
 
@@ -342,6 +342,38 @@ fn days_with_prunes_at_any_moment_of_a_backup() {
         let again = backup(&world.repository, &WANTED).unwrap();
         expected.insert(again, WANTED.to_vec());
         assert_whole(&world.repository, &expected, &format!("call {at}"));
+    }
+}
+
+/// The one case that two phases without waiting leave, see decision 3: the call is the record.
+#[test]
+fn a_prune_right_before_a_record_and_a_kill_right_after_it_hide_a_snapshot_until_the_next_prune() {
+    let mut hidden = 0;
+    for at in 4.. {
+        let (world, expected) = world();
+        let other = world.other(7);
+        let place = Interrupted::deadly(&world.memory, at, move || {
+            prune_all(&other, prune_options(24)).unwrap();
+        });
+        let writing = world.through(place.clone(), 8);
+        drop(backup(&writing, &WANTED));
+        if !place.has_happened() {
+            assert!(at > 15 && hidden == 1, "{hidden} of {at}");
+            return;
+        }
+        let listed = snapshots::list(&world.repository).unwrap();
+        let is_hidden = |one: &&Snapshot| read(&world.repository, one.id).is_err();
+        hidden += listed.iter().filter(is_hidden).count();
+        world.hours(30);
+        prune_all(&world.repository, prune_options(24)).unwrap();
+        assert_whole(&world.repository, &expected, &format!("call {at}"));
+        for one in &listed {
+            let bytes = read(&world.repository, one.id).unwrap();
+            assert!(
+                bytes == bytes_of(&KEPT) || bytes == bytes_of(&WANTED),
+                "call {at}"
+            );
+        }
     }
 }
 
