@@ -91,7 +91,7 @@ fn kill_at(trial: &Trial, strace: &Path, moments: &[Moment], first: usize) -> us
         );
         let is_sound = ended.is_killed() || ended.status.success();
         assert!(is_sound, "{when}: {}", ended.told);
-        let is_thorough = (first + number) % THOROUGH_EVERY == 0;
+        let is_thorough = (first + number).is_multiple_of(THOROUGH_EVERY);
         trial.is_whole(&site, &when, is_thorough);
         let is_middle = |at| first == 0 && number == at;
         if is_middle(moments.len() / 2) {

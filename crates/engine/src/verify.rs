@@ -125,9 +125,9 @@ pub fn verify(repository: &Repository, index: &Index, subset: Subset) -> Result<
 
 /// Packs whose blobs are no proof that they are under their own name.
 ///
-/// Some of their blobs lie elsewhere too, sealed to as many bytes: in another listed pack, or
-/// perhaps in one that no index lists and that is as long as they are. Then whoever exchanges
-/// the files, or those blobs, leaves all content sound. It is still damage by the format's rule.
+/// Some of their blobs lie elsewhere too: in another listed pack, or perhaps in one that no index
+/// lists and that is as long as they are. Then whoever exchanges the files, or those blobs, leaves
+/// all content sound. It is still damage by the format's rule.
 fn exchangeable(
     repository: &Repository,
     index: &Index,
@@ -144,13 +144,11 @@ fn exchangeable(
         .iter()
         .filter(|(_, blobs)| unlisted.contains(&pack_size(blobs)));
     let mut found: HashSet<PackId> = as_long.map(|(id, _)| *id).collect();
-    let mut last: Option<IndexedBlob> = None;
     // Copies lie side by side: blobs are sorted by name.
+    let mut last: Option<IndexedBlob> = None;
     for blob in index.blobs() {
-        if let Some(last) = last.filter(|last| last.id == blob.id && last.pack != blob.pack) {
-            if last.location.length == blob.location.length {
-                found.extend([last.location.pack, blob.location.pack]);
-            }
+        if let Some(copy) = last.filter(|last| last.id == blob.id && last.pack != blob.pack) {
+            found.extend([copy.location.pack, blob.location.pack]);
         }
         last = Some(blob);
     }

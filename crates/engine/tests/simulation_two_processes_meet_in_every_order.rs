@@ -147,7 +147,7 @@ fn of_their_calls() {
         let mut all = Vec::new();
         orders(turns, 2, Effort::current().pick(1, 2), &[], &mut all);
         twos += all.len();
-        let count = Effort::current().pick(4, 1_000);
+        let count = Effort::current().pick(4, 500);
         all.extend(threes(turns, seed() ^ number as u64, count));
         drawn += count;
         play_each(pair, &all);
