@@ -1,6 +1,7 @@
 //! Whenever the program is killed, all that was stored comes back, and the same command again
 //! finishes the work.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use lifeboat_model::Entropy;
@@ -40,6 +41,9 @@ fn seed() -> u64 {
     given.map_or(1, |text| text.parse().expect("LIFEBOAT_SEED is a number"))
 }
 
+/// Of a run that ends early no kill is left to count: so many times as many runs are tried.
+const TRIES: usize = 4;
+
 /// Two thirds over the whole time, a third around the end.
 fn times(whole: Duration, count: usize) -> Vec<Moment> {
     let chance = SeededEntropy::new(seed());
@@ -67,10 +71,48 @@ fn killed_after(trial: &Trial, site: &crate::trial::Site, time: Duration) -> End
     Ended::of(&child.wait_with_output().unwrap())
 }
 
+/// Kills the operation at each of these moments, the first of which is number `first`; gives how
+/// often it was still running.
+fn kill_at(trial: &Trial, strace: &Path, moments: &[Moment], first: usize) -> usize {
+    let operation = trial.operation;
+    let kills = side_by_side(moments, |number, moment| {
+        let site = trial.site();
+        let ended = match moment {
+            Moment::After(time) => killed_after(trial, &site, *time),
+            Moment::At(SystemCall { name, number }) => {
+                let inject = format!("inject={name}:signal=KILL:when={number}");
+                straced(&site, strace, Some(&inject), operation.arguments())
+            }
+        };
+        let when = format!(
+            "{} killed at {moment:?} (seed {})",
+            operation.name(),
+            seed()
+        );
+        let is_sound = ended.is_killed() || ended.status.success();
+        assert!(is_sound, "{when}: {}", ended.told);
+        let is_thorough = (first + number).is_multiple_of(THOROUGH_EVERY);
+        trial.is_whole(&site, &when, is_thorough);
+        let is_middle = |at| first == 0 && number == at;
+        if is_middle(moments.len() / 2) {
+            trial.restic_agrees(&site, &when);
+        }
+        trial.again(&site, &when);
+        if is_middle(moments.len() / 2 + 1) {
+            trial.restic_agrees(&site, &format!("{when}, done again"));
+        }
+        trial.leave(site);
+        usize::from(ended.is_killed())
+    });
+    kills.iter().sum()
+}
+
+/// Kills the operation until it was hit often enough.
 fn kill(operation: Operation) {
     let Some(strace) = tool("strace") else {
         return;
     };
+    let wanted = Effort::current().pick(25, 200);
     let (timed, called) = Effort::current().pick((9, 20), (80, 130));
     let trial = Trial::new(operation);
     let (site, began) = (trial.site(), Instant::now());
@@ -83,40 +125,16 @@ fn kill(operation: Operation) {
         .filter(|call| CHANGING.contains(&call.name.as_str()))
         .collect();
     moments.extend(spread(&calls, called).into_iter().map(Moment::At));
-    let kills = side_by_side(&moments, |number, moment| {
-        let site = trial.site();
-        let ended = match moment {
-            Moment::After(time) => killed_after(&trial, &site, *time),
-            Moment::At(SystemCall { name, number }) => {
-                let inject = format!("inject={name}:signal=KILL:when={number}");
-                straced(&site, &strace, Some(&inject), operation.arguments())
-            }
-        };
-        let when = format!(
-            "{} killed at {moment:?} (seed {})",
-            operation.name(),
-            seed()
-        );
-        let is_sound = ended.is_killed() || ended.status.success();
-        assert!(is_sound, "{when}: {}", ended.told);
-        let is_thorough = number % THOROUGH_EVERY == 0;
-        trial.is_whole(&site, &when, is_thorough);
-        if number == moments.len() / 2 {
-            trial.restic_agrees(&site, &when);
-        }
-        trial.again(&site, &when);
-        if number == moments.len() / 2 + 1 {
-            trial.restic_agrees(&site, &format!("{when}, done again"));
-        }
-        trial.leave(site);
-        u32::from(ended.is_killed())
-    });
-    let kills: u32 = kills.iter().sum();
-    assert!(
-        kills as usize * 2 > moments.len(),
-        "{kills} of {} hit",
-        moments.len()
-    );
+    let chance = SeededEntropy::new(seed() ^ 0x2b);
+    let (mut kills, mut tries) = (0, 0);
+    while kills < wanted {
+        assert!(tries < TRIES * wanted, "{kills} of {tries} hit");
+        kills += kill_at(&trial, &strace, &moments, tries);
+        tries += moments.len();
+        let any = || calls[chance.below(calls.len() as u64) as usize].clone();
+        let more = (0..(wanted - kills.min(wanted)) * 4 / 3 + 1).map(|_| Moment::At(any()));
+        moments = more.collect();
+    }
     figure("kills", &format!("{}: kills", operation.name()), kills);
 }
 

@@ -148,7 +148,7 @@ pub fn backup(
         begin,
         environment.clock.now(),
     ));
-    let seen: Vec<IndexId> = index.files().iter().chain(&written).copied().collect();
+    let seen: Vec<IndexId> = index.settled_files().chain(written).collect();
     let snapshot = if request.is_dry_run {
         None
     } else {

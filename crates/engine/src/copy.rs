@@ -138,8 +138,8 @@ pub fn copy_items(
     let missing: Vec<&CopyItem> = items.iter().filter(|item| !is_known(item)).collect();
     let mut target_index = ends.target.load_index()?;
     // What a killed copy has stored is not sent again.
-    if !missing.is_empty() && adopt(ends.target, ends.target_lock, &target_index)?.packs > 0 {
-        target_index = ends.target.load_index()?;
+    if !missing.is_empty() {
+        (target_index, _) = adopt(ends.target, ends.target_lock, target_index)?;
     }
     let (_, totals, written) = write(
         ends.target,
@@ -148,12 +148,7 @@ pub fn copy_items(
         options,
         |writer| copy_blobs(ends, writer, &missing),
     )?;
-    let seen: Vec<_> = target_index
-        .files()
-        .iter()
-        .chain(&written)
-        .copied()
-        .collect();
+    let seen: Vec<_> = target_index.settled_files().chain(written).collect();
     let mut copied = Vec::new();
     for item in items {
         let target = if is_known(item) {

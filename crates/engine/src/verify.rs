@@ -3,12 +3,14 @@
 //! Takes a repository and which part of it to read; gives findings.
 //! Does not look at structure: that is `lifeboat_repository::check`.
 
+use std::collections::HashSet;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering::Relaxed;
 
+use lifeboat_backend::FileKind;
 use lifeboat_format::{PackEntry, PackId, pack_size};
 use lifeboat_model::{ByteCount, Entropy, ParseError, Phase};
-use lifeboat_repository::{Finding, Index, PackVerifier, Repository, each_with};
+use lifeboat_repository::{Finding, Index, IndexedBlob, PackVerifier, Repository, each_with};
 
 use crate::Result;
 
@@ -81,7 +83,7 @@ pub struct Verified {
 
 /// Reads the packs of `subset` with all threads.
 ///
-/// Memory: one pack for each thread.
+/// Memory: one pack for each thread, a name for each pack that could be exchanged.
 pub fn verify(repository: &Repository, index: &Index, subset: Subset) -> Result<Verified> {
     let environment = repository.environment();
     let all: Vec<(PackId, Vec<PackEntry>)> = index
@@ -91,13 +93,14 @@ pub fn verify(repository: &Repository, index: &Index, subset: Subset) -> Result<
         .zip(index.by_pack())
         .collect();
     let packs_total = all.len();
+    let exchangeable = exchangeable(repository, index, &all)?;
     let chosen = choose(all, subset, &*environment.entropy);
     let bytes = chosen.iter().map(|(_, blobs)| pack_size(blobs)).sum();
     environment.progress.begin(Phase::Verify, bytes);
     let findings = Mutex::new(Vec::new());
     let verifier = || PackVerifier::new(repository);
     each_with(repository, &chosen, verifier, |verifier, (id, blobs)| {
-        let found = verifier.verify(*id, blobs)?;
+        let found = verifier.verify(*id, blobs, exchangeable.contains(id))?;
         environment.progress.advance(pack_size(blobs));
         environment
             .progress
@@ -118,6 +121,38 @@ pub fn verify(repository: &Repository, index: &Index, subset: Subset) -> Result<
         bytes,
         packs_total,
     })
+}
+
+/// Packs whose blobs are no proof that they are under their own name.
+///
+/// Some of their blobs lie elsewhere too: in another listed pack, or perhaps in one that no index
+/// lists and that is as long as they are. Then whoever exchanges the files, or those blobs, leaves
+/// all content sound. It is still damage by the format's rule.
+fn exchangeable(
+    repository: &Repository,
+    index: &Index,
+    all: &[(PackId, Vec<PackEntry>)],
+) -> Result<HashSet<PackId>> {
+    let is_listed = |id: PackId| {
+        let packs = index.packs();
+        packs.binary_search_by_key(&id, |pack| pack.id).is_ok()
+    };
+    let files = repository.list(FileKind::Pack)?;
+    let unlisted = files.iter().filter(|file| !is_listed(file.id.into()));
+    let unlisted: HashSet<u64> = unlisted.map(|file| file.size).collect();
+    let as_long = all
+        .iter()
+        .filter(|(_, blobs)| unlisted.contains(&pack_size(blobs)));
+    let mut found: HashSet<PackId> = as_long.map(|(id, _)| *id).collect();
+    // Copies lie side by side: blobs are sorted by name.
+    let mut last: Option<IndexedBlob> = None;
+    for blob in index.blobs() {
+        if let Some(copy) = last.filter(|last| last.id == blob.id && last.pack != blob.pack) {
+            found.extend([copy.location.pack, blob.location.pack]);
+        }
+        last = Some(blob);
+    }
+    Ok(found)
 }
 
 fn choose(

@@ -8,9 +8,12 @@ use lifeboat_backend::{Backend, FileHandle, FileKind, Memory};
 use lifeboat_chunker::ChunkSizes;
 use lifeboat_engine::backup::Change;
 use lifeboat_engine::verify::{Subset, verify};
-use lifeboat_format::{BlobId, BlobKind, PackEntry, ScryptCost};
+use lifeboat_format::{BlobId, BlobKind, PackEntry, PackId, ScryptCost};
 use lifeboat_model::{Id, Secret};
-use lifeboat_repository::{Finding, Lock, LockMode, LockWait, Repository, check, keys, lock};
+use lifeboat_repository::{
+    BlobWriter, Finding, Index, Lock, LockMode, LockWait, Repository, check, keys, lock, write,
+};
+use lifeboat_testkit::crash::restic_reads;
 use lifeboat_testkit::{
     ChangeRule, DiskPattern, Effort, ManualClock, MappedDisk, Mapping, PatternDisk, SeededEntropy,
     figure,
@@ -325,6 +328,92 @@ fn files_in_the_place_of_others_are_found() {
         }
     }
     figure("flips", "pairs of files exchanged: all found", swaps);
+}
+
+/// Two packs of the same blobs, each sealed by itself; gives the place and the packs.
+fn twins() -> (World, Arc<Memory>, [PackId; 2]) {
+    let memory = Arc::new(Memory::new());
+    let sizes = ChunkSizes::new(4 << 10, 4 << 10, 16 << 10).unwrap();
+    let world = World::on(memory.clone(), 5, sizes);
+    let held = lock::acquire(&world.repository, LockMode::Shared, LockWait::default()).unwrap();
+    for _ in 0..2 {
+        // Who knows nothing of the other stores all of it again.
+        let nothing = Index::default();
+        let put = |writer: &BlobWriter<'_>| {
+            let mut bench = writer.bench();
+            (0..5).try_for_each(|seed| {
+                let bytes = SeededEntropy::new(seed).bytes(3000);
+                let put = writer.put(BlobKind::Data, &BlobId::of(&bytes), &bytes, &mut bench);
+                put.map(drop)
+            })
+        };
+        write::<_, lifeboat_repository::Error>(
+            &world.repository,
+            &nothing,
+            &held,
+            world.write,
+            put,
+        )
+        .unwrap();
+    }
+    drop(held);
+    let index = world.repository.load_index().unwrap();
+    let packs: Vec<PackId> = index.packs().iter().map(|pack| pack.id).collect();
+    let lists: Vec<_> = index.by_pack().collect();
+    assert_eq!(lists[0], lists[1]);
+    (world, memory, packs.try_into().unwrap())
+}
+
+#[test]
+fn packs_of_the_same_blobs_in_each_others_place_are_found() {
+    let (world, memory, packs) = twins();
+    let files = packs.map(|id| FileHandle::new(FileKind::Pack, id.id()));
+    let [first, second] = files.map(|file| memory.load(file).unwrap());
+    let sound = look(&memory, &world.clock, &password());
+    assert!(!sound.is_found(), "{:?}", sound.verify);
+    // The whole files, and the bytes of one blob.
+    let part = |to: &[u8], from: &[u8]| [&from[..3000], &to[3000..]].concat();
+    let exchanges = [
+        (second.clone(), first.clone()),
+        (part(&first, &second), part(&second, &first)),
+    ];
+    for (one, other) in exchanges {
+        memory.overwrite(files[0], &one);
+        memory.overwrite(files[1], &other);
+        let seen = look(&memory, &world.clock, &password());
+        for file in files {
+            assert!(seen.names(file), "{file}: {:?}", seen.verify);
+        }
+        // The stock restic says the same.
+        let words = restic_reads(&memory, "correct horse");
+        assert!(words.is_none_or(|words| words.is_err()));
+    }
+}
+
+#[test]
+fn a_pack_in_whose_place_an_unlisted_one_lies_is_found() {
+    let (world, memory, packs) = twins();
+    let files = packs.map(|id| FileHandle::new(FileKind::Pack, id.id()));
+    let [first, second] = files.map(|file| memory.load(file).unwrap());
+    // Of the two index files the one that lists the second pack goes.
+    for listed in world.repository.list(FileKind::Index).unwrap() {
+        let file = FileHandle::new(FileKind::Index, listed.id);
+        let content = memory.load(file).unwrap();
+        memory.remove(file).unwrap();
+        let index = world.repository.load_index().unwrap();
+        if index.packs().iter().any(|pack| pack.id == packs[0]) {
+            break;
+        }
+        memory.overwrite(file, &content);
+    }
+    memory.overwrite(files[0], &second);
+    memory.overwrite(files[1], &first);
+    let seen = look(&memory, &world.clock, &password());
+    assert!(
+        !seen.verify.is_empty() && seen.names(files[0]),
+        "{:?}",
+        seen.verify
+    );
 }
 
 /// What nothing else tells of: a record, one of several keys, a lock.

@@ -1,5 +1,6 @@
 //! Promises of the crate, one module each.
 
+mod a_failing_place_leaves_no_broken_copy;
 mod a_source_that_fails_leaves_no_snapshot;
 mod a_trial_run_stores_nothing;
 mod an_incremental_equals_a_full_backup;

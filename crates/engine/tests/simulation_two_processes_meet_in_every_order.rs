@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use lifeboat_testkit::{Effort, figure};
+use lifeboat_testkit::{Effort, SeededEntropy, figure};
 
 use crate::simulated::chooser::Chooser;
 use crate::simulated::judge;
@@ -55,14 +55,30 @@ fn act(act: Act, process: &Process) {
     }
 }
 
-/// Plays the pair with changes before these turns; gives the turns it took.
-fn play(pair: [Act; 2], switches: &[u64]) -> u64 {
+/// Changes before these turns, and who is killed before which.
+#[derive(Clone, Debug, Default)]
+struct Order {
+    switches: Vec<u64>,
+    kill: Option<(usize, u64)>,
+}
+
+impl Order {
+    fn of(switches: &[u64]) -> Self {
+        Self {
+            switches: switches.to_vec(),
+            kill: None,
+        }
+    }
+}
+
+/// Plays the pair in this order; gives the turns it took.
+fn play(pair: [Act; 2], order: &Order) -> u64 {
     let named = |name: &str| Life {
         name: name.to_owned(),
         ..Life::default()
     };
     let lives = vec![named("first"), named("second")];
-    let chooser = Chooser::switching(switches.to_vec());
+    let chooser = Chooser::switching(order.switches.clone(), order.kill);
     let world = World::new(1, lives, chooser, Laxity::default());
     judge::prepare(&world, &[&KEPT, &[1, 2, 4], &[3, 4, 5]], &GONE);
     let processes = [0, 1].map(|number| Process::new(&world, number));
@@ -83,14 +99,14 @@ fn play(pair: [Act; 2], switches: &[u64]) -> u64 {
     let story = world.schedule.story();
     assert!(
         violation.is_none(),
-        "{story}{pair:?} {switches:?}: {violation:?}"
+        "{story}{pair:?} {order:?}: {violation:?}"
     );
     world.schedule.state().turns
 }
 
 /// All sets of up to `depth` changes within `turns`, the next one after `from`.
-fn orders(turns: u64, from: u64, depth: u32, before: &[u64], take: &mut Vec<Vec<u64>>) {
-    take.push(before.to_vec());
+fn orders(turns: u64, from: u64, depth: u32, before: &[u64], take: &mut Vec<Order>) {
+    take.push(Order::of(before));
     if depth == 0 {
         return;
     }
@@ -100,39 +116,90 @@ fn orders(turns: u64, from: u64, depth: u32, before: &[u64], take: &mut Vec<Vec<
     }
 }
 
-fn play_all(pair: [Act; 2]) -> u64 {
-    let turns = play(pair, &[]);
-    let mut all = Vec::new();
-    let effort = Effort::current();
-    orders(turns, 2, effort.pick(1, 2), &[], &mut all);
+/// Sets of three changes, drawn by a seed: all of them would take hours.
+fn threes(turns: u64, seed: u64, count: u64) -> impl Iterator<Item = Order> {
+    let entropy = SeededEntropy::new(seed);
+    (0..count).map(move |_| {
+        let mut switches: Vec<u64> = (0..3).map(|_| 2 + entropy.below(turns - 1)).collect();
+        switches.sort_unstable();
+        Order::of(&switches)
+    })
+}
+
+fn play_each(pair: [Act; 2], all: &[Order]) {
     let next = AtomicU64::new(0);
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
-                while let Some(switches) = all.get(next.fetch_add(1, Relaxed) as usize) {
-                    play(pair, switches);
+                while let Some(order) = all.get(next.fetch_add(1, Relaxed) as usize) {
+                    play(pair, order);
                 }
             });
         }
     });
-    all.len() as u64
 }
 
 #[test]
 fn of_their_calls() {
-    let orders: u64 = PAIRS.into_iter().map(play_all).sum();
+    let (mut twos, mut drawn) = (0, 0);
+    for (number, pair) in PAIRS.into_iter().enumerate() {
+        let turns = play(pair, &Order::default());
+        let mut all = Vec::new();
+        orders(turns, 2, Effort::current().pick(1, 2), &[], &mut all);
+        twos += all.len();
+        let count = Effort::current().pick(4, 500);
+        all.extend(threes(turns, seed() ^ number as u64, count));
+        drawn += count;
+        play_each(pair, &all);
+    }
+    let depth = Effort::current().pick("one change", "two changes");
+    let what = |what: &str| format!("two processes: {what}");
+    figure("simulation", &what("pairs of operations"), PAIRS.len());
+    let all = what(&format!("all orders of calls with up to {depth}"));
+    figure("simulation", &all, twos);
+    let drawn_name = what("orders of calls with three changes, drawn");
+    figure("simulation", &drawn_name, drawn);
+    figure("simulation", &what("violations"), 0);
+}
+
+/// The seed: `LIFEBOAT_SEED`, or always the same.
+fn seed() -> u64 {
+    let given = std::env::var("LIFEBOAT_SEED").ok();
+    given.map_or(1, |text| text.parse().expect("LIFEBOAT_SEED is a number"))
+}
+
+/// A backup goes on to its end and every snapshot reads, wherever the prune beside it was killed.
+#[test]
+fn of_their_calls_and_the_prune_is_killed() {
+    let mut played = 0;
+    for (pair, prune) in [
+        ([Act::Backup, Act::Prune], 1),
+        ([Act::Prune, Act::Backup], 0),
+    ] {
+        let turns = play(pair, &Order::default());
+        let mut all = Vec::new();
+        for at in 2..=turns {
+            all.extend((at..=turns + 1).map(|end| Order {
+                switches: vec![at],
+                kill: Some((prune, end)),
+            }));
+        }
+        let entropy = SeededEntropy::new(seed());
+        let (kept, of) = Effort::current().pick((60, all.len() as u64), (1, 1));
+        all.retain(|_| entropy.below(of) < kept);
+        play_each(pair, &all);
+        played += all.len();
+    }
     figure(
         "simulation",
-        "two processes: pairs of operations",
-        PAIRS.len(),
+        "two processes: orders with a killed prune",
+        played,
     );
-    figure("simulation", "two processes: orders of calls", orders);
-    figure("simulation", "two processes: violations", 0);
 }
 
 #[test]
 fn and_the_same_order_tells_the_same_story() {
     let pair = [Act::Backup, Act::Prune];
-    let turns: Vec<u64> = (0..3).map(|_| play(pair, &[9, 31])).collect();
+    let turns: Vec<u64> = (0..3).map(|_| play(pair, &Order::of(&[9, 31]))).collect();
     assert!(turns.windows(2).all(|pair| pair[0] == pair[1]), "{turns:?}");
 }

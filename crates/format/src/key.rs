@@ -197,6 +197,12 @@ impl KeyFile {
         read_master(plain)
     }
 
+    /// What a try of one password costs: bytes of memory times rounds. 4 GiB take some ten seconds.
+    pub fn work(&self) -> u64 {
+        let parts = [128, self.n.into(), self.r.into(), self.p.into()];
+        parts.into_iter().fold(1, u64::saturating_mul)
+    }
+
     /// Writes the file as restic does.
     pub fn encode(&self) -> Result<Vec<u8>> {
         to_json("a key file", self)

@@ -4,18 +4,22 @@ use std::collections::{HashMap, HashSet};
 
 use lifeboat_backend::FileKind;
 use lifeboat_format::{
-    IndexFile, IndexId, IndexPack, MarkedPack, PackId, SnapshotFile, SnapshotId,
+    IndexFile, IndexId, IndexPack, MarkedPack, PackEntry, PackId, SnapshotFile, SnapshotId,
 };
 use lifeboat_model::ErrorKind;
 
-use crate::{Error, Index, Lock, Repository, Result, prune, snapshots, walk};
+use crate::{BlobLocation, Error, Index, Lock, Repository, Result, load, prune, snapshots, walk};
 
 /// Stores `file` as the last step of a run, and makes sure that what it needs stays.
 ///
-/// `seen` are the index files the run relied on: those it loaded and those it wrote. When a prune
-/// has replaced some of them, blobs that this snapshot needs may be marked for removal: their
-/// packs are listed again. Prune looks at the snapshots after it has replaced the index, we look at
-/// the index after we have stored the snapshot: one of the two always sees the other.
+/// `seen` are the index files the run relied on: [`Index::settled_files`] of what it loaded, and
+/// those it wrote. When a prune has replaced some of them, or has stored marks since, packs that
+/// this snapshot needs are listed again. Prune stores its marks, looks at the snapshots and takes
+/// old index files away, in this order; we store the snapshot and look for marks: one of the two
+/// always sees the other, before anything leaves the index or before this returns.
+///
+/// What is left: a whole prune between our first look and the record, and a kill before the
+/// second one, leave a record whose packs are only marked until the next prune lists them.
 ///
 /// Errors: `Busy` if our lock was lost or needed data is gone already; then no snapshot remains.
 ///
@@ -27,11 +31,15 @@ pub fn commit(
     seen: &[IndexId],
 ) -> Result<SnapshotId> {
     lock.check_thoroughly()?;
-    rescue(repository, lock, file, seen)?;
+    let mut ground = Ground {
+        seen: seen.iter().copied().collect(),
+        without_marks: HashSet::new(),
+    };
+    ground.secure(repository, lock, file)?;
     let id = snapshots::save(repository, file)?;
     let kept = lock
         .check()
-        .and_then(|()| rescue(repository, lock, file, seen));
+        .and_then(|()| ground.secure(repository, lock, file));
     if let Err(error) = kept {
         snapshots::remove(repository, id)?;
         return Err(error);
@@ -39,36 +47,72 @@ pub fn commit(
     Ok(id)
 }
 
-/// Lists packs again that were marked for removal and that `file` needs.
-///
-/// Marks that are older than our lock by more than the allowance for clocks do not count: by the
-/// same rule a prune may be removing their packs at this moment.
-fn rescue(
-    repository: &Repository,
-    lock: &Lock<'_>,
-    file: &SnapshotFile,
-    seen: &[IndexId],
-) -> Result<()> {
-    let listed = repository.list(FileKind::Index)?;
-    let exists = |id: &IndexId| {
-        listed
-            .binary_search_by_key(&id.id(), |file| file.id)
-            .is_ok()
-    };
-    if seen.iter().all(exists) {
-        return Ok(());
+/// Index files that a run stands on.
+struct Ground {
+    seen: HashSet<IndexId>,
+    /// Others that were looked into.
+    without_marks: HashSet<IndexId>,
+}
+
+impl Ground {
+    /// Lists packs again that are marked for removal and that `file` needs.
+    ///
+    /// Marks that are older than our lock by more than the allowance for clocks do not count: by
+    /// the same rule a prune may be removing their packs at this moment.
+    fn secure(
+        &mut self,
+        repository: &Repository,
+        lock: &Lock<'_>,
+        file: &SnapshotFile,
+    ) -> Result<()> {
+        if self.is_firm(repository, lock)? {
+            return Ok(());
+        }
+        let index = repository.load_index()?;
+        let counts = |mark: &MarkedPack| !prune::is_before_writer(mark, lock.start());
+        let with_marked = with_marks(&index, counts);
+        let (used, missing) = walk::used(repository, &with_marked, [file.tree])?;
+        if let Some(blob) = missing.first() {
+            let doing = format!(
+                "a prune removed data this run relied on ({} blob {}): run it again",
+                blob.kind, blob.id
+            );
+            return Err(Error::new(ErrorKind::Busy, doing));
+        }
+        let marks = index.marked().iter().chain(index.doubtful());
+        let at_risk = marks.filter(|mark| counts(mark)).map(|mark| mark.id);
+        let relisted = relist(repository, lock, &with_marked, &at_risk.collect(), &used)?;
+        self.seen = index.files().iter().copied().collect();
+        self.seen.extend(relisted.file);
+        Ok(())
     }
-    let index = repository.load_index()?;
-    let with_marked = with_marks(&index, |mark| !prune::is_before_writer(mark, lock.start()));
-    let (used, missing) = walk::used(repository, &with_marked, [file.tree])?;
-    if let Some(blob) = missing.first() {
-        let doing = format!(
-            "a prune removed data this run relied on ({} blob {}): run it again",
-            blob.kind, blob.id
-        );
-        return Err(Error::new(ErrorKind::Busy, doing));
+
+    /// Whether all that was seen is still there and nothing new marks packs.
+    fn is_firm(&mut self, repository: &Repository, lock: &Lock<'_>) -> Result<bool> {
+        let listed = repository.list(FileKind::Index)?;
+        let listed: HashSet<IndexId> = listed.iter().map(|file| file.id.into()).collect();
+        if !self.seen.is_subset(&listed) {
+            return Ok(false);
+        }
+        for id in listed.difference(&self.seen) {
+            if self.without_marks.contains(id) {
+                continue;
+            }
+            let other = match load::index_file(repository, (*id).into()) {
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+                other => other?,
+            };
+            let marks = &other.packs_to_delete;
+            if !marks
+                .iter()
+                .all(|mark| prune::is_before_writer(mark, lock.start()))
+            {
+                return Ok(false);
+            }
+            self.without_marks.insert(*id);
+        }
+        Ok(true)
     }
-    relist(repository, lock, &index, &with_marked, &used).map(|_| ())
 }
 
 /// Stores an index file under a lock that holds before and after.
@@ -115,7 +159,7 @@ pub(crate) fn drop_marks(
     gone: &HashSet<PackId>,
 ) -> Result<()> {
     for id in files {
-        let mut file = crate::load::index_file(repository, (*id).into())?;
+        let mut file = load::index_file(repository, (*id).into())?;
         let before = file.packs_to_delete.len();
         file.packs_to_delete.retain(|mark| !gone.contains(&mark.id));
         if file.packs_to_delete.len() == before {
@@ -130,41 +174,57 @@ pub(crate) fn drop_marks(
     Ok(())
 }
 
-/// Lists marked packs again that hold the only copy of a used blob; gives those packs.
+/// Packs that were listed again, and the index file that does so.
+#[derive(Default)]
+pub(crate) struct Relisted {
+    pub(crate) packs: HashSet<PackId>,
+    pub(crate) file: Option<IndexId>,
+}
+
+/// Lists packs of `at_risk` again that hold a used blob which lies in no other pack.
 pub(crate) fn relist(
     repository: &Repository,
     lock: &Lock<'_>,
-    index: &Index,
     with_marked: &Index,
+    at_risk: &HashSet<PackId>,
     used: &walk::UsedBlobs,
-) -> Result<HashSet<PackId>> {
-    let marked: HashMap<_, &MarkedPack> = index.marked().iter().map(|m| (m.id, m)).collect();
-    let mut packs: Vec<IndexPack> = Vec::new();
+) -> Result<Relisted> {
+    let mut packs: HashMap<PackId, Vec<PackEntry>> = HashMap::new();
     for (row, blob) in with_marked.blobs().enumerate() {
-        let Some(mark) = marked
-            .get(&blob.location.pack)
-            .filter(|_| used.is_used(row))
-        else {
-            continue;
-        };
-        if index.contains(blob.kind, &blob.id) || packs.iter().any(|pack| pack.id == mark.id) {
-            continue;
+        let is_safe = |place: BlobLocation| !at_risk.contains(&place.pack);
+        let mut copies = with_marked.copies(blob.kind, &blob.id);
+        if used.is_used(row) && at_risk.contains(&blob.location.pack) && !copies.any(is_safe) {
+            packs.entry(blob.location.pack).or_default();
         }
-        let time = Some(repository.environment().now());
-        packs.push(IndexPack {
-            id: mark.id,
-            blobs: mark.blobs.clone(),
+    }
+    if packs.is_empty() {
+        return Ok(Relisted::default());
+    }
+    for blob in with_marked.blobs() {
+        if let Some(blobs) = packs.get_mut(&blob.location.pack) {
+            blobs.push(blob.entry());
+        }
+    }
+    let time = Some(repository.environment().now());
+    let ids = packs.keys().copied().collect();
+    let listed = packs.into_iter().map(|(id, mut blobs)| {
+        blobs.sort_unstable_by_key(|blob| blob.offset);
+        IndexPack {
+            id,
+            blobs,
             time,
             size: None,
-        });
-    }
-    let ids = packs.iter().map(|pack| pack.id).collect();
-    if !packs.is_empty() {
-        let file = IndexFile {
-            packs,
-            ..IndexFile::default()
-        };
-        save_index(repository, lock, &file)?;
-    }
-    Ok(ids)
+        }
+    });
+    let mut packs: Vec<IndexPack> = listed.collect();
+    packs.sort_unstable_by_key(|pack| pack.id);
+    let file = IndexFile {
+        packs,
+        ..IndexFile::default()
+    };
+    let file = save_index(repository, lock, &file)?;
+    Ok(Relisted {
+        packs: ids,
+        file: Some(file),
+    })
 }

@@ -9,6 +9,7 @@
 
 mod sort;
 
+use std::collections::HashSet;
 use std::num::NonZeroU32;
 
 use lifeboat_format::{
@@ -109,6 +110,10 @@ pub struct Index {
     packs: Vec<IndexedPack>,
     files: Vec<IndexId>,
     marked: Vec<MarkedPack>,
+    /// Marks of packs that some file lists as well.
+    doubtful: Vec<MarkedPack>,
+    /// Files that carry such marks.
+    unsettled: Vec<IndexId>,
 }
 
 impl Index {
@@ -203,6 +208,27 @@ impl Index {
         &self.marked
     }
 
+    /// Marks of packs that are listed too: a prune is about to take those out of the index, or was
+    /// killed before it did, or somebody has listed them again.
+    pub(crate) fn doubtful(&self) -> &[MarkedPack] {
+        &self.doubtful
+    }
+
+    /// The files that a run may rely on without another look: all but those with marks of packs
+    /// that are listed too.
+    pub fn settled_files(&self) -> impl Iterator<Item = IndexId> + '_ {
+        let files = self.files.iter().copied();
+        files.filter(|id| !self.unsettled.contains(id))
+    }
+
+    /// The same without the blobs of these packs.
+    pub(crate) fn without(mut self, packs: &HashSet<PackId>) -> Self {
+        let is_out: Vec<bool> = self.packs.iter().map(|p| packs.contains(&p.id)).collect();
+        self.rows.retain(|row| !is_out[row.number() as usize]);
+        self.prefixes = prefixes(&self.rows);
+        self
+    }
+
     /// The blobs of each pack, by pack number, each pack's in order of offset.
     ///
     /// Memory: 4 bytes a blob, and the entries of one pack at a time.
@@ -257,7 +283,8 @@ pub struct IndexBuilder {
     rows: Vec<Row>,
     packs: Vec<IndexedPack>,
     files: Vec<IndexId>,
-    marked: Vec<MarkedPack>,
+    /// Each with the file that carries it.
+    marked: Vec<(MarkedPack, IndexId)>,
 }
 
 impl IndexBuilder {
@@ -272,7 +299,8 @@ impl IndexBuilder {
         for pack in file.packs {
             self.add_pack(pack.id, pack.time, &pack.blobs);
         }
-        self.marked.extend(file.packs_to_delete);
+        let marks = file.packs_to_delete.into_iter();
+        self.marked.extend(marks.map(|mark| (mark, id)));
     }
 
     /// Adds one pack.
@@ -306,20 +334,15 @@ impl IndexBuilder {
         });
         self.rows.dedup();
         self.rows.shrink_to_fit();
-        self.unify_marked();
-        let prefixes = prefixes(&self.rows);
-        let Self {
-            rows,
-            packs,
-            files,
-            marked,
-        } = self;
+        let (marked, doubtful, unsettled) = self.unify_marked();
         Index {
-            rows,
-            prefixes,
-            packs,
-            files,
+            prefixes: prefixes(&self.rows),
+            rows: self.rows,
+            packs: self.packs,
+            files: self.files,
             marked,
+            doubtful,
+            unsettled,
         }
     }
 
@@ -341,15 +364,25 @@ impl IndexBuilder {
         unify
     }
 
-    /// Drops marks of packs that are listed as live; of several marks the newest counts: between
-    /// two marks the pack may have been live.
-    fn unify_marked(&mut self) {
-        self.marked
-            .sort_unstable_by_key(|mark| (mark.id, std::cmp::Reverse(mark.time)));
-        self.marked.dedup_by_key(|mark| mark.id);
-        let packs = &self.packs;
-        self.marked
-            .retain(|mark| packs.binary_search_by_key(&mark.id, |p| p.id).is_err());
+    /// Marks of packs that are not listed, marks of packs that are, and the files with the latter.
+    ///
+    /// Of several marks of a pack the newest counts: between two marks it may have been live.
+    fn unify_marked(&mut self) -> (Vec<MarkedPack>, Vec<MarkedPack>, Vec<IndexId>) {
+        let mut marks = std::mem::take(&mut self.marked);
+        marks.sort_unstable_by_key(|(mark, _)| (mark.id, std::cmp::Reverse(mark.time)));
+        let is_listed = |(mark, _): &(MarkedPack, IndexId)| {
+            let found = self.packs.binary_search_by_key(&mark.id, |pack| pack.id);
+            found.is_ok()
+        };
+        let (mut doubtful, mut marked): (Vec<_>, Vec<_>) = marks.into_iter().partition(is_listed);
+        let mut unsettled: Vec<IndexId> = doubtful.iter().map(|(_, file)| *file).collect();
+        unsettled.sort_unstable();
+        unsettled.dedup();
+        for marks in [&mut doubtful, &mut marked] {
+            marks.dedup_by_key(|(mark, _)| mark.id);
+        }
+        let bare = |marks: Vec<(MarkedPack, _)>| marks.into_iter().map(|(mark, _)| mark).collect();
+        (bare(marked), bare(doubtful), unsettled)
     }
 }
 

@@ -76,14 +76,15 @@ pub(crate) fn load_carefully(repository: &Repository, id: PackId) -> Result<Vec<
 
 /// Reads a pack and compares everything in it with its name; see [`PackVerifier`].
 pub fn verify(repository: &Repository, id: PackId, listed: &[PackEntry]) -> Result<Vec<Finding>> {
-    PackVerifier::new(repository).verify(id, listed)
+    PackVerifier::new(repository).verify(id, listed, true)
 }
 
 /// Proves packs; one per thread, it reuses its buffers.
 ///
 /// Every blob is authenticated and hashed, the header is authenticated and says what the index
 /// says, and both account for every byte. A pack of which that is true is not hashed as a whole
-/// on top of it: nothing in it can have changed, and it cannot be another pack.
+/// on top of it, unless it is asked for: nothing in it can have changed, and only what was sealed
+/// of the same blobs another time can stand in its place.
 pub struct PackVerifier<'a> {
     repository: &'a Repository,
     opener: BlobOpener<'a>,
@@ -106,10 +107,16 @@ impl<'a> PackVerifier<'a> {
 
     /// Reads a pack; gives what is wrong.
     ///
-    /// `listed` is what the index says of it, in order of offset. Damage is read once more before
-    /// it is reported: a bad transfer is not a bad pack.
-    pub fn verify(&mut self, id: PackId, listed: &[PackEntry]) -> Result<Vec<Finding>> {
-        let mut findings = self.read(id, listed, false)?;
+    /// `listed` is what the index says of it, in order of offset. `is_hashed` compares the whole
+    /// with its name too. Damage is read once more before it is reported: a bad transfer is not a
+    /// bad pack.
+    pub fn verify(
+        &mut self,
+        id: PackId,
+        listed: &[PackEntry],
+        is_hashed: bool,
+    ) -> Result<Vec<Finding>> {
+        let mut findings = self.read(id, listed, is_hashed)?;
         if !findings.is_empty() {
             findings = self.read(id, listed, true)?;
         }

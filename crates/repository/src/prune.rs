@@ -11,8 +11,10 @@
 //! Source: decision 0003.
 
 mod apply;
+mod look;
 mod plan;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use lifeboat_format::{MarkedPack, PackEntry, PackId, SnapshotId};
@@ -105,6 +107,8 @@ pub struct PrunePlan {
     pub vanished: Vec<PackId>,
     options: PruneOptions,
     index_files: Vec<lifeboat_format::IndexId>,
+    /// Packs that are marked and listed.
+    doubtful: HashSet<PackId>,
     removed_bytes: u64,
 }
 

@@ -4,18 +4,20 @@ use std::sync::Arc;
 
 use lifeboat_backend::{Backend, Call, Fault, FaultRule, Faulty, FileKind, Memory};
 use lifeboat_format::PackId;
-use lifeboat_model::ErrorKind;
+use lifeboat_model::{ErrorKind, Secret};
 use lifeboat_repository::lock::{Unlock, acquire, unlock};
 use lifeboat_repository::prune::{PruneOptions, UnusedLimit};
 use lifeboat_repository::repair::{
     apply_index, apply_snapshots, plan_index, plan_snapshots, repair_packs,
 };
-use lifeboat_repository::{Cause, LockMode, LockWait, Repository, Result, check, snapshots};
+use lifeboat_repository::{
+    Cause, LockMode, LockWait, Repository, Result, Snapshot, check, keys, snapshots,
+};
 use lifeboat_testkit::figure;
 
 use crate::world::{
-    Expected, World, assert_whole, backup, bytes_of, environment, init_options, password, prune,
-    prune_options, read, small_packs,
+    COST, Expected, Run, World, assert_whole, backup, bytes_of, environment, init_options,
+    password, prune, prune_options, read, small_packs,
 };
 
 /// A place in which some snapshots are whole, one was forgotten, and some packs are marked.
@@ -249,6 +251,97 @@ fn during_forget() {
         let lock = acquire(repository, LockMode::Shared, LockWait::default())?;
         snapshots::remove(repository, stored)?;
         lock.check_thoroughly()
+    });
+}
+
+/// Fails the n-th call of `work` for every n; `holds` looks at what is left.
+fn fail_each(
+    name: &str,
+    work: impl Fn(&Repository) -> Result<()>,
+    holds: impl Fn(&World, &Result<()>, &str),
+) {
+    let mut states = 0;
+    for failing in TOLD {
+        for fail in [1, u64::MAX] {
+            for pass in 0.. {
+                let broken = Broken::run(failing, (pass, fail), &work);
+                broken.is_told();
+                assert_whole(&broken.world.repository, &broken.expected, &broken.when);
+                holds(&broken.world, &broken.result, &broken.when);
+                states += 1;
+                if broken.fired == 0 {
+                    assert!(broken.result.is_ok(), "{}", broken.when);
+                    break;
+                }
+            }
+        }
+    }
+    figure("backend faults", &format!("{name}: states"), states);
+}
+
+/// The old record or the new one is there, whatever fails; the same again leaves one with the tag.
+#[test]
+fn during_a_change_of_tags() {
+    let seeds = [300, 301];
+    let tag = |repository: &Repository| {
+        let stored = match of_host(repository, "tagged")?.pop() {
+            Some(snapshot) => snapshot,
+            None => return Ok(()),
+        };
+        let mut file = stored.file.clone();
+        file.tags = vec!["new".to_owned()];
+        snapshots::replace(repository, &stored, file).map(|_| ())
+    };
+    let work = |repository: &Repository| {
+        let run = Run::begin(repository)?;
+        let mut stored = run.store(&seeds)?;
+        stored.file.hostname = "tagged".to_owned();
+        run.commit(&stored)?;
+        tag(repository)
+    };
+    fail_each("tag", work, |world, result, when| {
+        let repository = world.other(3);
+        let left = of_host(&repository, "tagged").unwrap();
+        assert!(!left.is_empty() || result.is_err(), "{when}");
+        for snapshot in &left {
+            assert!(
+                read(&repository, snapshot.id).unwrap() == bytes_of(&seeds),
+                "{when}"
+            );
+        }
+        for _ in 0..left.len() {
+            tag(&repository).unwrap();
+        }
+        let again = of_host(&repository, "tagged").unwrap();
+        let is_tagged = again.iter().any(|one| one.file.tags == ["new"]);
+        assert!(is_tagged || left.is_empty(), "{when}");
+    });
+}
+
+fn of_host(repository: &Repository, host: &str) -> Result<Vec<Snapshot>> {
+    let mut listed = snapshots::list(repository)?;
+    listed.retain(|snapshot| snapshot.file.hostname == host);
+    Ok(listed)
+}
+
+/// The old password or the new one opens, whatever fails; with success only the new one does.
+#[test]
+fn during_a_change_of_the_password() {
+    let new = Secret::new(b"new".to_vec());
+    let change = |repository: &Repository| keys::change(repository, &new, COST).map(|_| ());
+    fail_each("key change", change, |world, result, when| {
+        let open = |password: &Secret| {
+            let place = world.memory.clone() as Arc<dyn Backend>;
+            Repository::open(place, password, environment(&world.clock, 4))
+        };
+        let (old, by_new) = (open(&password()), open(&new));
+        assert!(old.is_ok() || by_new.is_ok(), "{when}");
+        if result.is_ok() {
+            assert!(old.is_err() && by_new.is_ok(), "{when}");
+        }
+        let opened = by_new.or(old).unwrap();
+        change(&opened).unwrap_or_else(|e| panic!("{when}, done again: {e}"));
+        assert!(open(&new).is_ok(), "{when}");
     });
 }
 

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use lifeboat_backend::{Backend, FileHandle, FileKind, Memory};
+use lifeboat_format::BlobId;
 use lifeboat_model::{ErrorKind, Id, Secret};
 use lifeboat_repository::{Cause, Error, Repository, keys};
+use lifeboat_testkit::Effort;
 
 use crate::world::{COST, World, environment, init_options, password};
 
@@ -121,4 +123,48 @@ fn an_unfinished_init_is_finished_by_the_same_password_only() {
     let pack = FileHandle::new(FileKind::Pack, Id([1; 32]));
     memory.overwrite(pack, b"data");
     assert_eq!(init("one", 13).unwrap_err().kind(), ErrorKind::Exists);
+}
+
+/// Puts key files at the place that each ask for so many GiB of work, and open with no password.
+fn add_costly_keys(world: &World, count: u8, gibibytes: u32) {
+    let file = FileHandle::new(FileKind::Key, world.repository.key().into());
+    let json = world.memory.load(file).unwrap();
+    let mut key: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    // 128 MiB in each round.
+    key["N"] = (1 << 17).into();
+    key["r"] = 8.into();
+    key["p"] = (8 * gibibytes).into();
+    for number in 0..count {
+        key["username"] = format!("{number}").into();
+        let json = serde_json::to_vec(&key).unwrap();
+        let id = Id::from(BlobId::of(&json));
+        world
+            .memory
+            .overwrite(FileHandle::new(FileKind::Key, id), &json);
+    }
+}
+
+#[test]
+fn costly_keys_keep_no_other_key_waiting() {
+    let world = World::new();
+    // Eighteen of them would take minutes.
+    add_costly_keys(&world, 18, 4);
+    let opened = open(&world, "correct horse").unwrap();
+    assert_eq!(opened.key(), world.repository.key());
+}
+
+#[test]
+fn a_wrong_password_costs_no_more_than_all_keys_together_may() {
+    let world = World::new();
+    // What is beyond the bounds of one key is refused without a try.
+    add_costly_keys(&world, 18, 5);
+    let refused = open(&world, "wrong").unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unsupported, "{refused}");
+    if Effort::current() == Effort::Long {
+        let world = World::new();
+        add_costly_keys(&world, 18, 3);
+        let refused = open(&world, "wrong").unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Unsupported, "{refused}");
+        assert!(refused.to_string().contains("was not tried"), "{refused}");
+    }
 }

@@ -4,13 +4,17 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use lifeboat_backend::{Backend, FileHandle, FileKind, Listed, Memory, Result};
+use lifeboat_backend::{Backend, Call, Doing, Error, FileHandle, FileKind, Listed, Memory, Result};
 use lifeboat_format::SnapshotId;
 use lifeboat_model::ErrorKind;
 use lifeboat_repository::prune::{self};
-use lifeboat_repository::{LockMode, LockWait, lock};
+use lifeboat_repository::{LockMode, LockWait, Repository, Snapshot, adopt, lock, snapshots};
+use lifeboat_testkit::crash::restic_reads;
+use lifeboat_testkit::{Effort, figure};
 
-use crate::world::{Expected, Run, World, assert_whole, backup, prune as prune_all, prune_options};
+use crate::world::{
+    Expected, Run, World, assert_whole, backup, bytes_of, prune as prune_all, prune_options, read,
+};
 
 type Act = Box<dyn FnOnce() + Send>;
 
@@ -20,6 +24,10 @@ struct Interrupted {
     calls: AtomicU64,
     at: u64,
     act: Mutex<Option<Act>>,
+    /// Whether the caller is killed right after that call.
+    is_deadly: bool,
+    /// What a kill after each later effect would leave.
+    left: Mutex<Vec<Arc<Memory>>>,
 }
 
 impl std::fmt::Debug for Interrupted {
@@ -35,15 +43,43 @@ impl Interrupted {
             calls: AtomicU64::new(0),
             at,
             act: Mutex::new(Some(Box::new(act))),
+            is_deadly: false,
+            left: Mutex::default(),
         })
     }
 
-    fn call(&self) -> &Memory {
-        if self.calls.fetch_add(1, Relaxed) + 1 == self.at {
+    /// The same, and the caller makes no call after that one.
+    fn deadly(inner: &Arc<Memory>, at: u64, act: impl FnOnce() + Send + 'static) -> Arc<Self> {
+        let mut place = Self::new(inner, at, act);
+        Arc::get_mut(&mut place).unwrap().is_deadly = true;
+        place
+    }
+
+    fn call<T>(&self, make: impl FnOnce(&Memory) -> Result<T>) -> Result<T> {
+        let number = self.calls.fetch_add(1, Relaxed) + 1;
+        if number == self.at {
             let act = self.act.lock().unwrap().take();
             act.into_iter().for_each(|act| act());
+            self.leave();
         }
-        &self.inner
+        if self.is_deadly && number > self.at {
+            let (kind, doing) = (ErrorKind::Cancelled, Doing::Call(Call::List));
+            return Err(Error::new(kind, doing, self.location()));
+        }
+        make(&self.inner)
+    }
+
+    fn effect(&self, make: impl FnOnce(&Memory) -> Result<()>) -> Result<()> {
+        let result = self.call(make);
+        if self.has_happened() {
+            self.leave();
+        }
+        result
+    }
+
+    fn leave(&self) {
+        let left = Arc::new(self.inner.duplicate());
+        self.left.lock().unwrap().push(left);
     }
 
     /// Whether the other one has had its turn.
@@ -57,25 +93,25 @@ impl Backend for Interrupted {
         self.inner.location()
     }
     fn create(&self) -> Result<()> {
-        self.call().create()
+        self.effect(|inner| inner.create())
     }
     fn list(&self, kind: FileKind) -> Result<Vec<Listed>> {
-        self.call().list(kind)
+        self.call(|inner| inner.list(kind))
     }
     fn size(&self, file: FileHandle) -> Result<u64> {
-        self.call().size(file)
+        self.call(|inner| inner.size(file))
     }
     fn load(&self, file: FileHandle) -> Result<Vec<u8>> {
-        self.call().load(file)
+        self.call(|inner| inner.load(file))
     }
     fn read(&self, file: FileHandle, offset: u64, buffer: &mut [u8]) -> Result<()> {
-        self.call().read(file, offset, buffer)
+        self.call(|inner| inner.read(file, offset, buffer))
     }
     fn save(&self, file: FileHandle, content: &[u8]) -> Result<()> {
-        self.call().save(file, content)
+        self.effect(|inner| inner.save(file, content))
     }
     fn remove(&self, file: FileHandle) -> Result<()> {
-        self.call().remove(file)
+        self.effect(|inner| inner.remove(file))
     }
 }
 
@@ -160,32 +196,46 @@ fn a_whole_prune_at_any_moment_of_a_backup() {
     }
 }
 
+/// A backup that has loaded its index and stored data, and ends when it is told to.
+struct Long {
+    go: std::sync::mpsc::Sender<()>,
+    thread: std::thread::JoinHandle<lifeboat_repository::Result<SnapshotId>>,
+}
+
+impl Long {
+    fn begin(repository: Repository) -> Self {
+        let (started, has_started) = std::sync::mpsc::channel();
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            let run = Run::begin(&repository)?;
+            let mut stored = run.store(&WANTED[..6])?;
+            started.send(()).unwrap();
+            wait.recv().unwrap_or_default();
+            let more = run.store(&WANTED)?;
+            stored.file = more.file;
+            stored.seen.extend(more.seen);
+            run.commit(&stored)
+        });
+        has_started.recv().unwrap();
+        Self { go, thread }
+    }
+
+    fn end(self) -> SnapshotId {
+        self.go.send(()).unwrap();
+        self.thread.join().unwrap().unwrap()
+    }
+}
+
 #[test]
 fn the_end_of_a_long_backup_at_any_moment_of_a_prune() {
     for at in 1.. {
         let (world, mut expected) = world();
-        let (other, saved) = (world.other(7), Arc::new(Mutex::new(None)));
+        let saved = Arc::new(Mutex::new(None));
         let told = Arc::clone(&saved);
         // The run has loaded its index before the prune begins, and ends in the middle of it.
-        let (started, has_started) = std::sync::mpsc::channel();
-        let (go, wait) = std::sync::mpsc::channel::<()>();
-        let long = std::thread::spawn(move || {
-            let run = Run::begin(&other).unwrap();
-            let stored = run.store(&WANTED[..6]).unwrap();
-            started.send(()).unwrap();
-            if wait.recv().is_ok() {
-                let more = run.store(&WANTED).unwrap();
-                let mut stored = stored;
-                stored.file = more.file;
-                stored.seen.extend(more.seen);
-                *told.lock().unwrap() = Some(run.commit(&stored));
-            }
-        });
-        has_started.recv().unwrap();
-        let long = Mutex::new(Some(long));
+        let long = Long::begin(world.other(7));
         let place = Interrupted::new(&world.memory, at, move || {
-            go.send(()).unwrap();
-            long.lock().unwrap().take().unwrap().join().unwrap();
+            *told.lock().unwrap() = Some(long.end());
         });
         let pruning = world.through(place.clone(), 8);
         prune_all(&pruning, prune_options(24)).unwrap();
@@ -193,11 +243,74 @@ fn the_end_of_a_long_backup_at_any_moment_of_a_prune() {
             assert!(at > 30, "a prune makes more than {at} calls");
             return;
         }
-        let result = saved.lock().unwrap().take().unwrap();
-        let snapshot = result.unwrap_or_else(|error| panic!("call {at}: {error}"));
+        let snapshot = saved.lock().unwrap().take().unwrap();
         expected.insert(snapshot, WANTED.to_vec());
         assert_whole(&world.repository, &expected, &format!("call {at}"));
     }
+}
+
+/// Every listed snapshot reads whole, here and, if it is its turn, with the stock restic.
+fn assert_all_read(world: &World, left: &Arc<Memory>, count: usize, when: &str) {
+    let repository = world.through(Arc::clone(left) as Arc<dyn Backend>, 9);
+    let listed = snapshots::list(&repository).unwrap();
+    assert_eq!(listed.len(), count, "{when}");
+    for snapshot in &listed {
+        let bytes = read(&repository, snapshot.id);
+        let bytes = bytes.unwrap_or_else(|error| panic!("{when}: {}: {error}", snapshot.id));
+        let is_known = bytes == bytes_of(&KEPT) || bytes == bytes_of(&WANTED);
+        assert!(is_known, "{when}: {} gives other bytes", snapshot.id);
+    }
+}
+
+/// A prune that is killed at any moment after a backup has ended beside it.
+fn kill_anywhere(name: &str, begin: impl Fn(&World) -> Act) {
+    let (mut states, mut asked) = (0, 0);
+    for at in 1.. {
+        let (world, _) = world();
+        let place = Interrupted::new(&world.memory, at, begin(&world));
+        prune_all(&world.through(place.clone(), 8), prune_options(24)).unwrap();
+        let left = std::mem::take(&mut *place.left.lock().unwrap());
+        if !place.has_happened() {
+            break;
+        }
+        for (number, left) in left.iter().enumerate() {
+            let when = format!("{name}: a backup at call {at}, a kill {number} effects later");
+            assert_all_read(&world, left, 2, &when);
+            states += 1;
+            if states % Effort::current().pick(300, 10) == 0 {
+                asked += 1;
+                let words = restic_reads(left, "correct horse").unwrap_or(Ok(()));
+                words.unwrap_or_else(|words| panic!("{when}: restic: {words}"));
+            }
+        }
+    }
+    assert!(states > 100, "{states}");
+    figure("kills beside others", &format!("{name}: states"), states);
+    figure(
+        "kills beside others",
+        &format!("{name}: shown to restic"),
+        asked,
+    );
+}
+
+#[test]
+fn a_prune_that_is_killed_after_a_whole_backup_beside_it() {
+    kill_anywhere("prune, beside a backup", |world| {
+        let other = world.other(7);
+        Box::new(move || {
+            backup(&other, &WANTED).unwrap();
+        })
+    });
+}
+
+#[test]
+fn a_prune_that_is_killed_after_the_end_of_a_long_backup_beside_it() {
+    kill_anywhere("prune, beside a long backup", |world| {
+        let long = Long::begin(world.other(7));
+        Box::new(move || {
+            long.end();
+        })
+    });
 }
 
 /// A place that lets two prunes and days pass before call `at`.
@@ -229,6 +342,78 @@ fn days_with_prunes_at_any_moment_of_a_backup() {
         let again = backup(&world.repository, &WANTED).unwrap();
         expected.insert(again, WANTED.to_vec());
         assert_whole(&world.repository, &expected, &format!("call {at}"));
+    }
+}
+
+/// The one case that two phases without waiting leave, see decision 3: the call is the record.
+#[test]
+fn a_prune_right_before_a_record_and_a_kill_right_after_it_hide_a_snapshot_until_the_next_prune() {
+    let mut hidden = 0;
+    for at in 4.. {
+        let (world, expected) = world();
+        let other = world.other(7);
+        let place = Interrupted::deadly(&world.memory, at, move || {
+            prune_all(&other, prune_options(24)).unwrap();
+        });
+        let writing = world.through(place.clone(), 8);
+        drop(backup(&writing, &WANTED));
+        if !place.has_happened() {
+            assert!(at > 15 && hidden == 1, "{hidden} of {at}");
+            return;
+        }
+        let listed = snapshots::list(&world.repository).unwrap();
+        let is_hidden = |one: &&Snapshot| read(&world.repository, one.id).is_err();
+        hidden += listed.iter().filter(is_hidden).count();
+        world.hours(30);
+        prune_all(&world.repository, prune_options(24)).unwrap();
+        assert_whole(&world.repository, &expected, &format!("call {at}"));
+        for one in &listed {
+            let bytes = read(&world.repository, one.id).unwrap();
+            assert!(
+                bytes == bytes_of(&KEPT) || bytes == bytes_of(&WANTED),
+                "call {at}"
+            );
+        }
+    }
+}
+
+/// As the program does it: what is listed and gone is stored again.
+fn careful_backup(repository: &Repository, seeds: &[u64]) -> SnapshotId {
+    let mut run = Run::begin(repository).unwrap();
+    (run.index, _) = adopt(repository, &run.lock, run.index).unwrap();
+    let stored = run.store(seeds).unwrap();
+    run.commit(&stored).unwrap()
+}
+
+/// A call that was under way when its process was stopped for days, and its last one: what it
+/// stores may list packs that others have removed meanwhile.
+#[test]
+fn a_kill_right_after_a_call_that_took_days_misleads_no_later_backup() {
+    // Three calls open the repository.
+    for at in 4.. {
+        let (world, mut expected) = world();
+        let (other, clock) = (world.other(7), Arc::clone(&world.clock));
+        let place = Interrupted::deadly(&world.memory, at, move || {
+            for _ in 0..3 {
+                clock.advance(Duration::from_secs(30 * 3600));
+                prune_all(&other, prune_options(24)).unwrap();
+            }
+        });
+        let writing = world.through(place.clone(), 8);
+        drop(backup(&writing, &WANTED));
+        if !place.has_happened() {
+            assert!(at > 15, "a backup makes more than {at} calls");
+            return;
+        }
+        let again = careful_backup(&world.other(9), &WANTED);
+        expected.insert(again, WANTED.to_vec());
+        for (snapshot, seeds) in &expected {
+            let bytes = read(&world.repository, *snapshot);
+            assert!(bytes.unwrap() == bytes_of(seeds), "call {at}: {snapshot}");
+        }
+        world.hours(30);
+        prune_all(&world.repository, prune_options(24)).unwrap();
+        assert_whole(&world.repository, &expected, &format!("call {at}, pruned"));
     }
 }
 

@@ -114,7 +114,7 @@ impl<'a> Run<'a> {
         )?;
         let mut file = SnapshotFile::new(self.repository.environment().clock.now().into());
         file.tree = tree;
-        let seen = self.index.files().iter().chain(&written).copied().collect();
+        let seen = self.index.settled_files().chain(written).collect();
         Ok(Stored { file, seen })
     }
 

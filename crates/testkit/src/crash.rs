@@ -25,7 +25,7 @@ use lifeboat_backend::SystemCall;
 pub use crashed::{Crashed, Look};
 use disk::Disk;
 pub use image::Image;
-pub use restic::restic_check;
+pub use restic::{restic_check, restic_reads};
 
 /// One state that a crash may leave.
 #[derive(Clone, Debug)]

@@ -91,7 +91,7 @@ fn tell_memory(context: &Context, index: &Index, request: &BackupRequest<'_>) {
     context.output.detail_aside(format!("memory: {bound}"));
 }
 
-/// The index, with what an interrupted run has stored and not listed.
+/// The index, with what an interrupted run has stored and not listed, without what is gone.
 pub(crate) fn load_index(
     context: &Context,
     locked: &Locked<'_>,
@@ -101,15 +101,21 @@ pub(crate) fn load_index(
     if is_dry_run {
         return Ok(index);
     }
-    let adopted = adopt(locked.repository, locked.lock()?, &index)?;
-    if adopted.packs == 0 {
-        return Ok(index);
+    let (index, adopted) = adopt(locked.repository, locked.lock()?, index)?;
+    if adopted.packs > 0 {
+        let (packs, bytes) = (count(adopted.packs, "pack"), ByteCount(adopted.bytes));
+        context.output.tell(format!(
+            "an interrupted run left {packs} with {bytes}: taken over"
+        ))?;
     }
-    let (packs, bytes) = (count(adopted.packs, "pack"), ByteCount(adopted.bytes));
-    context.output.tell(format!(
-        "an interrupted run left {packs} with {bytes}: taken over"
-    ))?;
-    context.load_index(locked.repository)
+    if adopted.lost > 0 {
+        let packs = count(adopted.lost, "pack");
+        context.output.warn(format!(
+            "the index lists {packs} that the repository does not hold: what this backup needs \
+             of them is stored again; run 'lifeboat check'"
+        ));
+    }
+    Ok(index)
 }
 
 fn time(arguments: &BackupArguments) -> Result<GoTime> {

@@ -34,6 +34,8 @@ pub(crate) enum Chooser {
     /// Changes lanes only before these turns and when a lane cannot go on.
     Switching {
         switches: Vec<u64>,
+        /// A process that makes no call from this turn on.
+        kill: Option<(usize, u64)>,
         last: usize,
         turn: u64,
     },
@@ -49,9 +51,10 @@ impl Chooser {
         }
     }
 
-    pub(crate) fn switching(switches: Vec<u64>) -> Self {
+    pub(crate) fn switching(switches: Vec<u64>, kill: Option<(usize, u64)>) -> Self {
         Self::Switching {
             switches,
+            kill,
             last: 0,
             turn: 0,
         }
@@ -92,10 +95,15 @@ impl Chooser {
             }
             Self::Switching {
                 switches,
+                kill,
                 last,
                 turn,
             } => {
                 *turn += 1;
+                if let Some((process, _)) = kill.take_if(|(_, at)| at <= turn) {
+                    state.lives[process].is_dead = true;
+                    state.note(process, "-- is killed");
+                }
                 let lanes = runnable(state);
                 if switches.contains(turn) || !lanes.contains(last) {
                     let others = lanes.iter().filter(|lane| *lane != last);

@@ -133,7 +133,7 @@ fn again(world: &World, repository: &Repository, seeds: &[u64]) -> Result<()> {
     })?;
     let mut file = SnapshotFile::new(repository.environment().clock.now().into());
     (file.tree, file.hostname) = (tree, "after".to_owned());
-    let seen: Vec<_> = index.files().iter().chain(&files).copied().collect();
+    let seen: Vec<_> = index.settled_files().chain(files).collect();
     let id: SnapshotId = commit(repository, &lock, &file, &seen)?;
     world.records().committed.insert(id);
     Ok(())

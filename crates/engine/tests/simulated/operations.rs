@@ -47,11 +47,8 @@ pub(crate) fn backup(process: &Process, parts: &[&[u64]], pause: Duration) -> Ou
     let label = format!("{}-{}", process.number, process.entropy.number());
     let outcome = process.run("backup", |repository| {
         process.locked(repository, LockMode::Shared, |lock| {
-            let mut index = repository.load_index()?;
-            if adopt(repository, lock, &index)?.packs > 0 {
-                index = repository.load_index()?;
-            }
-            let mut seen = index.files().to_vec();
+            let (index, _) = adopt(repository, lock, repository.load_index()?)?;
+            let mut seen: Vec<_> = index.settled_files().collect();
             for part in parts {
                 let put = |writer: &BlobWriter<'_>| put_blobs(writer, part);
                 let (_, _, files) = write::<_, Error>(repository, &index, lock, small(), put)?;

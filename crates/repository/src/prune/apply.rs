@@ -8,11 +8,11 @@ use lifeboat_backend::{FileHandle, FileKind};
 use lifeboat_format::{self as format, IndexFile, IndexId, IndexPack, MarkedPack, PackId};
 use lifeboat_model::Phase;
 
+use super::look::Lookout;
 use super::{PrunePlan, Pruned, RepackedPack, SizedPack};
 use crate::error::Doing;
 use crate::{
-    BlobOpener, BlobWriter, Index, Lock, Repository, Result, commit, load, reserve, snapshots,
-    walk, writer,
+    BlobOpener, BlobWriter, Index, Lock, Repository, Result, commit, load, reserve, writer,
 };
 
 /// restic's own limit for one index file.
@@ -24,8 +24,9 @@ const INDEX_BLOBS_SMALL: usize = 10_000;
 /// Executes `plan`.
 ///
 /// Order: what no index lists goes first, if it goes at once; copies of moved blobs are durable and
-/// indexed; then the new index; then the old index files go; then the snapshots are looked at
-/// again; only then packs are removed, and then their marks.
+/// indexed; then the new index with the marks; then the snapshots are looked at again, and what
+/// new ones need is listed again; then the old index files go; then the snapshots are looked at
+/// once more; only then packs are removed, and then their marks.
 pub fn apply(repository: &Repository, lock: &Lock<'_>, plan: &PrunePlan) -> Result<Pruned> {
     let mut pruned = Pruned::default();
     reserve::sweep(repository, None);
@@ -41,8 +42,12 @@ pub fn apply(repository: &Repository, lock: &Lock<'_>, plan: &PrunePlan) -> Resu
         pruned.repacked_bytes = repack(repository, lock, plan)?;
     }
     lock.check_thoroughly()?;
-    let marks_file = rewrite_index(repository, lock, plan)?;
-    let rescued = look_again(repository, lock, plan)?;
+    let rewritten = store_index(repository, lock, plan)?;
+    let mut lookout = Lookout::new(repository, lock, plan);
+    lookout.look()?;
+    remove_old_index(repository, lock, &rewritten)?;
+    lookout.look()?;
+    let rescued = lookout.rescued;
     pruned.rescued_packs = rescued.len() as u64;
     let dropped = dropped(plan);
     if plan.options.is_instant {
@@ -54,9 +59,9 @@ pub fn apply(repository: &Repository, lock: &Lock<'_>, plan: &PrunePlan) -> Resu
     } else {
         pruned.marked_packs = dropped.len() as u64;
         let ids = plan.remove.iter().map(|mark| mark.id);
-        let gone = ids.clone().filter(|id| !rescued.contains(id)).collect();
+        let settled = ids.clone().chain(rescued.iter().copied()).collect();
         pruned.removed_packs = remove_packs(repository, lock, ids, &rescued)?;
-        commit::drop_marks(repository, lock, marks_file.as_slice(), &gone)?;
+        commit::drop_marks(repository, lock, rewritten.marks.as_slice(), &settled)?;
     }
     Ok(pruned)
 }
@@ -152,15 +157,19 @@ fn runs(blobs: &[format::PackEntry]) -> impl Iterator<Item = &[format::PackEntry
     blobs.chunk_by(|a, b| a.offset.checked_add(a.length) == Some(b.offset))
 }
 
-/// Writes the index anew without the dropped packs and with the marks, then removes the old files.
+/// Index files before and after.
+struct Rewritten {
+    /// What the new ones replace.
+    old: Vec<IndexId>,
+    new: Vec<IndexId>,
+    /// The new one that carries the marks.
+    marks: Option<IndexId>,
+}
+
+/// Stores the index anew without the dropped packs and with the marks.
 ///
-/// Only files that list an affected pack, carry marks or are small are rewritten. Gives the file
-/// that carries the marks.
-fn rewrite_index(
-    repository: &Repository,
-    lock: &Lock<'_>,
-    plan: &PrunePlan,
-) -> Result<Option<IndexId>> {
+/// Only files that list an affected pack, carry marks or are small are rewritten.
+fn store_index(repository: &Repository, lock: &Lock<'_>, plan: &PrunePlan) -> Result<Rewritten> {
     repository
         .environment()
         .progress
@@ -180,16 +189,24 @@ fn rewrite_index(
         repository.environment().progress.advance(1);
     }
     let marks = marks(repository, plan, &rewrite.leaving, now)?;
-    let marks_file = rewrite.finish(marks)?;
+    let marks = rewrite.finish(marks)?;
+    Ok(Rewritten {
+        old: rewrite.old,
+        new: rewrite.new,
+        marks,
+    })
+}
+
+fn remove_old_index(repository: &Repository, lock: &Lock<'_>, rewritten: &Rewritten) -> Result<()> {
     lock.check_thoroughly()?;
-    for id in &rewrite.old {
+    for id in &rewritten.old {
         // A plan that changes nothing in a file writes the very same file again.
-        if !rewrite.new.contains(id) {
+        if !rewritten.new.contains(id) {
             lock.check()?;
             repository.remove(FileKind::Index, (*id).into())?;
         }
     }
-    Ok(marks_file)
+    Ok(())
 }
 
 /// The marks that the new index carries: old ones in their grace, and new ones.
@@ -256,10 +273,12 @@ impl<'a> Rewrite<'a> {
     fn take(&mut self, id: IndexId) -> Result<()> {
         let file = load::index_file(self.repository, id.into())?;
         let blobs: usize = file.packs.iter().map(|pack| pack.blobs.len()).sum();
+        // Who marked a listed pack and was stopped before it removed this file may still do so.
+        let doubtful = &self.plan.doubtful;
         let is_affected = file
             .packs
             .iter()
-            .any(|pack| self.dropped.contains(&pack.id));
+            .any(|pack| self.dropped.contains(&pack.id) || doubtful.contains(&pack.id));
         let has_marks = !file.packs_to_delete.is_empty();
         if !is_affected && !has_marks && blobs >= INDEX_BLOBS_SMALL {
             return Ok(());
@@ -316,29 +335,6 @@ impl<'a> Rewrite<'a> {
         );
         Ok(file)
     }
-}
-
-/// Snapshots that appeared since the plan may need packs that were just dropped: list them again.
-///
-/// Order: after the old index is gone; a writer looks the other way round, see `commit`.
-fn look_again(
-    repository: &Repository,
-    lock: &Lock<'_>,
-    plan: &PrunePlan,
-) -> Result<HashSet<PackId>> {
-    let known: HashSet<_> = plan.snapshots.iter().collect();
-    let listed = snapshots::list(repository)?;
-    let fresh = listed
-        .iter()
-        .filter(|snapshot| !known.contains(&snapshot.id));
-    let roots: Vec<_> = fresh.map(|snapshot| snapshot.file.tree).collect();
-    if roots.is_empty() || plan.options.is_instant {
-        return Ok(HashSet::new());
-    }
-    let index = repository.load_index()?;
-    let with_marked = commit::with_marked(&index);
-    let (used, _) = walk::used(repository, &with_marked, roots)?;
-    commit::relist(repository, lock, &index, &with_marked, &used)
 }
 
 fn remove_packs(

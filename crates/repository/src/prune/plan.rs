@@ -81,6 +81,7 @@ pub fn plan(repository: &Repository, lock: &Lock<'_>, options: PruneOptions) -> 
         options,
         snapshots: listed.iter().map(|snapshot| snapshot.id).collect(),
         index_files: index.files().to_vec(),
+        doubtful: index.doubtful().iter().map(|mark| mark.id).collect(),
         ..PrunePlan::default()
     };
     let oldest_after = oldest_start(repository, lock)?;

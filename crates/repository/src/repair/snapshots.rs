@@ -94,7 +94,7 @@ pub fn apply_snapshots(
             .map(|s| rewrite.tree(&s.file.tree, 0))
             .collect::<Result<Vec<_>>>()
     })?;
-    let seen: Vec<_> = sight.index.files().iter().chain(&files).copied().collect();
+    let seen: Vec<_> = sight.index.settled_files().chain(files).collect();
     let mut replaced = Vec::new();
     for (snapshot, tree) in plan.damaged.iter().zip(roots) {
         let mut file = snapshot.file.clone();

@@ -63,8 +63,7 @@ fn of_a_backup_that_takes_over_packs() {
         expected: &expected,
         work: &|repository| {
             let mut run = Run::begin(repository)?;
-            adopt(repository, &run.lock, &run.index)?;
-            run.index = repository.load_index()?;
+            (run.index, _) = adopt(repository, &run.lock, run.index)?;
             let stored = run.store(&(1000..1000 + scaled(100)).collect::<Vec<_>>())?;
             run.commit(&stored).map(drop)
         },

@@ -115,7 +115,7 @@ impl Look<'_> {
 }
 
 /// A directory whose syncs cost nothing where the system has one: states are many.
-fn directory() -> TempDir {
+pub(super) fn directory() -> TempDir {
     let memory = Path::new("/dev/shm");
     let made = match memory.is_dir() {
         true => tempfile::tempdir_in(memory),
@@ -124,11 +124,11 @@ fn directory() -> TempDir {
     made.expect("a temporary directory can be made")
 }
 
-fn root(base: &Path) -> PathBuf {
+pub(super) fn root(base: &Path) -> PathBuf {
     base.join("repository")
 }
 
-fn fill(root: &Path, memory: &Memory) {
+pub(super) fn fill(root: &Path, memory: &Memory) {
     let filled = Local::open(root).and_then(|local| {
         local.create()?;
         let mut files = memory.files().into_iter();

@@ -3,6 +3,10 @@
 use std::path::Path;
 use std::process::Command;
 
+use lifeboat_backend::Memory;
+
+use super::crashed::{directory, fill, root};
+
 /// Lets restic read every byte of a repository; an error is told with its words.
 ///
 /// Locks are passed over: the process that crashed has left one.
@@ -22,4 +26,14 @@ pub fn restic_check(program: &Path, repository: &Path, password: &str) -> Result
         return Ok(());
     }
     Err(format!("{}\n{answers}{errors}", output.status))
+}
+
+/// Lets the newest restic read every byte of a repository in memory; an error is told with its
+/// words. Nothing where restic is missing.
+pub fn restic_reads(memory: &Memory, password: &str) -> Option<Result<(), String>> {
+    let program = crate::tool("restic-new")?;
+    let stage = directory();
+    let root = root(stage.path());
+    fill(&root, memory);
+    Some(restic_check(&program, &root, password))
 }
