@@ -96,6 +96,23 @@ impl Local {
     }
 }
 
+/// What a file of `size` bytes holds, with one call where it is still that long; of one that has
+/// shrunk, what is left.
+fn read_whole(source: &mut File, size: u64) -> io::Result<Vec<u8>> {
+    let mut content = vec![0; usize::try_from(size).unwrap_or(0)];
+    let mut filled = 0;
+    while let Some(rest) = content.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match source.read(rest) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    content.truncate(filled);
+    Ok(content)
+}
+
 fn kind_of(error: &io::Error) -> ErrorKind {
     match error.kind() {
         io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => ErrorKind::Invalid,
@@ -156,10 +173,7 @@ impl Backend for Local {
             let error = Error::new(ErrorKind::Corrupt, Doing::Call(Call::Load), self.location());
             return Err(error.on(file).seen(seen));
         }
-        let mut content = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
-        let read = source.by_ref().take(size_max).read_to_end(&mut content);
-        read.map_err(failed)?;
-        Ok(content)
+        read_whole(&mut source, size).map_err(failed)
     }
 
     fn read(&self, file: FileHandle, offset: u64, buffer: &mut [u8]) -> Result<()> {
@@ -185,7 +199,7 @@ impl Backend for Local {
         let path = layout::path(&self.root, file);
         let removed = self.calls.unlink(&path);
         removed
-            .and_then(|()| self.calls.sync_directory(layout::parent(&path)))
+            .and_then(|()| self.settle_name(file.kind, &path))
             .map_err(|e| self.on_file(Call::Remove, file, e))
     }
 

@@ -27,37 +27,34 @@ impl Table {
 
     /// The lines of the table, heads first.
     pub(crate) fn lines(&self) -> Vec<String> {
-        let titles = self
-            .heads
-            .iter()
-            .map(|head| head.trim_start_matches('>').to_owned());
-        let all: Vec<Vec<String>> = std::iter::once(titles.collect())
-            .chain(self.rows.iter().cloned())
-            .collect();
-        let widths: Vec<usize> = (0..self.heads.len())
-            .map(|column| {
-                all.iter()
-                    .map(|row| row[column].chars().count())
-                    .max()
-                    .unwrap_or(0)
-            })
-            .collect();
-        all.iter().map(|row| self.line(row, &widths)).collect()
+        let titles = self.heads.iter().map(|head| head.trim_start_matches('>'));
+        let titles: Vec<String> = titles.map(str::to_owned).collect();
+        let mut widths = vec![0; self.heads.len()];
+        for row in std::iter::once(&titles).chain(&self.rows) {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = cell.chars().count().max(*width);
+            }
+        }
+        let all = std::iter::once(&titles).chain(&self.rows);
+        all.map(|row| self.line(row, &widths)).collect()
     }
 
     fn line(&self, row: &[String], widths: &[usize]) -> String {
-        let cells = row
-            .iter()
-            .zip(widths)
-            .zip(&self.heads)
-            .map(|((cell, width), head)| {
-                if head.starts_with('>') {
-                    format!("{cell:>width$}")
-                } else {
-                    format!("{cell:<width$}")
-                }
-            });
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+        let mut line = String::new();
+        for ((cell, width), head) in row.iter().zip(widths).zip(&self.heads) {
+            let padding = width.saturating_sub(cell.chars().count());
+            let padding = std::iter::repeat_n(' ', padding);
+            if head.starts_with('>') {
+                line.extend(padding);
+                line.push_str(cell);
+            } else {
+                line.push_str(cell);
+                line.extend(padding);
+            }
+            line.push_str("  ");
+        }
+        line.truncate(line.trim_end().len());
+        line
     }
 }
 
@@ -71,6 +68,9 @@ pub(crate) fn count(number: impl TryInto<u64>, what: &str) -> String {
 
 /// Text from outside, safe for a terminal.
 pub(crate) fn shown(text: &str) -> String {
+    if !text.contains(char::is_control) {
+        return text.to_owned();
+    }
     text.chars()
         .flat_map(|c| {
             let is_plain = !c.is_control();

@@ -42,9 +42,7 @@ pub(crate) fn run(context: &Context, arguments: &SnapshotsArguments) -> Result<u
         context.output.tell("no snapshots")?;
         return Ok(0);
     }
-    for text in table(&list).lines() {
-        context.output.result(text)?;
-    }
+    context.output.result(table(&list).lines().join("\n"))?;
     context.output.tell(count(list.len(), "snapshot"))?;
     Ok(0)
 }
