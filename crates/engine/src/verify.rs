@@ -6,9 +6,9 @@
 use std::sync::Mutex;
 use std::sync::atomic::Ordering::Relaxed;
 
-use lifeboat_format::{PackEntry, PackId, pack_size};
+use lifeboat_format::{PackId, pack_size};
 use lifeboat_model::{ByteCount, Entropy, ParseError, Phase};
-use lifeboat_repository::{Finding, Index, PackVerifier, Repository, each_with};
+use lifeboat_repository::{Finding, Index, PackNumber, PackVerifier, Repository, each_with};
 
 use crate::Result;
 
@@ -79,26 +79,37 @@ pub struct Verified {
     pub packs_total: usize,
 }
 
+/// A pack as far as it is chosen.
+#[derive(Clone, Copy)]
+struct Candidate {
+    number: PackNumber,
+    id: PackId,
+    bytes: u64,
+}
+
 /// Reads the packs of `subset` with all threads.
 ///
-/// Memory: one pack for each thread.
+/// Memory: one pack for each thread, 4 bytes a blob, 48 a pack.
 pub fn verify(repository: &Repository, index: &Index, subset: Subset) -> Result<Verified> {
     let environment = repository.environment();
-    let all: Vec<(PackId, Vec<PackEntry>)> = index
-        .packs()
-        .iter()
-        .map(|pack| pack.id)
-        .zip(index.by_pack())
+    let contents = index.contents();
+    let numbered = index.packs().iter().zip(0..);
+    let all: Vec<Candidate> = numbered
+        .map(|(pack, number)| Candidate {
+            number,
+            id: pack.id,
+            bytes: pack_size(&contents.blobs(number)),
+        })
         .collect();
     let packs_total = all.len();
     let chosen = choose(all, subset, &*environment.entropy);
-    let bytes = chosen.iter().map(|(_, blobs)| pack_size(blobs)).sum();
+    let bytes = chosen.iter().map(|pack| pack.bytes).sum();
     environment.progress.begin(Phase::Verify, bytes);
     let findings = Mutex::new(Vec::new());
     let verifier = || PackVerifier::new(repository);
-    each_with(repository, &chosen, verifier, |verifier, (id, blobs)| {
-        let found = verifier.verify(*id, blobs)?;
-        environment.progress.advance(pack_size(blobs));
+    each_with(repository, &chosen, verifier, |verifier, pack| {
+        let found = verifier.verify(pack.id, &contents.blobs(pack.number))?;
+        environment.progress.advance(pack.bytes);
         environment
             .progress
             .findings
@@ -120,16 +131,12 @@ pub fn verify(repository: &Repository, index: &Index, subset: Subset) -> Result<
     })
 }
 
-fn choose(
-    mut packs: Vec<(PackId, Vec<PackEntry>)>,
-    subset: Subset,
-    entropy: &dyn Entropy,
-) -> Vec<(PackId, Vec<PackEntry>)> {
+fn choose(mut packs: Vec<Candidate>, subset: Subset, entropy: &dyn Entropy) -> Vec<Candidate> {
     match subset {
         Subset::All => packs,
         Subset::Part { number, of } => {
-            packs.retain(|(id, _)| {
-                let [a, b, c, d, ..] = id.id().0;
+            packs.retain(|pack| {
+                let [a, b, c, d, ..] = pack.id.id().0;
                 u32::from_be_bytes([a, b, c, d]) % of == number - 1
             });
             packs
@@ -143,9 +150,9 @@ fn choose(
         Subset::Bytes(bytes) => {
             shuffle(&mut packs, entropy);
             let mut left = bytes;
-            let fits = packs.iter().take_while(|(_, blobs)| {
+            let fits = packs.iter().take_while(|pack| {
                 let is_wanted = left > 0;
-                left = left.saturating_sub(pack_size(blobs));
+                left = left.saturating_sub(pack.bytes);
                 is_wanted
             });
             let count = fits.count();
