@@ -32,7 +32,8 @@ usage: cargo xtask <command>
   test [RUNNER ARGUMENTS]     install what the tests need, check everything, run every test
   bench [OPTIONS]             measure lifeboat and its peers, write docs/benchmarks.md;
                               `bench --list` and `bench --help` say more
-  fuzz [SECONDS] [TARGET]     give hostile input to every reader, 300 seconds each
+  fuzz [SECONDS] [TARGET]     give hostile input to every reader, 300 seconds of processor time
+                              each, and write docs/reliability.md
   torture [long|sample] [FILTER]
                               run the tests of chance and enumeration in full, all or those
                               of some modules, and write docs/reliability.md

@@ -18,6 +18,7 @@ mod figures;
 mod modules;
 mod tables;
 
+use figures::Figure;
 use modules::Module;
 
 /// What a module's name begins with whose tests go by chance or enumerate: crash points, kills,
@@ -116,7 +117,7 @@ fn tests(workspace: &Workspace, request: &Request) -> Result<()> {
             failed.push(format!("{} {}", module.package, module.name));
         }
     }
-    let text = tables::render(&figures::read_all(&folder)?)?;
+    let text = tables(workspace, request.effort)?;
     println!("\n{text}");
     if !failed.is_empty() {
         bail!(
@@ -131,6 +132,41 @@ fn tests(workspace: &Workspace, request: &Request) -> Result<()> {
         narrator.fact("the tables of docs/reliability.md are written");
     }
     Ok(())
+}
+
+/// Keeps figures that no test has left, as `section` and `name`, until newer ones replace them.
+pub(crate) fn keep(
+    workspace: &Workspace,
+    section: &str,
+    name: &str,
+    counted: &[(String, u64)],
+    command: &str,
+) -> Result<()> {
+    let folder = workspace.target.join("torture").join(section);
+    fs::create_dir_all(&folder).context("creating the folder for figures")?;
+    let date = figures::today()?;
+    let figure = |(what, value): &(String, u64)| Figure {
+        section: section.to_owned(),
+        what: what.clone(),
+        value: value.to_string(),
+        date: date.clone(),
+        command: command.to_owned(),
+    };
+    let counted: Vec<_> = counted.iter().map(figure).collect();
+    figures::save(&folder.join(format!("{name}.jsonl")), &counted)
+}
+
+/// Writes the tables of `docs/reliability.md` from all figures that are kept.
+pub(crate) fn write_tables(workspace: &Workspace) -> Result<()> {
+    tables::write(workspace, &tables(workspace, "long")?)
+}
+
+/// The tables of what the tests of this effort and the fuzzer have counted.
+fn tables(workspace: &Workspace, effort: &str) -> Result<String> {
+    let folder = workspace.target.join("torture");
+    let mut figures = figures::read_all(&folder.join(effort))?;
+    figures.extend(figures::read_all(&folder.join("fuzz"))?);
+    tables::render(&figures)
 }
 
 fn is_wanted(module: &str) -> bool {

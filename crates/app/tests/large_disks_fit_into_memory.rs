@@ -168,3 +168,69 @@ fn a_disk_of_unique_chunks_is_built_upon_and_planned() {
     figure("scale", "memory of its increment, MiB", increment >> 20);
     figure("scale", "memory of its restore's plan, MiB", plan >> 20);
 }
+
+/// Bytes of memory that each chunk more may take: what the bound adds for it.
+const CHUNK_BYTES_MAX: u64 = 200;
+
+/// A disk of that many bytes on which no two blocks are equal; most of each block is zero.
+fn unique_disk(place: &Place, size: u64) {
+    const BLOCK_BYTES: usize = 4096;
+    let file = blank(place, size);
+    let entropy = SeededEntropy::new(13);
+    let mut bytes = vec![0; 256 * BLOCK_BYTES];
+    for offset in (0..size).step_by(bytes.len()) {
+        for block in bytes.chunks_mut(BLOCK_BYTES) {
+            block[..64].copy_from_slice(&entropy.bytes(64));
+            block[BLOCK_BYTES - 1] = 1;
+        }
+        file.write_all_at(&bytes, offset).unwrap();
+    }
+}
+
+/// Peaks of everything that is done with a disk of `chunks` chunks of 8 KiB, none like another.
+fn peaks_of_unique(chunks: u64) -> Vec<(&'static str, u64)> {
+    let place = Place::new();
+    let few = ["--threads", "1", "--pack-size", "4M"];
+    let run = |arguments: &[&str]| lifeboat(&place, &[&few[..], arguments].concat());
+    let size = chunks * (8 << 10);
+    place.lifeboat(&["-r", "r", "init", "--chunk-sizes", "4K,4K,64K"]);
+    unique_disk(&place, size);
+    let backup = ["backup", "-m", "vm", "-d", "vda=vda.raw"];
+    let mut peaks = vec![("backup", peak("backup", &run(&backup)))];
+    let file = File::options().write(true).open(place.path("vda.raw"));
+    let changed = scatter(&file.unwrap(), size, 100, &SeededEntropy::new(14));
+    fs::write(place.path("changed"), changes(size, &changed)).unwrap();
+    let increment = [&backup[..], &["--changed", "vda=changed"]].concat();
+    peaks.push(("increment", peak("increment", &run(&increment))));
+    let restore = [
+        "restore", "latest", "-d", "vda", "-t", "back.raw", "--verify",
+    ];
+    let again = [&restore[..], &["--in-place"]].concat();
+    for (name, arguments) in [
+        ("check", &["check"][..]),
+        ("verify", &["verify"]),
+        ("restore", &restore),
+        ("restore in place", &again),
+    ] {
+        peaks.push((name, peak(name, &run(arguments))));
+    }
+    peaks
+}
+
+#[test]
+fn each_chunk_takes_no_more_memory_than_the_bound_says() {
+    let few = 64 << 10;
+    let before = peaks_of_unique(few);
+    // Fewer would drown in what the allocator keeps and the password's key takes.
+    let Some(many) = Effort::current().pick(None, Some(576 << 10)) else {
+        return;
+    };
+    for ((name, least), (_, most)) in before.into_iter().zip(peaks_of_unique(many)) {
+        let each = most.saturating_sub(least) / (many - few);
+        assert!(
+            each <= CHUNK_BYTES_MAX,
+            "{name}: {least} bytes for {few} chunks, {most} for {many}: {each} each"
+        );
+        figure("scale", &format!("{name}: memory of a chunk, bytes"), each);
+    }
+}

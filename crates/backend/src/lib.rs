@@ -9,6 +9,7 @@
 //!
 //! Source: DESIGN, row 1; reference/restic-format.md 5.2; reference/reliability.md 2.2, 3.2.
 
+mod ahead;
 mod archive;
 mod contract;
 mod counted;
@@ -22,6 +23,7 @@ mod memory;
 mod recording;
 mod retrying;
 
+pub use ahead::LoadedAhead;
 pub use archive::{ArchiveReader, ArchiveWriter};
 pub use contract::{Backend, Call, Upkeep};
 pub use counted::Counted;

@@ -6,7 +6,7 @@ mod password;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lifeboat_backend::{Backend, Location};
+use lifeboat_backend::{Backend, FileKind, LoadedAhead, Location};
 use lifeboat_chunker::ChunkSizes;
 use lifeboat_model::{ByteCount, CancelToken, ParseError, Progress, SystemClock, SystemEntropy};
 use lifeboat_platform::Platform;
@@ -128,6 +128,14 @@ impl Context {
     /// Opens the repository.
     pub(crate) fn open(&self) -> Result<Repository> {
         self.open_at(&self.place()?, &Password::of_repository(&self.global))
+    }
+
+    /// Opens the repository for a command that will read all files of `kind`: they are loaded
+    /// while the password is still worked on.
+    pub(crate) fn open_for(&self, kind: FileKind) -> Result<Repository> {
+        let backend = lifeboat_backend::open(&Location::parse(&self.place()?)?)?;
+        let ahead = Arc::new(LoadedAhead::begin(backend, kind));
+        self.open_backend(ahead, &Password::of_repository(&self.global))
     }
 
     /// Opens the repository at `place`.

@@ -27,6 +27,6 @@ pub use compare::compare;
 pub use content::{PlacedChunk, PlacedContent, content_root, place};
 pub use dump::dump;
 pub use error::{Error, Result};
-pub use memory::{DiskShape, MemoryBound};
+pub use memory::{ChangeShape, DiskShape, MemoryBound};
 pub use restore::{Existing, RestorePlan, RestoreTarget};
 pub use transfer::{Transferred, differs, transfer};

@@ -8,9 +8,11 @@ use std::sync::Mutex;
 use std::sync::atomic::Ordering::Relaxed;
 
 use lifeboat_backend::FileKind;
-use lifeboat_format::{PackEntry, PackId, pack_size};
+use lifeboat_format::{PackId, pack_size};
 use lifeboat_model::{ByteCount, Entropy, ParseError, Phase};
-use lifeboat_repository::{Finding, Index, IndexedBlob, PackVerifier, Repository, each_with};
+use lifeboat_repository::{
+    Finding, Index, IndexedBlob, PackNumber, PackVerifier, Repository, each_with,
+};
 
 use crate::Result;
 
@@ -81,27 +83,43 @@ pub struct Verified {
     pub packs_total: usize,
 }
 
+/// A pack as far as it is chosen.
+#[derive(Clone, Copy)]
+struct Candidate {
+    number: PackNumber,
+    id: PackId,
+    bytes: u64,
+}
+
 /// Reads the packs of `subset` with all threads.
 ///
-/// Memory: one pack for each thread, a name for each pack that could be exchanged.
+/// Memory: one pack for each thread, 4 bytes a blob, 48 a pack, a name for each pack that could be
+/// exchanged.
 pub fn verify(repository: &Repository, index: &Index, subset: Subset) -> Result<Verified> {
     let environment = repository.environment();
-    let all: Vec<(PackId, Vec<PackEntry>)> = index
-        .packs()
-        .iter()
-        .map(|pack| pack.id)
-        .zip(index.by_pack())
+    let contents = index.contents();
+    let numbered = index.packs().iter().zip(0..);
+    let all: Vec<Candidate> = numbered
+        .map(|(pack, number)| Candidate {
+            number,
+            id: pack.id,
+            bytes: pack_size(&contents.blobs(number)),
+        })
         .collect();
     let packs_total = all.len();
     let exchangeable = exchangeable(repository, index, &all)?;
     let chosen = choose(all, subset, &*environment.entropy);
-    let bytes = chosen.iter().map(|(_, blobs)| pack_size(blobs)).sum();
+    let bytes = chosen.iter().map(|pack| pack.bytes).sum();
     environment.progress.begin(Phase::Verify, bytes);
     let findings = Mutex::new(Vec::new());
     let verifier = || PackVerifier::new(repository);
-    each_with(repository, &chosen, verifier, |verifier, (id, blobs)| {
-        let found = verifier.verify(*id, blobs, exchangeable.contains(id))?;
-        environment.progress.advance(pack_size(blobs));
+    each_with(repository, &chosen, verifier, |verifier, pack| {
+        let found = verifier.verify(
+            pack.id,
+            &contents.blobs(pack.number),
+            exchangeable.contains(&pack.id),
+        )?;
+        environment.progress.advance(pack.bytes);
         environment
             .progress
             .findings
@@ -131,7 +149,7 @@ pub fn verify(repository: &Repository, index: &Index, subset: Subset) -> Result<
 fn exchangeable(
     repository: &Repository,
     index: &Index,
-    all: &[(PackId, Vec<PackEntry>)],
+    all: &[Candidate],
 ) -> Result<HashSet<PackId>> {
     let is_listed = |id: PackId| {
         let packs = index.packs();
@@ -140,10 +158,8 @@ fn exchangeable(
     let files = repository.list(FileKind::Pack)?;
     let unlisted = files.iter().filter(|file| !is_listed(file.id.into()));
     let unlisted: HashSet<u64> = unlisted.map(|file| file.size).collect();
-    let as_long = all
-        .iter()
-        .filter(|(_, blobs)| unlisted.contains(&pack_size(blobs)));
-    let mut found: HashSet<PackId> = as_long.map(|(id, _)| *id).collect();
+    let as_long = all.iter().filter(|pack| unlisted.contains(&pack.bytes));
+    let mut found: HashSet<PackId> = as_long.map(|pack| pack.id).collect();
     // Copies lie side by side: blobs are sorted by name.
     let mut last: Option<IndexedBlob> = None;
     for blob in index.blobs() {
@@ -155,16 +171,12 @@ fn exchangeable(
     Ok(found)
 }
 
-fn choose(
-    mut packs: Vec<(PackId, Vec<PackEntry>)>,
-    subset: Subset,
-    entropy: &dyn Entropy,
-) -> Vec<(PackId, Vec<PackEntry>)> {
+fn choose(mut packs: Vec<Candidate>, subset: Subset, entropy: &dyn Entropy) -> Vec<Candidate> {
     match subset {
         Subset::All => packs,
         Subset::Part { number, of } => {
-            packs.retain(|(id, _)| {
-                let [a, b, c, d, ..] = id.id().0;
+            packs.retain(|pack| {
+                let [a, b, c, d, ..] = pack.id.id().0;
                 u32::from_be_bytes([a, b, c, d]) % of == number - 1
             });
             packs
@@ -178,9 +190,9 @@ fn choose(
         Subset::Bytes(bytes) => {
             shuffle(&mut packs, entropy);
             let mut left = bytes;
-            let fits = packs.iter().take_while(|(_, blobs)| {
+            let fits = packs.iter().take_while(|pack| {
                 let is_wanted = left > 0;
-                left = left.saturating_sub(pack_size(blobs));
+                left = left.saturating_sub(pack.bytes);
                 is_wanted
             });
             let count = fits.count();

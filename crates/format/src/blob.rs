@@ -2,6 +2,8 @@
 //!
 //! Source: restic's design document, "Pack Format"; restic-format 5.2.
 
+mod proof;
+
 use std::fmt;
 use std::io::Cursor;
 use std::num::NonZeroU32;
@@ -12,6 +14,8 @@ use zstd::zstd_safe::{
 
 use crate::crypto::NONCE_BYTES;
 use crate::{BlobId, Error, MasterKey, Result};
+
+pub use proof::prove_blob;
 
 /// Largest plaintext of a data blob that is accepted: ours are at most 16 MiB, restic's 8 MiB.
 const DATA_BYTES_MAX: usize = 128 << 20;

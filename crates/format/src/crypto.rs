@@ -112,11 +112,43 @@ impl MasterKey {
     ///
     /// Errors: `Corrupt` if it is too short or was not sealed with this key.
     pub fn unseal_in_place<'a>(&self, sealed: &'a mut [u8]) -> Result<&'a mut [u8]> {
+        self.authenticate(sealed)?;
+        let (nonce, rest) = sealed.split_at_mut(NONCE_BYTES);
+        let (content, _tag) = rest.split_at_mut(rest.len() - TAG_BYTES);
+        self.cipher(nonce).apply_keystream(content);
+        Ok(content)
+    }
+
+    /// Opens a sealed object and gives its plaintext to `take` piece by piece; it stays as it is.
+    ///
+    /// Errors: as [`unseal_in_place`](Self::unseal_in_place), before a piece is given; those of
+    /// `take`.
+    pub(crate) fn unseal_by_pieces(
+        &self,
+        sealed: &[u8],
+        mut take: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        self.authenticate(sealed)?;
+        let (nonce, rest) = sealed.split_at(NONCE_BYTES);
+        let content = &rest[..rest.len() - TAG_BYTES];
+        let mut cipher = self.cipher(nonce);
+        let mut room = vec![0; PIECE_BYTES.min(content.len())];
+        for part in content.chunks(PIECE_BYTES) {
+            let piece = &mut room[..part.len()];
+            piece.copy_from_slice(part);
+            cipher.apply_keystream(piece);
+            take(piece)?;
+        }
+        Ok(())
+    }
+
+    /// Errors: `Corrupt` if it is too short or was not sealed with this key.
+    fn authenticate(&self, sealed: &[u8]) -> Result<()> {
         if sealed.len() < SEAL_OVERHEAD {
             return Err(Error::corrupt("a sealed object is shorter than 32 bytes"));
         }
-        let (nonce, rest) = sealed.split_at_mut(NONCE_BYTES);
-        let (content, tag) = rest.split_at_mut(rest.len() - TAG_BYTES);
+        let (nonce, rest) = sealed.split_at(NONCE_BYTES);
+        let (content, tag) = rest.split_at(rest.len() - TAG_BYTES);
         if *nonce == [0; NONCE_BYTES] {
             return Err(Error::corrupt("the nonce of a sealed object is all zero"));
         }
@@ -125,8 +157,7 @@ impl MasterKey {
                 "authentication failed: the data was changed or damaged",
             ));
         }
-        self.cipher(nonce).apply_keystream(content);
-        Ok(content)
+        Ok(())
     }
 
     /// Opens a sealed object.

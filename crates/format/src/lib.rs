@@ -28,7 +28,7 @@ mod unpacked;
 mod zero;
 
 pub use blob::{
-    BlobKind, Compressor, Decompressor, Sealed, seal_blob, unseal_blob, unseal_unnamed,
+    BlobKind, Compressor, Decompressor, Sealed, prove_blob, seal_blob, unseal_blob, unseal_unnamed,
 };
 pub use config::{ConfigFile, Settings};
 pub use crypto::{MasterKey, NONCE_BYTES, SEAL_OVERHEAD};

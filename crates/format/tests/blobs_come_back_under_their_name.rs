@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use lifeboat_format::{
     BlobId, BlobKind, Compressor, Decompressor, PackEntry, Result, SEAL_OVERHEAD, Sealed, ZeroIds,
-    seal_blob, unseal_blob, unseal_unnamed,
+    prove_blob, seal_blob, unseal_blob, unseal_unnamed,
 };
 use lifeboat_model::ErrorKind;
 use proptest::prelude::*;
@@ -61,6 +61,70 @@ fn open_unnamed(sealed: &[u8], entry: &PackEntry, target: &mut [u8]) -> Result<(
         uncompressed_length: entry.uncompressed_length,
     };
     unseal_unnamed(sealed, &key(), &mut Decompressor::new(), target)
+}
+
+fn prove(sealed: &[u8], entry: &PackEntry) -> Result<()> {
+    let mut decompressor = Decompressor::new();
+    let length = entry.uncompressed_length;
+    prove_blob(sealed, length, &entry.id, &key(), &mut decompressor)
+}
+
+#[test]
+fn a_blob_is_proved_piece_by_piece_as_it_is_opened_whole() {
+    let lists: Vec<u8> = (0..90_000u32)
+        .flat_map(|number| BlobId::of(&number.to_le_bytes()).id().to_hex())
+        .collect();
+    for plaintext in [&[][..], b"short", &[7; 3 << 20], &lists, &lists[..131_072]] {
+        for level in [1, 3] {
+            let (sealed, entry) = seal(plaintext, level);
+            let kept = sealed.clone();
+            prove(&sealed, &entry).unwrap();
+            assert!(sealed == kept, "it stays as it is");
+            let mut damaged = sealed.clone();
+            let middle = damaged.len() / 2;
+            damaged[middle] ^= 1;
+            let mut cut = sealed.clone();
+            cut.truncate(middle);
+            let other = PackEntry {
+                id: BlobId::of(b"other"),
+                ..entry
+            };
+            let longer = PackEntry {
+                uncompressed_length: NonZeroU32::new(plaintext.len() as u32 + 1),
+                ..entry
+            };
+            for (sealed, entry) in [
+                (&damaged, &entry),
+                (&cut, &entry),
+                (&sealed, &other),
+                (&sealed, &longer),
+            ] {
+                let error = prove(sealed, entry).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Corrupt);
+                assert!(open(sealed, entry).is_err());
+            }
+        }
+    }
+}
+
+#[test]
+fn frames_that_end_early_or_late_prove_nothing() {
+    let frame = zstd::bulk::compress(&[5; 300_000], 3).unwrap();
+    let length = NonZeroU32::new(300_000);
+    let entry = |frame: &[u8]| {
+        let sealed = key().seal(frame, &Repeatable::new(2));
+        let id = BlobId::of(&[5; 300_000]);
+        prove_blob(&sealed, length, &id, &key(), &mut Decompressor::new())
+    };
+    entry(&frame).unwrap();
+    for broken in [
+        &frame[..frame.len() - 1],
+        &[&frame[..], b"more"].concat(),
+        &[],
+    ] {
+        let error = entry(broken).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+    }
 }
 
 #[test]

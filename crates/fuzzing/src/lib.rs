@@ -7,6 +7,10 @@
 //!
 //! Source: DESIGN, tests: fuzz targets per parser.
 
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+
 mod archives;
 mod memory_file;
 mod qcow2;
@@ -47,12 +51,29 @@ const fn target(name: &'static str, run: fn(&[u8])) -> Target {
     Target { name, run }
 }
 
-/// Runs one target.
+/// Processor time that one input may take, of all threads.
+pub const INPUT_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// Runs one target; nothing else runs in this process meanwhile.
 ///
 /// # Panics
-/// When there is no target of that name, or the product or one of its promises breaks.
+/// When there is no target of that name, the product or one of its promises breaks, or the input
+/// took more than [`INPUT_TIME_MAX`].
 pub fn run(name: &str, input: &[u8]) {
     let found = TARGETS.iter().find(|target| target.name == name);
     let target = found.unwrap_or_else(|| panic!("there is no target {name}"));
+    let began = processor_time();
     (target.run)(input);
+    let took = processor_time().saturating_sub(began);
+    assert!(
+        took <= INPUT_TIME_MAX,
+        "{name}: an input of {} bytes took {took:?} of processor time",
+        input.len()
+    );
+}
+
+/// What this process has had of the processor: a busy machine does not count.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }

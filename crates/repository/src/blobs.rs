@@ -67,6 +67,10 @@ impl<'a> BlobReader<'a> {
     /// Reads one tree.
     pub fn tree(&mut self, id: &BlobId) -> Result<Tree> {
         let json = self.get(BlobKind::Tree, id)?;
+        if self.sealed.len() > EAGER_BYTES_MAX as usize {
+            // The list of a large disk: whoever holds on to the reader shall not hold on to this.
+            self.sealed = Vec::new();
+        }
         Tree::decode(&json).doing(|| format!("cannot read tree {id}"))
     }
 

@@ -233,20 +233,15 @@ impl Index {
     ///
     /// Memory: 4 bytes a blob, and the entries of one pack at a time.
     pub fn by_pack(&self) -> impl ExactSizeIterator<Item = Vec<PackEntry>> + '_ {
-        let RowsByPack { rows, ends } = self.rows_by_pack();
-        let mut start = 0;
-        ends.into_iter().map(move |end| {
-            let mut blobs: Vec<PackEntry> = rows[start as usize..end as usize]
-                .iter()
-                .map(|row| self.blob(*row as usize).entry())
-                .collect();
-            start = end;
-            blobs.sort_unstable_by_key(|blob| blob.offset);
-            blobs
-        })
+        let contents = self.contents();
+        let numbers = 0..self.packs.len();
+        numbers.map(move |number| contents.blobs(number as PackNumber))
     }
 
-    fn rows_by_pack(&self) -> RowsByPack {
+    /// The blobs of packs, in any order of packs.
+    ///
+    /// Memory: 4 bytes a blob.
+    pub fn contents(&self) -> PackContents<'_> {
         let mut ends = vec![0u32; self.packs.len()];
         for row in &self.rows {
             ends[row.number() as usize] += 1;
@@ -261,15 +256,34 @@ impl Index {
             rows[*end as usize] = number as u32;
             *end += 1;
         }
-        RowsByPack { rows, ends }
+        PackContents {
+            index: self,
+            rows,
+            ends,
+        }
     }
 }
 
-/// Numbers of rows, those of one pack together.
-struct RowsByPack {
+/// Which rows of an index lie in which pack.
+pub struct PackContents<'a> {
+    index: &'a Index,
+    /// Numbers of rows, those of one pack together.
     rows: Vec<u32>,
     /// One past the last row of each pack.
     ends: Vec<u32>,
+}
+
+impl PackContents<'_> {
+    /// The blobs of a pack, in order of offset.
+    pub fn blobs(&self, pack: PackNumber) -> Vec<PackEntry> {
+        let number = pack as usize;
+        let start = number.checked_sub(1).map_or(0, |before| self.ends[before]);
+        let rows = &self.rows[start as usize..self.ends[number] as usize];
+        let entry = |row: &u32| self.index.blob(*row as usize).entry();
+        let mut blobs: Vec<_> = rows.iter().map(entry).collect();
+        blobs.sort_unstable_by_key(|blob| blob.offset);
+        blobs
+    }
 }
 
 fn prefix_of(id: &BlobId) -> usize {

@@ -51,7 +51,9 @@ pub use check::{Checked, Finding, check};
 pub use commit::{commit, with_marked};
 pub use environment::{Environment, Owner};
 pub use error::{Cause, Error, Result};
-pub use index::{BlobLocation, Index, IndexBuilder, IndexedBlob, IndexedPack, PackNumber};
+pub use index::{
+    BlobLocation, Index, IndexBuilder, IndexedBlob, IndexedPack, PackContents, PackNumber,
+};
 pub use load::{each, each_with};
 pub use lock::{Lock, LockMode, LockWait};
 pub use pack::{PackVerifier, read_header, verify as verify_pack};

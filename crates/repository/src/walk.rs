@@ -1,5 +1,7 @@
 //! What snapshots refer to.
 
+mod room;
+
 use std::collections::HashSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -8,6 +10,11 @@ use lifeboat_format::{BlobId, BlobKind, Node, Tree};
 
 use crate::check::{chain, is_damage};
 use crate::{BlobReader, Error, Index, Repository, Result, load};
+
+use room::Room;
+
+/// JSON of trees that are read at the same time: two disks of a million chunks each.
+const TREES_BYTES_MAX: u64 = 160 << 20;
 
 /// Which rows of an index are referenced; one bit each, set from several threads.
 pub struct UsedBlobs {
@@ -52,17 +59,23 @@ pub struct Visit<'a> {
 /// Visits every tree below `roots` once, with all threads; the order is free.
 ///
 /// A tree that cannot be read is visited with its error and has no children.
+///
+/// Memory: trees of [`TREES_BYTES_MAX`] of JSON at once, or a single larger one; twice that as a
+/// rule, for they are sealed before and lists of ids afterwards.
 pub fn trees(
     repository: &Repository,
     index: &Index,
     roots: impl IntoIterator<Item = BlobId>,
     visit: impl Fn(Visit<'_>) -> Result<()> + Sync,
 ) -> Result<()> {
+    let room = Room::new(TREES_BYTES_MAX);
     let mut seen: HashSet<BlobId> = HashSet::new();
     let mut level: Vec<BlobId> = roots.into_iter().filter(|id| seen.insert(*id)).collect();
     while !level.is_empty() {
         let below = Mutex::new(Vec::new());
         load::each(repository, &level, |id| {
+            let claimed = index.find(BlobKind::Tree, id);
+            let _place = room.take(claimed.map_or(0, |at| at.plaintext_length().into()));
             let tree = BlobReader::new(repository, index).tree(id);
             visit(Visit {
                 id: *id,

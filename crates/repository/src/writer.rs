@@ -5,12 +5,11 @@
 //!
 //! Memory: two open packs, one pack per upload thread and one in its queue.
 
+mod id_set;
 mod ledger;
 mod outbox;
 mod packer;
 
-use std::collections::HashSet;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -19,6 +18,7 @@ use lifeboat_model::ErrorKind;
 
 use crate::error::Doing;
 use crate::{Error, Index, Lock, Repository, Result};
+use id_set::IdSet;
 use ledger::Ledger;
 use outbox::Outbox;
 use packer::Packer;
@@ -95,7 +95,24 @@ pub struct BlobWriter<'a> {
 
 const SHARDS: usize = 64;
 
-type NewBlobs = HashSet<(BlobKind, BlobId), BuildHasherDefault<IdHasher>>;
+/// A blob of more plaintext is rechecked without a copy of it.
+const COPY_BYTES_MAX: usize = 16 << 20;
+
+/// What a run has stored or is about to.
+#[derive(Default)]
+struct NewBlobs {
+    data: IdSet,
+    trees: IdSet,
+}
+
+impl NewBlobs {
+    fn of(&mut self, kind: BlobKind) -> &mut IdSet {
+        match kind {
+            BlobKind::Data => &mut self.data,
+            BlobKind::Tree => &mut self.trees,
+        }
+    }
+}
 
 #[derive(Default)]
 struct Totals {
@@ -103,22 +120,6 @@ struct Totals {
     tree_blobs: AtomicU64,
     added: AtomicU64,
     added_packed: AtomicU64,
-}
-
-/// Takes the last eight bytes of an id as its hash: ids are hashes already.
-#[derive(Default)]
-struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(tail) = bytes.last_chunk::<8>() {
-            self.0 ^= u64::from_le_bytes(*tail);
-        }
-    }
 }
 
 /// Runs `work` with a writer; when it returns, everything put is durable and indexed.
@@ -238,7 +239,7 @@ impl<'a> BlobWriter<'a> {
 
     /// Whether the blob is stored or about to be.
     pub fn knows(&self, kind: BlobKind, id: &BlobId) -> bool {
-        self.index.contains(kind, id) || self.shard(id).contains(&(kind, *id))
+        self.index.contains(kind, id) || self.shard(id).of(kind).contains(id)
     }
 
     fn shard(&self, id: &BlobId) -> std::sync::MutexGuard<'_, NewBlobs> {
@@ -248,7 +249,7 @@ impl<'a> BlobWriter<'a> {
 
     /// Says whether this caller is the one to store the blob.
     fn claim(&self, kind: BlobKind, id: &BlobId) -> bool {
-        self.shard(id).insert((kind, *id))
+        self.shard(id).of(kind).insert(id)
     }
 
     fn seal(
@@ -281,21 +282,22 @@ impl<'a> BlobWriter<'a> {
         uncompressed_length: Option<std::num::NonZeroU32>,
         bench: &mut Bench,
     ) -> Result<()> {
-        let mut copy = bench.sealed.clone();
-        let sealed = format::Sealed {
-            bytes: &mut copy,
-            kind,
-            uncompressed_length,
-        };
         let master = self.repository.master();
-        format::unseal_blob(
-            sealed,
-            id,
-            master,
-            &mut bench.decompressor,
-            &mut bench.opened,
-        )
-        .doing(|| {
+        let plaintext_bytes = uncompressed_length.map_or(0, |length| length.get() as usize);
+        let proved = if bench.sealed.len().max(plaintext_bytes) > COPY_BYTES_MAX {
+            let decompressor = &mut bench.decompressor;
+            format::prove_blob(&bench.sealed, uncompressed_length, id, master, decompressor)
+        } else {
+            let mut copy = bench.sealed.clone();
+            let sealed = format::Sealed {
+                bytes: &mut copy,
+                kind,
+                uncompressed_length,
+            };
+            let (decompressor, opened) = (&mut bench.decompressor, &mut bench.opened);
+            format::unseal_blob(sealed, id, master, decompressor, opened)
+        };
+        proved.doing(|| {
             format!(
                 "{kind} blob {id} did not survive sealing; \
                      this machine's memory or processor is faulty: test it before going on"

@@ -35,13 +35,19 @@ pub(crate) fn collect(path: &Path, command: &str) -> Result<Vec<Figure>> {
         return Ok(Vec::new());
     }
     let mut figures = read(path)?;
-    let today = process::output(Command::new("date").args(["-u", "+%F"]))?;
+    let today = today()?;
     for figure in &mut figures {
-        today.trim().clone_into(&mut figure.date);
+        today.clone_into(&mut figure.date);
         command.clone_into(&mut figure.command);
     }
     figures.sort_by(|a, b| (&a.section, &a.what).cmp(&(&b.section, &b.what)));
     Ok(figures)
+}
+
+/// The day, as in 2026-01-31.
+pub(crate) fn today() -> Result<String> {
+    let today = process::output(Command::new("date").args(["-u", "+%F"]))?;
+    Ok(today.trim().to_owned())
 }
 
 /// Keeps figures for later tables.
@@ -51,9 +57,12 @@ pub(crate) fn save(path: &Path, figures: &[Figure]) -> Result<()> {
     fs::write(path, text).with_context(|| format!("writing {}", path.display()))
 }
 
-/// All kept figures of a folder, in the order of their files.
+/// All kept figures of a folder, in the order of their files; none where there is no folder.
 pub(crate) fn read_all(folder: &Path) -> Result<Vec<Figure>> {
     let mut paths = Vec::new();
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
     let kept = fs::read_dir(folder).with_context(|| format!("listing {}", folder.display()))?;
     for entry in kept {
         let path = entry?.path();

@@ -7,7 +7,7 @@ use jiff::Zoned;
 use lifeboat_engine::backup::{
     BackupRequest, BackupResult, Change, DiskOutcome, DiskTask, PlainFile, backup,
 };
-use lifeboat_engine::{DiskShape, MemoryBound};
+use lifeboat_engine::{ChangeShape, DiskShape, MemoryBound};
 use lifeboat_format::{
     Chunking, DiskManifest, GoTime, MANIFEST_NAME, MachineIdentity, MachineManifest, SnapshotFile,
     label,
@@ -82,7 +82,13 @@ pub(crate) fn run(context: &Context, arguments: &BackupArguments) -> Result<u8> 
 fn tell_memory(context: &Context, index: &Index, request: &BackupRequest<'_>) {
     let shape = |disk: &DiskTask| DiskShape {
         size: disk.source.size(),
-        has_parent: matches!(disk.change, Change::Since { .. }),
+        changed: match &disk.change {
+            Change::Unknown => None,
+            Change::Since { changed, .. } => Some(ChangeShape {
+                extents: changed.count() as u64,
+                bytes: changed.byte_count(),
+            }),
+        },
     };
     let disks: Vec<DiskShape> = request.disks.iter().map(shape).collect();
     let threads = context.environment.threads;

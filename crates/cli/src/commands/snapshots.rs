@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use lifeboat_backend::FileKind;
 use lifeboat_format::label;
 use lifeboat_model::ByteCount;
 use lifeboat_repository::{LockMode, Snapshot};
@@ -27,7 +28,7 @@ struct Line<'a> {
 
 /// Lists snapshots, oldest first.
 pub(crate) fn run(context: &Context, arguments: &SnapshotsArguments) -> Result<u8> {
-    let repository = context.open()?;
+    let repository = context.open_for(FileKind::Snapshot)?;
     let locked = context.lock(&repository, LockMode::Shared)?;
     let mut list = select::many(locked.repository, &arguments.ids, &arguments.filter)?;
     if let Some(count) = arguments.latest {

@@ -14,6 +14,9 @@ use crate::error::Doing;
 /// Read and scanned at once: still in the nearest cache when the chunker looks at it.
 const READ_BYTES: usize = 512 << 10;
 
+/// The list of chunks has room for as many as the disk's size promises, up to this many.
+const EXPECTED_CHUNKS_MAX: u64 = 2 << 20;
+
 /// Chunks cut for one worker, as many as are named together, and their bytes.
 #[derive(Default)]
 pub(super) struct Batch {
@@ -78,6 +81,8 @@ impl<'a> Cutter<'a> {
         sizes: ChunkSizes,
         seed: u64,
     ) -> Self {
+        let mean = u64::from(sizes.min()) + u64::from(sizes.gap());
+        let expected = (source.size() / mean).min(EXPECTED_CHUNKS_MAX);
         Self {
             source,
             steps: Steps::new(source, change, sizes),
@@ -85,7 +90,8 @@ impl<'a> Cutter<'a> {
             zeros: ZeroIds::new(),
             carry: Vec::new(),
             cuts: Vec::new(),
-            content: Vec::new(),
+            // As it grows it would leave as much behind; room that is not used takes no memory.
+            content: Vec::with_capacity(expected as usize),
             counts: Counts::default(),
             zero_pieces: Vec::new(),
             is_done: false,

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use lifeboat_format::{BlobId, PackId};
 use lifeboat_model::Phase;
@@ -30,7 +30,9 @@ pub fn plan(
     if target.existing == Existing::Compare {
         let before = chunks.len();
         let bytes: u64 = chunks.iter().map(length).sum();
-        chunks = differing(repository, &chunks, target)?;
+        let equal = equal(repository, &chunks, target)?;
+        let mut equal = equal.into_iter().map(AtomicBool::into_inner);
+        chunks.retain(|_| !equal.next().unwrap_or(false));
         plan.equal_chunks = (before - chunks.len()) as u64;
         plan.equal_bytes = bytes - chunks.iter().map(length).sum::<u64>();
     }
@@ -63,32 +65,34 @@ fn sort_by_pack(chunks: &mut [PlacedChunk]) {
     });
 }
 
-/// Reads the target with all threads and keeps the chunks that it does not hold.
-fn differing(
+/// Reads the target with all threads and says of each chunk whether it holds it.
+fn equal(
     repository: &Repository,
     chunks: &[PlacedChunk],
     target: RestoreTarget<'_>,
-) -> Result<Vec<PlacedChunk>> {
+) -> Result<Vec<AtomicBool>> {
     let environment = repository.environment();
     environment
         .progress
         .begin(Phase::Verify, chunks.iter().map(length).sum());
     let next = AtomicUsize::new(0);
-    let (kept, failed) = (Mutex::new(Vec::new()), Mutex::new(None));
+    let found: Vec<AtomicBool> = chunks.iter().map(|_| AtomicBool::new(false)).collect();
+    let failed = Mutex::new(None);
+    let pair = |at: usize| chunks.get(at).zip(found.get(at));
     let compare = || {
         let mut buffer = Vec::new();
-        while let Some(chunk) = chunks.get(next.fetch_add(1, Relaxed)) {
+        while let Some((chunk, found)) = pair(next.fetch_add(1, Relaxed)) {
             let equal = if environment.cancel.is_cancelled() {
                 Err(Error::cancelled())
             } else {
                 holds(target, chunk, &mut buffer)
             };
             match equal {
-                Ok(true) => {}
-                Ok(false) => locked(&kept).push(*chunk),
+                Ok(is_equal) => found.store(is_equal, Relaxed),
                 Err(error) => {
                     next.store(chunks.len(), Relaxed);
-                    locked(&failed).get_or_insert(error);
+                    let mut failed = failed.lock().unwrap_or_else(|poison| poison.into_inner());
+                    failed.get_or_insert(error);
                 }
             }
             environment.progress.advance(length(chunk));
@@ -103,14 +107,8 @@ fn differing(
         .unwrap_or_else(|poison| poison.into_inner())
     {
         Some(error) => Err(error),
-        None => Ok(kept
-            .into_inner()
-            .unwrap_or_else(|poison| poison.into_inner())),
+        None => Ok(found),
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poison| poison.into_inner())
 }
 
 fn holds(target: RestoreTarget<'_>, chunk: &PlacedChunk, buffer: &mut Vec<u8>) -> Result<bool> {

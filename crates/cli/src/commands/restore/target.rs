@@ -112,7 +112,6 @@ pub(super) fn restore_disk(source: &Source<'_>, node: &Node, target: &Path) -> R
         writer: &*writer,
         existing,
     };
-    let kept = source.arguments.verify.then(|| content.clone());
     let done = write(source, content, to).map_err(|error| on_full(error, &*writer))?;
     let mut restored = Restored {
         written: done.written,
@@ -122,9 +121,10 @@ pub(super) fn restore_disk(source: &Source<'_>, node: &Node, target: &Path) -> R
         duration: done.duration,
         is_verified: false,
     };
-    if let Some(content) = kept {
+    if source.arguments.verify {
         drop(writer);
-        verify(source, &content, target)?;
+        // Placed once more: a copy would be in memory all the time.
+        verify(source, &place(source.index, node)?, target)?;
         restored.is_verified = true;
     }
     Ok(restored)
