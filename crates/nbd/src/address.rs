@@ -14,7 +14,7 @@ pub const PORT: u16 = 10809;
 /// Longest export name and longest host name that are accepted, in bytes (proto.md, "strings").
 const NAME_BYTES_MAX: usize = 4096;
 /// Longest path of a unix socket, in bytes: the kernel's limit without the final NUL.
-const SOCKET_PATH_BYTES_MAX: usize = 107;
+pub(crate) const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 const RULE: &str = "write nbd://host[:port]/export or nbd+unix:///export?socket=PATH; \
                     nbds and nbds+unix ask for TLS";

@@ -176,6 +176,21 @@ fn replies_that_are_not_the_bytes_asked_for_are_errors() {
 }
 
 #[test]
+fn a_broken_reply_that_another_call_takes_in_is_not_data_for_its_owner() {
+    let reply = |it: Asked| match it.offset {
+        0 => it.data(true, 0, it.length as usize - 1),
+        _ => it.data(true, 0, it.length as usize),
+    };
+    let client = Client::over(fake(reply), "x", options()).unwrap();
+    let ranges = [Extent::new(32768, 36864), Extent::new(0, 4096)];
+    let mut reads = client.reads(ranges.into_iter().flatten(), Order::Given);
+    assert_eq!(*reads.next().unwrap().unwrap(), [7; 4096]);
+    let error = client.read_into(8192, &mut [0; 4096]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    reads.next().unwrap().unwrap_err();
+}
+
+#[test]
 fn pieces_in_any_order_are_put_together() {
     let client = Client::over(
         fake(|it| {

@@ -24,6 +24,10 @@ impl From<io::Error> for Fault {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::InvalidData => Self::Tls(error),
+            io::ErrorKind::WouldBlock => Self::Lost(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the server did not answer in time",
+            )),
             _ => Self::Lost(error),
         }
     }

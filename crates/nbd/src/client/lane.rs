@@ -204,7 +204,8 @@ impl Lane {
 
     /// Ends the connection and what cannot be asked again.
     fn lose(&mut self, dialer: &Dialer) {
-        if self.link.take().is_some() {
+        if let Some(link) = self.link.take() {
+            link.give_up();
             dialer.ledger().connection_lost();
         }
         self.pending

@@ -17,6 +17,7 @@ pub(super) struct Link {
     pub(super) form: Form,
     /// Numbers of the meta contexts, in the order of the facts.
     contexts: Vec<u32>,
+    is_lost: bool,
 }
 
 impl Link {
@@ -25,7 +26,13 @@ impl Link {
             stream: BufReader::with_capacity(AHEAD_BYTES, stream),
             form,
             contexts,
+            is_lost: false,
         }
+    }
+
+    /// Ends without a goodbye: the server may not be there to take it.
+    pub(super) fn give_up(mut self) {
+        self.is_lost = true;
     }
 
     /// Which of the selected contexts this number means.
@@ -87,6 +94,9 @@ impl Link {
 impl Drop for Link {
     /// Says goodbye; the server does not answer.
     fn drop(&mut self) {
+        if self.is_lost {
+            return;
+        }
         let mut message = Vec::new();
         let goodbye = Request {
             flags: 0,

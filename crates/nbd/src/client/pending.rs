@@ -269,19 +269,18 @@ impl Pending {
     }
 
     /// Everything must be there, unless the server reported a failure.
+    ///
+    /// Only then the request counts as answered: another call may be waiting for it.
     fn finish(&mut self) -> Result<(), Fault> {
-        self.is_done = true;
-        if self.ending.is_some() || matches!(self.sink, Sink::Dropped) {
-            return Ok(());
-        }
         let is_whole = match &self.sink {
             Sink::Status(found) => found.iter().all(Option::is_some),
             Sink::Loan | Sink::Owned(_) => self.coverage.is_whole(self.request.length),
             Sink::Nothing | Sink::Dropped => true,
         };
-        match is_whole {
-            true => Ok(()),
-            false => Err(Malformed("a reply ends before it is whole").into()),
+        if !is_whole && self.ending.is_none() {
+            return Err(Malformed("a reply ends before it is whole").into());
         }
+        self.is_done = true;
+        Ok(())
     }
 }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use lifeboat_model::ErrorKind;
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 
+use crate::address::SOCKET_PATH_BYTES_MAX;
 use crate::socket::Socket;
 use crate::{Address, Error, Result};
 
@@ -62,6 +63,10 @@ impl Listener {
     pub fn unix(path: &Path) -> Result<Self> {
         let shown = path.display();
         let failed = |cause: io::Error| Error::io(DOING, &shown, cause);
+        if path.as_os_str().len() > SOCKET_PATH_BYTES_MAX {
+            return Err(Error::new(ErrorKind::Invalid, DOING, shown)
+                .seen("a socket's path has at most 107 bytes: choose a shorter one"));
+        }
         let folder = match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
