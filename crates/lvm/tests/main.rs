@@ -1,0 +1,1 @@
+//! The promises of the LVM crate, through its public door.
