@@ -71,7 +71,8 @@ impl Lvm {
             .ok_or_else(missing)
     }
 
-    fn volumes(&self) -> Result<Vec<Volume>> {
+    /// All volumes, where the sort looks for any.
+    pub(crate) fn volumes(&self) -> Result<Vec<Volume>> {
         match self.sort {
             Sort::Plain => Ok(Vec::new()),
             Sort::LvmLibvirt | Sort::LvmHost | Sort::SelfHost => self.tools.volumes(),
@@ -101,7 +102,7 @@ impl Lvm {
         }
     }
 
-    fn volume_at<'a>(&self, path: &Path, all: &'a [Volume]) -> Option<&'a Volume> {
+    pub(crate) fn volume_at<'a>(&self, path: &Path, all: &'a [Volume]) -> Option<&'a Volume> {
         let named = all
             .iter()
             .find(|it| it.path == path || it.mapper_path == path);
@@ -176,9 +177,6 @@ impl Platform for Lvm {
     }
 
     fn builder(&self) -> Option<&dyn Builder> {
-        match self.sort {
-            Sort::LvmLibvirt | Sort::LvmHost | Sort::SelfHost => Some(self),
-            Sort::Plain => None,
-        }
+        Some(self)
     }
 }

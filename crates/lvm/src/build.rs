@@ -79,7 +79,12 @@ impl Lvm {
         }
         let (place, step) = match &disk.placement {
             Placement::Pool(text) => self.plan_volume(machine, disk, &Pool::read(text)?, all)?,
-            Placement::Exact(path) => plan_device(path, disk, all)?,
+            Placement::Exact(path) => {
+                self.refuse_unfit(path, (&disk.name, disk.size), all)?;
+                let place = path.display().to_string();
+                let step = format!("overwrite {place}");
+                (place, step)
+            }
             Placement::Folder(_) | Placement::Remote(_) => {
                 let seen =
                     "LVM keeps disks in volume groups only; name a group, a pool or a device";
@@ -130,6 +135,37 @@ impl Lvm {
         let step = format!("create the volume {name} of {}", ByteCount(size));
         Ok((device_path(&name), step))
     }
+
+    /// Errors: for a device that is not there, too small, in use, or a part of LVM's own.
+    fn refuse_unfit(
+        &self,
+        path: &Path,
+        (name, size): (&DiskName, u64),
+        all: &[Volume],
+    ) -> Result<()> {
+        let place = path.display();
+        let refused =
+            |kind, seen: String| Err(Error::new(kind, PLANNING, name.as_str()).seen(seen));
+        let Some(volume) = self.volume_at(path, all) else {
+            return match self.doors.system.device_number(path) {
+                Some(_) => Ok(()),
+                None => refused(ErrorKind::NotFound, format!("{place} is no block device")),
+            };
+        };
+        if !matches!(volume.kind, VolumeKind::Classic | VolumeKind::Thin) {
+            let seen = format!("{place} is a snapshot, a pool or a part of LVM's own");
+            return refused(ErrorKind::Invalid, seen);
+        }
+        if volume.is_open {
+            let seen = format!("{place} is in use, perhaps by a running machine; stop it first");
+            return refused(ErrorKind::Busy, seen);
+        }
+        if volume.size < size {
+            let seen = format!("{place} has {} bytes, the disk {size}", volume.size);
+            return refused(ErrorKind::Invalid, seen);
+        }
+        Ok(())
+    }
 }
 
 /// Volumes are whole extents.
@@ -143,22 +179,9 @@ fn device_path(name: &FullName) -> String {
     format!("/dev/{name}")
 }
 
-fn plan_device(path: &Path, disk: &BuildDisk, all: &[Volume]) -> Result<(String, String)> {
-    let place = path.display().to_string();
-    let volume = all
-        .iter()
-        .find(|it| it.path == path || it.mapper_path == path);
-    if let Some(volume) = volume.filter(|it| it.size < disk.size) {
-        let seen = format!("{place} has {} bytes, the disk {}", volume.size, disk.size);
-        return Err(Error::new(ErrorKind::Invalid, PLANNING, disk.name.as_str()).seen(seen));
-    }
-    let step = format!("overwrite {place}");
-    Ok((place, step))
-}
-
 impl Builder for Lvm {
     fn plan(&self, request: &BuildRequest) -> Result<BuildPlan> {
-        let all = self.tools.volumes()?;
+        let all = self.volumes()?;
         let planned: Result<Vec<_>> = request
             .disks
             .iter()
@@ -178,6 +201,12 @@ impl Builder for Lvm {
     }
 
     fn begin(&self, plan: &BuildPlan) -> Result<Box<dyn Build>> {
+        let all = self.volumes()?;
+        for disk in &plan.disks {
+            if let Placement::Exact(path) = &disk.placement {
+                self.refuse_unfit(path, (&disk.name, disk.size), &all)?;
+            }
+        }
         let mut build = VolumesBuild {
             tools: self.tools.clone(),
             name: plan.name.clone(),

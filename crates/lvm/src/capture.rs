@@ -54,26 +54,34 @@ impl Snapshots {
     }
 
     /// Ends every snapshot; the first failure is told when all were tried.
-    fn end(&mut self, outcome: CaptureOutcome) -> Result<()> {
+    fn end(&mut self, outcome: CaptureOutcome) -> Result<Vec<Finding>> {
+        let mut findings = Vec::new();
         let mut result = Ok(());
         for made in std::mem::take(&mut self.made) {
-            result = result.and(self.end_one(&made, outcome));
+            result = result.and(self.end_one(&made, outcome, &mut findings));
         }
-        result
+        result.map(|()| findings)
     }
 
-    fn end_one(&self, made: &Made, outcome: CaptureOutcome) -> Result<()> {
+    fn end_one(
+        &self,
+        made: &Made,
+        outcome: CaptureOutcome,
+        findings: &mut Vec<Finding>,
+    ) -> Result<()> {
         if !made.keeps || outcome == CaptureOutcome::Abandoned {
             return self.tools.remove(&made.name);
         }
-        let rested = match made.is_thin {
-            true => self.tools.deactivate(&made.name),
-            // A classic snapshot must see what is written.
-            false => Ok(()),
-        };
+        // A classic snapshot stays active: it must see what is written.
+        if made.is_thin
+            && let Err(error) = self.tools.deactivate(&made.name)
+        {
+            let text = format!("the kept snapshot stays active, which does no harm: {error}");
+            findings.push(Finding::note(text));
+        }
         match &made.replaced {
-            Some(replaced) => rested.and(self.tools.remove(replaced)),
-            None => rested,
+            Some(replaced) => self.tools.remove(replaced),
+            None => Ok(()),
         }
     }
 
@@ -167,7 +175,6 @@ impl Capture for LvmCapture {
 
     fn finish(mut self: Box<Self>, outcome: CaptureOutcome) -> Result<Vec<Finding>> {
         self.disks.clear();
-        self.snapshots.end(outcome)?;
-        Ok(Vec::new())
+        self.snapshots.end(outcome)
     }
 }

@@ -11,7 +11,7 @@
 //! | what | classic volume | thin volume |
 //! |---|---|---|
 //! | snapshot | own store, sized by a rule, may overflow | shares its pool's room |
-//! | changes | tables of a kept snapshot's store, if configured | `thin_delta` against a kept snapshot |
+//! | changes | tables of a kept snapshot's store, if wanted | `thin_delta` with a kept snapshot |
 //!
 //! LVM has no snapshot of several volumes at one instant. Suspending all of them by `dmsetup`
 //! before the first `lvcreate` was tried and refused: with thin volumes LVM loses the pool's

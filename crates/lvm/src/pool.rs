@@ -125,13 +125,15 @@ impl<'a> Reserved<'a> {
     /// Order: marked before it is reserved, so that one without a mark is never ours.
     fn new(pool: &'a Pool<'a>) -> Result<Self> {
         pool.tools.add_tag(&pool.name, RESERVED_TAG)?;
-        let reserved = Self {
+        if let Err(error) = pool.tools.message(&pool.device(), "reserve_metadata_snap") {
+            // Whoever was faster keeps it.
+            pool.tools.remove_tag(&pool.name, RESERVED_TAG)?;
+            return Err(error);
+        }
+        Ok(Self {
             pool,
             is_released: false,
-        };
-        pool.tools
-            .message(&pool.device(), "reserve_metadata_snap")?;
-        Ok(reserved)
+        })
     }
 
     fn release(mut self) -> Result<()> {

@@ -60,8 +60,10 @@ pub struct Volume {
     pub used: Option<Percent>,
     /// How full a pool's metadata is.
     pub metadata_used: Option<Percent>,
-    /// Its store overflowed: it holds nothing any more.
+    /// Its store overflowed and it holds nothing any more; of a pool, its metadata needs a check.
     pub is_lost: bool,
+    /// Somebody has its device open.
+    pub is_open: bool,
     /// What LVM finds wrong with it; empty if nothing.
     pub health: String,
     /// Whether fresh blocks of its pool are zeroed before use.
@@ -235,6 +237,7 @@ fn volume(row: VolumeRow) -> Option<Volume> {
         used: percent(&row.data_percent)?,
         metadata_used: percent(&row.metadata_percent)?,
         is_lost: is_lost(letter(4)?, &row.lv_snapshot_invalid),
+        is_open: letter(5)? == 'o',
         health: row.lv_health_status,
         is_zeroed: letter(7)? == 'z',
         tags: row
@@ -270,7 +273,7 @@ fn kind(letter: char) -> VolumeKind {
     }
 }
 
-/// States I, S, M and X: an invalid snapshot, also a suspended one; a failed merge; unknown.
+/// An invalid snapshot, a failed merge, a pool that needs a check; capitals are suspended ones.
 fn is_lost(state: char, invalid: &str) -> bool {
-    matches!(state, 'I' | 'S' | 'm' | 'M') || !matches!(invalid, "" | "unknown")
+    matches!(state, 'I' | 'S' | 'm' | 'M' | 'c' | 'C') || !matches!(invalid, "" | "unknown")
 }

@@ -167,12 +167,86 @@ pub(crate) fn refuse_failing(pool: &Volume) -> Result<()> {
         "its data is full".to_owned()
     } else if is_full(pool.metadata_used) {
         "its metadata is full".to_owned()
+    } else if pool.is_lost {
+        "its metadata needs a check".to_owned()
     } else if !pool.health.is_empty() {
         format!("LVM reports {}", pool.health)
     } else {
         return Ok(());
     };
     let object = format!("thin pool {}", pool.name);
-    let seen = format!("{seen}; extend the pool, nothing of this run can be trusted");
+    let seen = format!("{seen}; extend or repair the pool, nothing of this run can be trusted");
     Err(Error::new(ErrorKind::Full, "using", object).seen(seen))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn volume(size: u64) -> Volume {
+        let row = r#"{"lv_uuid":"a","lv_name":"a","vg_name":"v","lv_path":"","lv_dm_path":"",
+            "lv_attr":"-wi-a-----","lv_size":"SIZE","origin":"","pool_lv":"","thin_id":"",
+            "data_percent":"","metadata_percent":"","lv_snapshot_invalid":"unknown",
+            "lv_health_status":"","lv_tags":"","lv_kernel_major":"1","lv_kernel_minor":"1"}"#;
+        let row = row.replace("SIZE", &size.to_string());
+        let answer = format!("{{\"report\":[{{\"lv\":[{row}]}}]}}");
+        crate::report::volumes(answer.as_bytes()).unwrap().remove(0)
+    }
+
+    /// The stores of two volumes of 100 and 300 MiB, or what is said.
+    fn stores(
+        store_size: StoreSize,
+        (least, asked): (u64, Option<u64>),
+        free: u64,
+    ) -> std::result::Result<[u64; 2], String> {
+        let options = Options {
+            store_size,
+            store_bytes_min: ByteCount(least * MIB),
+            ..Options::default()
+        };
+        let group = Group {
+            name: "v".parse().unwrap(),
+            free: free * MIB,
+            extent_size: 4 * MIB,
+        };
+        let volumes = [volume(100 * MIB), volume(300 * MIB)];
+        let rule = Rule {
+            options: &options,
+            group: &group,
+            in_group: 400 * MIB,
+            total: 400 * MIB,
+            bytes_min: asked.map(|it| ByteCount(it * MIB)),
+        };
+        let members: Vec<&Volume> = volumes.iter().collect();
+        rule.check(&members).map_err(|e| e.to_string())?;
+        Ok([0, 1].map(|it| rule.store(members[it]) / MIB))
+    }
+
+    #[test]
+    fn stores_follow_the_rule_in_whole_extents() {
+        let tenth = StoreSize::Share(Percent(1_000));
+        assert_eq!(stores(tenth, (0, None), 500).unwrap(), [12, 32]);
+        assert_eq!(stores(tenth, (20, None), 500).unwrap(), [20, 32]);
+        assert_eq!(stores(tenth, (0, Some(80)), 500).unwrap(), [20, 60]);
+        let bytes = StoreSize::Bytes(ByteCount(50 * MIB));
+        assert_eq!(stores(bytes, (0, None), 500).unwrap(), [52, 52]);
+        assert_eq!(stores(StoreSize::AllFree, (0, None), 90).unwrap(), [20, 64]);
+        // More than the volume and its tables is never needed.
+        let bytes = StoreSize::Bytes(ByteCount(900 * MIB));
+        assert_eq!(stores(bytes, (0, None), 500).unwrap(), [104, 304]);
+    }
+
+    #[test]
+    fn too_little_room_is_told_with_both_sizes() {
+        let bytes = StoreSize::Bytes(ByteCount(50 * MIB));
+        let said = stores(bytes, (0, None), 103).unwrap_err();
+        assert!(
+            said.contains("104.000 MiB") && said.contains("103.000 MiB"),
+            "{said}"
+        );
+        assert!(stores(StoreSize::AllFree, (60, None), 103).is_err());
+        assert!(stores(StoreSize::AllFree, (0, Some(200)), 103).is_err());
+    }
 }
