@@ -14,6 +14,7 @@ use crate::workspace::Workspace;
 
 mod cargo_tool;
 pub(crate) mod debian;
+mod guest_kernel;
 mod newer_restic;
 pub(crate) mod peers;
 
@@ -32,15 +33,19 @@ const DEMO_PACKAGES: [&str; 8] = [
 ];
 
 /// What the tests ask for their judgement.
-const TEST_PACKAGES: [&str; 11] = [
+const TEST_PACKAGES: [&str; 15] = [
+    "busybox-static",
+    "dmsetup",
     "e2fsprogs",
     "libnbd-bin",
+    "lvm2",
     "nbdkit",
     "openssl",
     "qemu-system-x86",
     "qemu-utils",
     "restic",
     "strace",
+    "thin-provisioning-tools",
     "xfsprogs",
     "xz-utils",
     "zstd",
@@ -125,8 +130,19 @@ pub(crate) fn for_tests(workspace: &Workspace) -> Result<()> {
         added => format!("Debian packages: {}", added.join(", ")),
     };
     narrator.done(&text, began.elapsed());
+    install_guest_kernel(&mut narrator, &tools)?;
     install_newer_restic(&mut narrator, &tools)?;
     RUSTIC.install(&mut narrator, &tools)
+}
+
+fn install_guest_kernel(narrator: &mut Narrator, tools: &Path) -> Result<()> {
+    let began = Instant::now();
+    guest_kernel::install(tools)?;
+    narrator.done(
+        "guest-kernel: for small guests, unpacked beside",
+        began.elapsed(),
+    );
+    Ok(())
 }
 
 fn install_newer_restic(narrator: &mut Narrator, tools: &Path) -> Result<()> {
