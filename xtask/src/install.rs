@@ -32,10 +32,17 @@ const DEMO_PACKAGES: [&str; 8] = [
 ];
 
 /// What the tests ask for their judgement.
-const TEST_PACKAGES: [&str; 10] = [
+const TEST_PACKAGES: [&str; 17] = [
+    "btrfs-progs",
+    "dosfstools",
     "e2fsprogs",
+    "fdisk",
     "libnbd-bin",
+    "linux-image-amd64",
+    "lvm2",
+    "mtools",
     "nbdkit",
+    "ntfs-3g",
     "qemu-system-x86",
     "qemu-utils",
     "restic",

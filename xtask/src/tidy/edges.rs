@@ -8,7 +8,7 @@ use super::tree::Tree;
 
 /// Every crate and what it may name as a dependency. A crate that is not here is refused, so
 /// that a new one begins with a line in this table.
-const EDGES: [(&str, &[&str]); 25] = [
+const EDGES: [(&str, &[&str]); 26] = [
     ("model", &[]),
     ("sha256", &[]),
     ("format", &["model", "sha256"]),
@@ -24,6 +24,7 @@ const EDGES: [(&str, &[&str]); 25] = [
     ("mariadb", &["model"]),
     ("files", &["model"]),
     ("repository", &["model", "format", "backend"]),
+    ("rescue", &["model"]),
     (
         "engine",
         &[
@@ -38,11 +39,11 @@ const EDGES: [(&str, &[&str]); 25] = [
     ("catalog", &["model", "policy"]),
     (
         "control",
-        &[DATA_PLANE, "nbd", "catalog", "platform", "mariadb", "files"],
+        &[DATA_PLANE, "nbd", "rescue", "catalog", "platform", "mariadb", "files"],
     ),
     ("api", &["model"]),
     ("server", &["model", "api", "control"]),
-    ("cli", &[DATA_PLANE, "platform", "control", "api"]),
+    ("cli", &[DATA_PLANE, "platform", "rescue", "control", "api"]),
     ("app", &[EVERYTHING]),
     (
         "testkit",
@@ -60,6 +61,7 @@ const EDGES: [(&str, &[&str]); 25] = [
             "disk",
             "repository",
             "engine",
+            "rescue",
         ],
     ),
     ("xtask", &[]),
