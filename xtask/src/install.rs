@@ -33,13 +33,19 @@ const DEMO_PACKAGES: [&str; 8] = [
 ];
 
 /// What the tests ask for their judgement.
-const TEST_PACKAGES: [&str; 15] = [
+const TEST_PACKAGES: [&str; 21] = [
+    "btrfs-progs",
     "busybox-static",
     "dmsetup",
+    "dosfstools",
     "e2fsprogs",
+    "fdisk",
     "libnbd-bin",
+    "linux-image-amd64",
     "lvm2",
+    "mtools",
     "nbdkit",
+    "ntfs-3g",
     "openssl",
     "qemu-system-x86",
     "qemu-utils",

@@ -15,6 +15,7 @@ mod archives;
 mod memory_file;
 mod nbd;
 mod qcow2;
+mod rescue;
 mod sealed;
 mod site;
 mod texts;
@@ -29,7 +30,7 @@ pub struct Target {
 }
 
 /// Every target, by name.
-pub const TARGETS: [Target; 19] = [
+pub const TARGETS: [Target; 20] = [
     target("archive", archives::archive),
     target("config", sealed::config),
     target("extents", texts::extents),
@@ -46,6 +47,7 @@ pub const TARGETS: [Target; 19] = [
     target("qcow2_bitmaps", qcow2::bitmaps),
     target("qcow2_header", qcow2::header),
     target("qcow2_image", qcow2::image),
+    target("rescue_frames", rescue::frames),
     target("snapshot", sealed::snapshot),
     target("tree", sealed::tree),
     target("zstd", sealed::compressed),

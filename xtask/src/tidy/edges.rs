@@ -25,6 +25,7 @@ const EDGES: [(&str, &[&str]); 26] = [
     ("mariadb", &["model"]),
     ("files", &["model"]),
     ("repository", &["model", "format", "backend"]),
+    ("rescue", &["model"]),
     (
         "engine",
         &[
@@ -39,11 +40,11 @@ const EDGES: [(&str, &[&str]); 26] = [
     ("catalog", &["model", "policy"]),
     (
         "control",
-        &[DATA_PLANE, "nbd", "catalog", "platform", "mariadb", "files"],
+        &[DATA_PLANE, "nbd", "rescue", "catalog", "platform", "mariadb", "files"],
     ),
     ("api", &["model"]),
     ("server", &["model", "api", "control"]),
-    ("cli", &[DATA_PLANE, "platform", "control", "api"]),
+    ("cli", &[DATA_PLANE, "platform", "rescue", "control", "api"]),
     ("app", &[EVERYTHING]),
     (
         "testkit",
@@ -62,6 +63,7 @@ const EDGES: [(&str, &[&str]); 26] = [
             "nbd",
             "repository",
             "engine",
+            "rescue",
         ],
     ),
     ("xtask", &[]),

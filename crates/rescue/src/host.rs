@@ -1,0 +1,25 @@
+//! The side of the host: finds a kernel, packs the initramfs, starts QEMU, asks and listens.
+
+mod channel;
+mod cpio;
+mod elf;
+mod initramfs;
+mod kernel;
+mod libraries;
+mod modules;
+mod path;
+mod qemu;
+mod run;
+mod session;
+mod settings;
+mod unpack;
+mod volume;
+mod walk;
+
+pub use path::{GuestPath, LastLink};
+pub use run::{Command, Ran};
+pub use session::Rescue;
+pub use settings::{Accelerator, Access, Disk, Patience, Settings};
+pub use unpack::{Unpacked, unpack};
+pub use volume::Volume;
+pub use walk::{Content, Step, Walk};
