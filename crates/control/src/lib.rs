@@ -9,6 +9,8 @@
 
 mod backup;
 mod error;
+mod export;
+mod files;
 pub mod hook;
 mod job;
 mod pace;
@@ -21,6 +23,8 @@ mod steps;
 
 pub use backup::{BackupPlace, DiskFacts, Stored, VmBackup, VmOutcome, origin_of};
 pub use error::{Error, Result, chain};
+pub use export::{CACHE_BYTES, ReadOnlyExport, SnapshotDisks, of_nbd};
+pub use files::{Inside, of_rescue};
 pub use job::{HookText, Job, JobText, Limits, OfflinePolicy};
 pub use pace::{Paced, Pacer};
 pub use parent::{

@@ -40,11 +40,16 @@ const EDGES: [(&str, &[&str]); 26] = [
     ("catalog", &["model", "policy"]),
     (
         "control",
-        &[DATA_PLANE, "nbd", "rescue", "catalog", "platform", "mariadb", "files"],
+        &[
+            DATA_PLANE, "nbd", "rescue", "catalog", "platform", "mariadb", "files",
+        ],
     ),
     ("api", &["model"]),
     ("server", &["model", "api", "control"]),
-    ("cli", &[DATA_PLANE, "platform", "rescue", "control", "api"]),
+    (
+        "cli",
+        &[DATA_PLANE, "nbd", "platform", "rescue", "control", "api"],
+    ),
     ("app", &[EVERYTHING]),
     (
         "testkit",
