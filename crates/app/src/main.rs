@@ -5,5 +5,9 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // This program is also what runs inside its rescue VM.
+    if let Some(code) = lifeboat_rescue::enter() {
+        return code;
+    }
     lifeboat_cli::run()
 }
