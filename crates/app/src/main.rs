@@ -9,6 +9,10 @@ use lifeboat_model::ErrorKind;
 use lifeboat_platform::{Error, Platform, Result};
 
 fn main() -> ExitCode {
+    // This program is also what runs inside its rescue VM.
+    if let Some(code) = lifeboat_rescue::enter() {
+        return code;
+    }
     lifeboat_cli::run(lifeboat_cli::Wiring { open_platform })
 }
 

@@ -1,5 +1,6 @@
 //! What can be typed: raw text, sorted by command. Commands parse it into types.
 
+mod browse;
 mod data;
 mod global;
 mod keep;
@@ -8,6 +9,9 @@ mod upkeep;
 
 use clap::{Parser, Subcommand};
 
+pub(crate) use browse::{
+    FilesCommand, FilesGetArguments, FilesLsArguments, NbdArguments, RescueArguments,
+};
 pub(crate) use data::{
     BackupArguments, DiffArguments, DumpArguments, FilterArguments, FindArguments, LsArguments,
     PointArguments, RestoreArguments, SnapshotsArguments, StatsArguments, TagArguments,
@@ -58,6 +62,11 @@ pub(crate) enum Command {
     /// Back up machines on their platform while they run
     #[command(subcommand)]
     Machine(MachineCommand),
+    /// Serve the disks of a machine's snapshot over NBD
+    Nbd(NbdArguments),
+    /// List and copy files inside the disks of a machine
+    #[command(subcommand)]
+    Files(FilesCommand),
     /// List snapshots
     Snapshots(SnapshotsArguments),
     /// List the files of a snapshot

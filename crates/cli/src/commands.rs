@@ -8,6 +8,7 @@ mod copy;
 mod diff;
 mod dump;
 mod export;
+mod files;
 mod find;
 mod forget;
 mod front;
@@ -17,6 +18,7 @@ mod key;
 mod list;
 mod ls;
 mod machine;
+mod nbd;
 mod pages;
 mod prune;
 mod repair;
@@ -36,6 +38,8 @@ pub(crate) fn run(context: &Context, command: &Command) -> Result<u8> {
         Command::Init(arguments) => init::run(context, arguments),
         Command::Backup(arguments) => backup::run(context, arguments),
         Command::Machine(command) => machine::run(context, command),
+        Command::Nbd(arguments) => nbd::run(context, arguments),
+        Command::Files(command) => files::run(context, command),
         Command::Snapshots(arguments) => snapshots::run(context, arguments),
         Command::Ls(arguments) => ls::run(context, arguments),
         Command::Dump(arguments) => dump::run(context, arguments),

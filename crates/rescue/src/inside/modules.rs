@@ -9,7 +9,8 @@ use super::places::{MODULE_ORDER, MODULES};
 /// For the channel and the disks.
 pub(super) const BOOT: [&str; 3] = ["virtio_pci", "virtio_console", "virtio_blk"];
 /// For logical volumes: plain, snapshots, thin, mirrored, cached.
-pub(super) const LOGICAL: [&str; 6] = [
+pub(super) const LOGICAL: [&str; 7] = [
+    CHECKSUM,
     "dm_mod",
     "dm_snapshot",
     "dm_thin_pool",
@@ -20,23 +21,23 @@ pub(super) const LOGICAL: [&str; 6] = [
 /// For logical volumes over several disks with parity. It measures the processor for a second
 /// when it is loaded, so only where it is needed.
 pub(super) const RAID: [&str; 1] = ["dm_raid"];
+/// A kernel elsewhere loads it by itself when others ask for the checksum; here it must be first.
+const CHECKSUM: &str = "crc32c_generic";
 
 /// Always packed.
-pub(crate) const ALWAYS: [&str; 11] = [
+pub(crate) const ALWAYS: [&str; 12] = [
     BOOT[0], BOOT[1], BOOT[2], LOGICAL[0], LOGICAL[1], LOGICAL[2], LOGICAL[3], LOGICAL[4],
-    LOGICAL[5], RAID[0], "fuse",
+    LOGICAL[5], LOGICAL[6], RAID[0], "fuse",
 ];
 
 /// What each kind of file system needs, in order, the file system itself last.
-///
-/// Checksums are found by the kernel's own loader of modules elsewhere; here is none.
 pub(crate) const FILE_SYSTEMS: [(&str, &[&str]); 7] = [
-    ("ext4", &["crc32c_generic", "ext4"]),
-    ("xfs", &["crc32c_generic", "xfs"]),
+    ("ext4", &[CHECKSUM, "ext4"]),
+    ("xfs", &[CHECKSUM, "xfs"]),
     (
         "btrfs",
         &[
-            "crc32c_generic",
+            CHECKSUM,
             "xxhash_generic",
             "blake2b_generic",
             "sha256_generic",

@@ -40,7 +40,7 @@ impl Mount<'_> {
             match self.mount(kind, place, &options) {
                 Ok(()) => {
                     let note = first_error.map(|error: String| {
-                        format!("its journal is not replayed ({options}): {error}")
+                        format!("mounted only with the options \"{options}\": {error}")
                     });
                     return Ok(note.unwrap_or_default());
                 }
@@ -67,21 +67,22 @@ impl Mount<'_> {
     ///
     /// A superblock may ask for a panic at the first error: that is overruled.
     fn options(&self, kind: &str) -> Vec<String> {
-        let subvolume = self
-            .subvolume
-            .map(|option| format!(",{option}"))
-            .unwrap_or_default();
         let sets: &[&str] = match (kind, self.is_writable) {
             ("ext4", true) => &["errors=remount-ro"],
             ("ext4", false) => &["errors=remount-ro", "errors=remount-ro,noload"],
             ("xfs", true) => &["nouuid"],
             ("xfs", false) => &["nouuid", "nouuid,norecovery"],
-            ("btrfs", true) => &["noatime"],
-            ("btrfs", false) => &["noatime", "rescue=nologreplay", "rescue=all"],
+            ("btrfs", true) => &[""],
+            ("btrfs", false) => &["", "rescue=nologreplay", "rescue=all"],
             ("vfat", _) => &["utf8=1,codepage=437,errors=remount-ro", "utf8=1", ""],
             _ => &[""],
         };
-        sets.iter().map(|set| format!("{set}{subvolume}")).collect()
+        let all = sets.iter().map(|set| match self.subvolume {
+            Some(option) if set.is_empty() => option.to_owned(),
+            Some(option) => format!("{set},{option}"),
+            None => (*set).to_owned(),
+        });
+        all.collect()
     }
 
     fn mount(&self, kind: &'static str, place: &str, options: &str) -> Result<(), String> {
