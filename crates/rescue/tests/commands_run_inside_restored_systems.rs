@@ -40,6 +40,7 @@ fn commands_change_the_system_and_make_logical_volumes() {
     make_group(&mut rescue);
     rescue.finish().unwrap();
     disks.stop();
+    lose_power_after_a_write(&mut disks, &system);
     changes_outlive_the_vm(&mut disks, [&system, &group], &payload);
 }
 
@@ -174,8 +175,22 @@ fn make_group(rescue: &mut Rescue) {
     }
 }
 
+/// Leaves a file that only the journal holds.
+fn lose_power_after_a_write(disks: &mut Disks, system: &Path) {
+    let served = disks.serve("vda", system, Access::Write);
+    let mut rescue = disks.start(&[served], Access::Write).unwrap();
+    assert_eq!(shell(&mut rescue, "echo late > /etc/late; sync").code, 0);
+    drop(rescue);
+    disks.stop();
+    let superblock = &fs::read(system).unwrap()[1024..2048];
+    assert!(
+        superblock[0x60] & 0x4 != 0,
+        "the journal is not to be replayed"
+    );
+}
+
 fn changes_outlive_the_vm(disks: &mut Disks, [system, group]: [&PathBuf; 2], payload: &Path) {
-    let before = fs::read(group).unwrap();
+    let before = [system, group].map(|image| fs::read(image).unwrap());
     let served = [("vda", system), ("sdb", group)]
         .map(|(name, image)| disks.serve(name, image, Access::Read));
     let mut rescue = disks.start(&served, Access::Read).unwrap();
@@ -196,6 +211,10 @@ fn changes_outlive_the_vm(disks: &mut Disks, [system, group]: [&PathBuf; 2], pay
         .read(&"/etc/changed".parse().unwrap(), 0, &mut buffer)
         .unwrap();
     assert_eq!(&buffer[..length], b"end\n");
+    let length = rescue
+        .read(&"/etc/late".parse().unwrap(), 0, &mut buffer)
+        .unwrap();
+    assert_eq!(&buffer[..length], b"late\n");
     let all = Keeps {
         modes: true,
         owners: true,
@@ -215,8 +234,6 @@ fn changes_outlive_the_vm(disks: &mut Disks, [system, group]: [&PathBuf; 2], pay
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Unsupported);
     rescue.finish().unwrap();
     disks.stop();
-    assert!(
-        fs::read(group).unwrap() == before,
-        "reading has changed the disk"
-    );
+    let after = [system, group].map(|image| fs::read(image).unwrap());
+    assert!(after == before, "reading has changed the disks");
 }

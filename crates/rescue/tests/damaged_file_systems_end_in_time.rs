@@ -35,17 +35,11 @@ fn folders_that_hold_themselves_are_entered_once() {
     };
     let tree = trees::read(&mut rescue, "vda:/");
     assert!(tree[&b"deep/deeper/deepest/file"[..]].content == trees::noise(5000));
-    let fault = |path: &str| tree[path.as_bytes()].faults.join("; ");
-    assert!(
-        fault("deep/deeper/loop").contains("in itself"),
-        "{}",
-        fault("deep/deeper/loop")
-    );
-    assert!(
-        fault("deep/second").contains("two places"),
-        "{}",
-        fault("deep/second")
-    );
+    let said: Vec<_> = tree.values().flat_map(|seen| &seen.faults).collect();
+    let is_said = |words: &str| said.iter().any(|fault| fault.contains(words));
+    // The kernel itself refuses a folder above; one that is elsewhere it shows twice.
+    assert!(is_said("loop cannot be read"), "{said:?}");
+    assert!(is_said("lies in two places"), "{said:?}");
     let (mut files, mut faults, mut errors) = (0, 0, 0);
     let names: Vec<_> = rescue.volumes().iter().map(|it| it.name.clone()).collect();
     for name in names {

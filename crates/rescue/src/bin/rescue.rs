@@ -1,4 +1,5 @@
-//! Looks into disks by hand: `rescue DISK-URI... -- volumes | ls PATH | get PATH FOLDER | run WORD...`
+//! Looks into disks by hand:
+//! `rescue DISK-URI... -- volumes | ls PATH | get PATH FOLDER | run WORD...`
 //!
 //! Is also what runs inside the rescue VM of this crate's tests.
 

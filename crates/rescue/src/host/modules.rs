@@ -1,5 +1,6 @@
 //! Which modules of a kernel are packed, and in which order they are loaded.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read;
@@ -83,11 +84,8 @@ impl Modules {
     }
 
     fn pack_one(&self, path: &str, packed: &mut PackedModules) -> Result<()> {
-        let name = name_of(path);
-        if !packed.images.contains_key(&name) {
-            packed
-                .images
-                .insert(name, unpacked(&self.folder.join(path))?);
+        if let Entry::Vacant(place) = packed.images.entry(name_of(path)) {
+            place.insert(unpacked(&self.folder.join(path))?);
         }
         Ok(())
     }

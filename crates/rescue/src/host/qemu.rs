@@ -21,8 +21,9 @@ const CONSOLE_BYTES_MAX: usize = 16 << 10;
 const PROGRAMS: [&str; 2] = ["/usr/bin/qemu-system-x86_64", "/usr/libexec/qemu-kvm"];
 
 /// What the kernel is told: where to speak; to end at the first sign of damage; to take the
-/// processor's word for randomness (nothing here is secret) and for time (a VM that stood still on
-/// a busy host fails the tests of both); to look for nothing that is not there; where libraries are.
+/// processor's word for randomness (nothing here is secret) and for time (a VM that stood still
+/// on a busy host fails the tests of both); to look for nothing that is not there; where
+/// libraries are.
 const KERNEL_LINE: &str = "console=ttyS0 quiet loglevel=3 panic=-1 oops=panic nowatchdog \
                            rcupdate.rcu_cpu_stall_suppress=1 random.trust_cpu=on \
                            no_timer_check tsc=reliable mitigations=off nokaslr audit=0 \

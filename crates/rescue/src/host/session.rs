@@ -116,7 +116,7 @@ impl Rescue {
         self.ask(&Request::Volumes)?;
         let found = match self.next_reply()? {
             Reply::Volumes(found) => found,
-            reply => return Err(self.unexpected(reply, "surveying", "the disks")),
+            reply => return Err(self.unexpected(reply, "surveying", &"the disks")),
         };
         self.volumes = found.into_iter().map(|it| Volume::of(it, disks)).collect();
         Ok(self)
@@ -195,7 +195,7 @@ impl Rescue {
                 Reply::Exited { code, is_timed_out } => {
                     return Ok(output.finish(code, is_timed_out));
                 }
-                reply => return Err(self.unexpected(reply, "running", command.shown())),
+                reply => return Err(self.unexpected(reply, "running", &command.shown())),
             }
         }
     }
@@ -208,7 +208,7 @@ impl Rescue {
         match self.next_reply()? {
             Reply::Done if self.qemu.wait(END_PATIENCE) => Ok(()),
             Reply::Done => Err(self.lose(Lost::Silent(END_PATIENCE))),
-            reply => Err(self.unexpected(reply, "ending", "the rescue VM")),
+            reply => Err(self.unexpected(reply, "ending", &"the rescue VM")),
         }
     }
 
@@ -231,7 +231,7 @@ impl Rescue {
         &mut self,
         reply: Reply,
         doing: &'static str,
-        object: impl ToString,
+        object: &dyn ToString,
     ) -> Error {
         match reply {
             Reply::Failed { kind, text } => Error::new(kind, doing, object.to_string()).seen(text),

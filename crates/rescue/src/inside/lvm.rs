@@ -12,7 +12,8 @@ const CONFIGURATION: &str = "activation{udev_sync=0 udev_rules=0 monitoring=0 \
      thin_check_executable=\"\"} \
      global{thin_check_executable=\"\" cache_check_executable=\"\" use_lvmpolld=0 \
      event_activation=0 locking_dir=\"/run/lock/lvm\"} \
-     devices{obtain_device_list_from_udev=0 use_devicesfile=0 external_device_info_source=\"none\"} \
+     devices{obtain_device_list_from_udev=0 use_devicesfile=0 \
+     external_device_info_source=\"none\"} \
      backup{backup=0 archive=0}";
 /// A group's description lies at the beginning of each of its disks.
 const DESCRIPTION_BYTES: usize = 1 << 20;

@@ -93,10 +93,10 @@ pub(super) fn serve(mut outlet: Outlet, is_writable: bool) -> io::Result<()> {
 fn answer(
     survey: &Survey,
     place: &Place,
-    work: impl FnOnce(OwnedFd) -> io::Result<Result<(), Refusal>>,
+    work: impl FnOnce(&OwnedFd) -> io::Result<Result<(), Refusal>>,
 ) -> io::Result<Result<Reply, Refusal>> {
     match find(survey, place) {
-        Ok(found) => Ok(work(found)?.map(|()| Reply::Done)),
+        Ok(found) => Ok(work(&found)?.map(|()| Reply::Done)),
         Err(refusal) => Ok(Err(refusal)),
     }
 }
@@ -142,15 +142,15 @@ pub(super) fn look_up(root: impl AsFd, path: &[u8], follows_last: bool) -> Resul
 
 fn read(
     outlet: &mut Outlet,
-    found: OwnedFd,
+    found: &OwnedFd,
     offset: u64,
     length: usize,
 ) -> io::Result<Result<(), Refusal>> {
     let piece = || -> Result<Vec<u8>, Errno> {
-        if describe::kind_of(&rustix::fs::fstat(&found)?) != FileType::RegularFile {
+        if describe::kind_of(&rustix::fs::fstat(found)?) != FileType::RegularFile {
             return Err(Errno::INVAL);
         }
-        let file = describe::reopen(&found)?;
+        let file = describe::reopen(found)?;
         let mut bytes = vec![0; length.min(DATA_BYTES_MAX)];
         let mut filled = 0;
         while filled < bytes.len() {

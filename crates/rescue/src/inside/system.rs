@@ -71,7 +71,7 @@ fn put_root(survey: &mut Survey, number: usize, subvolume: Option<&str>) -> bool
             .map_err(|error| error.to_string()),
     };
     survey.has_system = put.is_ok();
-    note_place(survey, number, "/", put)
+    note_place(survey, number, "/", &put)
 }
 
 /// Mounts a volume's device once more, with another subvolume.
@@ -109,13 +109,13 @@ fn add_others(survey: &mut Survey, root: usize) {
             }),
             None => mounts::show(&folder_of(number), &line.path),
         };
-        note_place(survey, number, &line.path, put);
+        note_place(survey, number, &line.path, &put);
     }
 }
 
-fn note_place(survey: &mut Survey, number: usize, path: &str, put: Result<(), String>) -> bool {
+fn note_place(survey: &mut Survey, number: usize, path: &str, put: &Result<(), String>) -> bool {
     let volume = &mut survey.volumes[number];
-    match &put {
+    match put {
         Ok(()) if volume.mounted_at.is_none() => volume.mounted_at = Some(path.to_owned()),
         Ok(()) => {}
         Err(error) => volume.note += &format!("not shown at {path}: {error}"),

@@ -43,8 +43,8 @@ impl<'a> Tree<'a> {
     }
 
     /// Sends an entry and, if it is a folder, those in it.
-    pub(super) fn list(self, opened: OwnedFd) -> Sent {
-        let (entry, _) = match describe(&opened, b"") {
+    pub(super) fn list(self, opened: &OwnedFd) -> Sent {
+        let (entry, _) = match describe(opened, b"") {
             Ok(described) => described,
             Err(error) => return Ok(Err(error.into())),
         };
@@ -53,7 +53,7 @@ impl<'a> Tree<'a> {
         if !is_folder {
             return Ok(Ok(()));
         }
-        let names = match names(&opened) {
+        let names = match names(opened) {
             Ok((names, _)) => names,
             Err(error) => return Ok(Err(error.into())),
         };
@@ -61,7 +61,7 @@ impl<'a> Tree<'a> {
             if !self.outlet.goes_on()? {
                 break;
             }
-            let described = open_below(&opened, &name).and_then(|it| describe(&it, &name));
+            let described = open_below(opened, &name).and_then(|it| describe(&it, &name));
             if let Ok((entry, _)) = described {
                 self.outlet.send(&Reply::Entry(entry.into()))?;
             }
@@ -70,9 +70,9 @@ impl<'a> Tree<'a> {
     }
 
     /// Sends an entry, its content, and all below it.
-    pub(super) fn walk(mut self, opened: OwnedFd) -> Sent {
-        match describe(&opened, b"") {
-            Ok(described) => self.send(&opened, described, 0).map(Ok),
+    pub(super) fn walk(mut self, opened: &OwnedFd) -> Sent {
+        match describe(opened, b"") {
+            Ok(described) => self.send(opened, described, 0).map(Ok),
             Err(error) => Ok(Err(error.into())),
         }
     }
