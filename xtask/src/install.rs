@@ -32,10 +32,11 @@ const DEMO_PACKAGES: [&str; 8] = [
 ];
 
 /// What the tests ask for their judgement.
-const TEST_PACKAGES: [&str; 10] = [
+const TEST_PACKAGES: [&str; 11] = [
     "e2fsprogs",
     "libnbd-bin",
     "nbdkit",
+    "openssl",
     "qemu-system-x86",
     "qemu-utils",
     "restic",

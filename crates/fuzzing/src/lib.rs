@@ -9,6 +9,7 @@
 
 mod archives;
 mod memory_file;
+mod nbd;
 mod qcow2;
 mod sealed;
 mod site;
@@ -24,7 +25,7 @@ pub struct Target {
 }
 
 /// Every target, by name.
-pub const TARGETS: [Target; 16] = [
+pub const TARGETS: [Target; 19] = [
     target("archive", archives::archive),
     target("config", sealed::config),
     target("extents", texts::extents),
@@ -34,6 +35,9 @@ pub const TARGETS: [Target; 16] = [
     target("manifest", texts::manifest),
     target("names", texts::names),
     target("pack_header", sealed::pack_header),
+    target("nbd_client", nbd::client),
+    target("nbd_overlay", nbd::overlay),
+    target("nbd_server", nbd::server),
     target("policy", texts::policy),
     target("qcow2_bitmaps", qcow2::bitmaps),
     target("qcow2_header", qcow2::header),

@@ -8,7 +8,7 @@ use super::tree::Tree;
 
 /// Every crate and what it may name as a dependency. A crate that is not here is refused, so
 /// that a new one begins with a line in this table.
-const EDGES: [(&str, &[&str]); 25] = [
+const EDGES: [(&str, &[&str]); 26] = [
     ("model", &[]),
     ("sha256", &[]),
     ("format", &["model", "sha256"]),
@@ -16,6 +16,7 @@ const EDGES: [(&str, &[&str]); 25] = [
     ("policy", &["model"]),
     ("backend", &["model"]),
     ("disk", &["model"]),
+    ("nbd", &["model"]),
     ("platform", &["model", "disk"]),
     ("libvirt", &["model", "disk", "nbd", "platform"]),
     ("lvm", &["model", "disk", "platform"]),
@@ -58,6 +59,7 @@ const EDGES: [(&str, &[&str]); 25] = [
             "policy",
             "backend",
             "disk",
+            "nbd",
             "repository",
             "engine",
         ],
