@@ -32,11 +32,19 @@ const DEMO_PACKAGES: [&str; 8] = [
 ];
 
 /// What the tests ask for their judgement.
-const TEST_PACKAGES: [&str; 11] = [
+const TEST_PACKAGES: [&str; 19] = [
+    "busybox-static",
+    "cpio",
     "e2fsprogs",
+    "kmod",
     "libnbd-bin",
+    "libvirt-clients",
+    "libvirt-daemon",
+    "libvirt-daemon-driver-qemu",
+    "linux-image-amd64",
     "nbdkit",
     "openssl",
+    "qemu-guest-agent",
     "qemu-system-x86",
     "qemu-utils",
     "restic",
