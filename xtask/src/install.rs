@@ -33,20 +33,26 @@ const DEMO_PACKAGES: [&str; 8] = [
 ];
 
 /// What the tests ask for their judgement.
-const TEST_PACKAGES: [&str; 21] = [
+const TEST_PACKAGES: [&str; 27] = [
     "btrfs-progs",
     "busybox-static",
+    "cpio",
     "dmsetup",
     "dosfstools",
     "e2fsprogs",
     "fdisk",
+    "kmod",
     "libnbd-bin",
+    "libvirt-clients",
+    "libvirt-daemon",
+    "libvirt-daemon-driver-qemu",
     "linux-image-amd64",
     "lvm2",
     "mtools",
     "nbdkit",
     "ntfs-3g",
     "openssl",
+    "qemu-guest-agent",
     "qemu-system-x86",
     "qemu-utils",
     "restic",

@@ -35,5 +35,8 @@ fn directories() -> impl Iterator<Item = PathBuf> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let path = env::var_os("PATH").unwrap_or_default();
     let in_path: Vec<_> = env::split_paths(&path).collect();
-    [workspace.join("target/tools")].into_iter().chain(in_path)
+    // Debian keeps daemons where ordinary users do not look.
+    let daemons = PathBuf::from("/usr/sbin");
+    let ours = [workspace.join("target/tools")];
+    ours.into_iter().chain(in_path).chain([daemons])
 }

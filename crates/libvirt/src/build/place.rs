@@ -1,0 +1,275 @@
+//! Where disks of new machines go, and making and removing them there.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use lifeboat_disk::{
+    BlockDeviceWriter, DiskWriter, ImageFormat, Qcow2Writer, Qcow2WriterOptions, RawWriter,
+    RawWriterOptions, TargetMode, is_block_device,
+};
+use lifeboat_model::{ErrorKind, VmName};
+use lifeboat_nbd::{Address, Endpoint};
+use lifeboat_platform::{BuildDisk, Error, Placement, PlannedDisk, Result};
+
+use crate::binding::{Connection, Failure};
+use crate::capture::escaped;
+use crate::definition::{child, parse, text_of};
+
+use super::rewrite::NewSource;
+
+/// A place, as far as it is known before anything is made.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    File(PathBuf),
+    Device(PathBuf),
+    /// A logical volume that libvirt makes.
+    Volume {
+        pool: String,
+        volume: String,
+        path: PathBuf,
+    },
+    Remote(Address),
+}
+
+/// A storage pool, as far as a disk's place depends on it.
+struct PoolFacts {
+    kind: String,
+    folder: PathBuf,
+    available: u64,
+}
+
+/// Says where a disk goes.
+///
+/// Errors: `NotFound` for pools and folders, `Exists` for what is there already, `Full`.
+pub(crate) fn plan(connection: &Connection, vm: &VmName, disk: &BuildDisk) -> Result<PlannedDisk> {
+    let placed = |format| PlannedDisk {
+        name: disk.name.clone(),
+        size: disk.size,
+        format,
+        placement: disk.placement.clone(),
+        place: String::new(),
+    };
+    let wanted = disk.format.unwrap_or(ImageFormat::Qcow2);
+    let mut planned = placed(wanted);
+    let place = find(connection, vm, &planned)?;
+    match &place {
+        Place::Device(_) | Place::Volume { .. } | Place::Remote(_) => {
+            if disk.format == Some(ImageFormat::Qcow2) {
+                return Err(
+                    Error::new(ErrorKind::Unsupported, "placing", disk.name.as_str())
+                        .seen("devices, volumes and exports hold raw disks only"),
+                );
+            }
+            planned.format = ImageFormat::Raw;
+        }
+        Place::File(path) => refuse_unfit(path)?,
+    }
+    if let Place::Volume { pool, .. } = &place {
+        let facts = PoolFacts::of(connection, pool)?;
+        if facts.available < disk.size {
+            return Err(
+                Error::new(ErrorKind::Full, "placing", disk.name.as_str()).seen(format!(
+                    "the pool {pool} has {} bytes left",
+                    facts.available
+                )),
+            );
+        }
+    }
+    planned.place = place.shown();
+    Ok(planned)
+}
+
+fn refuse_unfit(path: &Path) -> Result<()> {
+    let failed = |kind| Error::new(kind, "placing a disk at", path.display().to_string());
+    if path.exists() {
+        return Err(failed(ErrorKind::Exists)
+            .seen("something is there already; choose another place, or move it away"));
+    }
+    let folder = path.parent().unwrap_or(path);
+    match folder.is_dir() {
+        true => Ok(()),
+        false => Err(failed(ErrorKind::NotFound).seen("there is no such folder")),
+    }
+}
+
+/// The place of a planned disk.
+pub(crate) fn find(connection: &Connection, vm: &VmName, disk: &PlannedDisk) -> Result<Place> {
+    let ending = match disk.format {
+        ImageFormat::Raw => "img",
+        ImageFormat::Qcow2 => "qcow2",
+    };
+    let file = format!("{vm}-{}.{ending}", disk.name);
+    match &disk.placement {
+        Placement::Folder(folder) => Ok(Place::File(folder.join(file))),
+        Placement::Exact(path) if is_block_device(path) => Ok(Place::Device(path.clone())),
+        Placement::Exact(path) => Ok(Place::File(path.clone())),
+        Placement::Remote(address) => address.parse().map(Place::Remote).map_err(|cause| {
+            Error::new(ErrorKind::Invalid, "placing", disk.name.as_str()).because(cause)
+        }),
+        Placement::Pool(pool) => {
+            let facts = PoolFacts::of(connection, pool)?;
+            match facts.kind.as_str() {
+                "dir" | "fs" | "netfs" => Ok(Place::File(facts.folder.join(file))),
+                "logical" => {
+                    let volume = plain(&format!("{vm}-{}", disk.name));
+                    Ok(Place::Volume {
+                        pool: pool.clone(),
+                        path: facts.folder.join(&volume),
+                        volume,
+                    })
+                }
+                kind => Err(
+                    Error::new(ErrorKind::Unsupported, "placing a disk in", pool).seen(format!(
+                        "it is a pool of kind {kind}; dir, fs, netfs and logical work"
+                    )),
+                ),
+            }
+        }
+    }
+}
+
+/// A name that LVM takes.
+fn plain(name: &str) -> String {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "+_.-".contains(c);
+    name.chars()
+        .map(|c| if fits(c) { c } else { '_' })
+        .take(120)
+        .collect()
+}
+
+impl PoolFacts {
+    fn of(connection: &Connection, name: &str) -> Result<Self> {
+        let failed = |failure: Failure| failure.of("looking up the pool", name);
+        let xml = connection
+            .pool(name)
+            .and_then(|pool| pool.xml())
+            .map_err(failed)?;
+        let document = parse(&xml, "a pool's description")?;
+        let root = document.root_element();
+        let folder = child(root, "target").and_then(|it| text_of(it, "path"));
+        let available = text_of(root, "available").and_then(|it| it.parse().ok());
+        Ok(Self {
+            kind: root.attribute("type").unwrap_or_default().to_owned(),
+            folder: folder.unwrap_or_default().into(),
+            available: available.unwrap_or(0),
+        })
+    }
+}
+
+impl Place {
+    pub(crate) fn shown(&self) -> String {
+        match self {
+            Self::File(path) | Self::Device(path) | Self::Volume { path, .. } => {
+                path.display().to_string()
+            }
+            Self::Remote(address) => address.to_string(),
+        }
+    }
+
+    pub(crate) fn source(&self) -> NewSource {
+        match self {
+            Self::File(path) => NewSource::File(path.clone()),
+            Self::Device(path) | Self::Volume { path, .. } => NewSource::Device(path.clone()),
+            Self::Remote(address) => {
+                let (socket, host) = match address.endpoint() {
+                    Endpoint::Unix(socket) => (Some(socket.clone()), None),
+                    Endpoint::Tcp { host, port } => (None, Some((host.clone(), *port))),
+                };
+                NewSource::Nbd {
+                    export: address.export().to_owned(),
+                    socket,
+                    host,
+                }
+            }
+        }
+    }
+
+    /// Makes room for a disk; nothing to write for one that stays remote.
+    pub(crate) fn make(
+        &self,
+        connection: &Connection,
+        disk: &PlannedDisk,
+    ) -> Result<Option<Arc<dyn DiskWriter>>> {
+        Ok(match self {
+            Self::Remote(_) => None,
+            Self::Device(path) => Some(Arc::new(BlockDeviceWriter::open(path, disk.size)?)),
+            Self::Volume { pool, .. } => {
+                let path = self.make_volume(connection, pool, disk.size)?;
+                Some(Arc::new(BlockDeviceWriter::open(&path, disk.size)?))
+            }
+            Self::File(path) => Some(match disk.format {
+                ImageFormat::Raw => {
+                    let options = RawWriterOptions::new(TargetMode::New);
+                    Arc::new(RawWriter::create(path, disk.size, options)?)
+                }
+                ImageFormat::Qcow2 => {
+                    let options = Qcow2WriterOptions::new(TargetMode::New);
+                    Arc::new(Qcow2Writer::create(path, disk.size, &options)?)
+                }
+            }),
+        })
+    }
+
+    /// Makes the logical volume, if it is one.
+    pub(crate) fn make_volume(
+        &self,
+        connection: &Connection,
+        pool: &str,
+        size: u64,
+    ) -> Result<PathBuf> {
+        let Self::Volume { volume, .. } = self else {
+            return Ok(PathBuf::new());
+        };
+        let xml = format!(
+            "<volume><name>{}</name><capacity unit='bytes'>{size}</capacity></volume>",
+            escaped(volume)
+        );
+        let made = connection.pool(pool).and_then(|it| it.create(&xml));
+        made.map_err(|failure| failure.of("making the volume", volume))
+    }
+
+    /// Removes what was made here, if it is something that can be removed.
+    pub(crate) fn remove(&self, connection: &Connection) -> Result<()> {
+        match self {
+            Self::Device(_) | Self::Remote(_) => Ok(()),
+            Self::File(path) => remove_file(path),
+            Self::Volume { pool, volume, .. } => {
+                let gone = connection.pool(pool).and_then(|it| it.delete(volume));
+                gone.map_err(|failure| failure.of("removing the volume", volume))
+            }
+        }
+    }
+
+    /// Whoever owns the folder can use the file.
+    pub(crate) fn hand_over(&self) -> Result<()> {
+        match self {
+            Self::File(path) => hand_over(path),
+            _ => Ok(()),
+        }
+    }
+}
+
+pub(crate) fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::io("removing", path.display().to_string(), e))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Gives a file to the owner of its folder: the user of a session's daemon.
+pub(crate) fn hand_over(path: &Path) -> Result<()> {
+    let failed = |e| Error::io("handing over", path.display().to_string(), e);
+    let folder = path.parent().unwrap_or(path);
+    let (above, made) = (
+        fs::metadata(folder).map_err(failed)?,
+        fs::metadata(path).map_err(failed)?,
+    );
+    if above.uid() == made.uid() {
+        return Ok(());
+    }
+    std::os::unix::fs::chown(path, Some(above.uid()), Some(above.gid())).map_err(failed)
+}

@@ -1,0 +1,154 @@
+//! Moving a disk of a running machine to its final place while the machine runs.
+//!
+//! For a machine that was started on a disk elsewhere: QEMU copies it here, keeps both equal,
+//! and goes over to the copy when it is told.
+
+use std::fmt;
+use std::sync::Arc;
+
+use lifeboat_model::{DiskName, ErrorKind};
+use lifeboat_platform::{Error, PlannedDisk, Result, VmId};
+
+use crate::access::Access;
+use crate::binding::{CopyRule, Failure, JobEnd};
+
+use super::place::{self, Place};
+use super::rewrite::source_xml;
+
+/// How far a promotion is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Promoted {
+    /// Bytes that are here.
+    pub done: u64,
+    /// Bytes that must be; grows while the machine writes.
+    pub end: u64,
+}
+
+impl Promoted {
+    /// Whether the machine can go over.
+    pub fn is_ready(self) -> bool {
+        self.end > 0 && self.done == self.end
+    }
+}
+
+/// A disk that is being moved. One that is dropped goes on: the machine keeps both places
+/// equal until it is told to go over, or to give up.
+pub struct Promotion {
+    access: Arc<Access>,
+    vm: VmId,
+    disk: DiskName,
+    place: Place,
+}
+
+/// Begins to move a disk of a running machine.
+///
+/// Errors: `Exists` for a place that is taken; `Busy` if a job runs on the disk.
+pub(crate) fn promote(
+    access: &Arc<Access>,
+    vm: &VmId,
+    disk: &DiskName,
+    target: &PlannedDisk,
+) -> Result<Promotion> {
+    let connection = access.connection()?;
+    let domain = access.domain(vm)?;
+    let name = domain.name().parse().map_err(|cause| {
+        Error::new(ErrorKind::Invalid, "moving a disk of", vm.as_str()).because(cause)
+    })?;
+    let place = place::find(&connection, &name, target)?;
+    match &place {
+        Place::Remote(_) => {
+            return Err(
+                Error::new(ErrorKind::Invalid, "moving the disk", disk.as_str())
+                    .seen("its target is elsewhere; name a place on this host"),
+            );
+        }
+        Place::File(path) if path.exists() => {
+            return Err(Error::new(
+                ErrorKind::Exists,
+                "moving the disk to",
+                path.display().to_string(),
+            )
+            .seen("something is there already"));
+        }
+        Place::Volume { pool, .. } => {
+            place.make_volume(&connection, pool, target.size)?;
+        }
+        Place::File(_) | Place::Device(_) => {}
+    }
+    let (kind, source) = source_xml(&place.source());
+    let xml = format!(
+        "<disk type='{kind}'>{source}<driver type='{}'/></disk>",
+        target.format
+    );
+    let rule = match &place {
+        Place::File(_) => CopyRule::Create,
+        _ => CopyRule::IntoExisting,
+    };
+    let promotion = Promotion {
+        access: Arc::clone(access),
+        vm: vm.clone(),
+        disk: disk.clone(),
+        place,
+    };
+    if let Err(failure) = domain.begin_copy(disk.as_str(), &xml, rule) {
+        // What libvirt may have made of the target.
+        let _ = promotion.place.remove(&connection);
+        return Err(promotion.failed("moving the disk")(failure));
+    }
+    Ok(promotion)
+}
+
+impl Promotion {
+    fn failed(&self, doing: &'static str) -> impl Fn(Failure) -> Error + '_ {
+        move |failure| failure.of(doing, self.disk.as_str())
+    }
+
+    /// Says how far it is.
+    ///
+    /// Errors: `NotFound` if the copy ended by itself, as when its target is full.
+    pub fn progress(&self) -> Result<Promoted> {
+        let domain = self.access.domain(&self.vm)?;
+        let job = domain.block_job(self.disk.as_str());
+        let job = job.map_err(self.failed("asking how far the copy is of"))?;
+        let job = job.ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, "moving the disk", self.disk.as_str())
+                .seen("the copy has ended by itself; the machine stays where it was; see its log")
+        })?;
+        Ok(Promoted {
+            done: job.done,
+            end: job.end,
+        })
+    }
+
+    /// Lets the machine go over to the copy.
+    ///
+    /// Errors: `Busy` while it is not ready; then it goes on.
+    pub fn finish(&self) -> Result<()> {
+        if !self.progress()?.is_ready() {
+            return Err(
+                Error::new(ErrorKind::Busy, "moving the disk", self.disk.as_str())
+                    .seen("the copy is not complete yet"),
+            );
+        }
+        self.end(JobEnd::Pivot)
+    }
+
+    /// Gives up: the machine stays where it was, the copy is removed.
+    pub fn give_up(&self) -> Result<()> {
+        self.end(JobEnd::Cancel)?;
+        self.place.remove(&self.access.connection()?)
+    }
+
+    fn end(&self, how: JobEnd) -> Result<()> {
+        let domain = self.access.domain(&self.vm)?;
+        domain
+            .end_block_job(self.disk.as_str(), how)
+            .map_err(self.failed("ending the move of"))
+    }
+}
+
+impl fmt::Debug for Promotion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Promotion({} to {})", self.disk, self.place.shown())
+    }
+}

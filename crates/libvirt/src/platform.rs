@@ -1,0 +1,89 @@
+//! The adapter as the port's platform.
+
+use std::fmt;
+use std::sync::Arc;
+
+use lifeboat_model::{Clock, DiskName, Entropy};
+use lifeboat_platform::{
+    Builder, Capture, CaptureRequest, CheckpointId, Executed, Finding, GuestCommand, Inventory,
+    Origin, PlannedDisk, Platform, Result, VmId,
+};
+
+use crate::access::Access;
+use crate::build::{LibvirtBuilder, Promotion};
+use crate::options::LibvirtOptions;
+use crate::{build, capture, execute, inventory};
+
+/// Machines of one libvirt.
+pub struct Libvirt {
+    access: Arc<Access>,
+    builder: LibvirtBuilder,
+}
+
+impl Libvirt {
+    /// Connects at the first call, and again when the connection was lost.
+    pub fn new(options: LibvirtOptions, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
+        let access = Arc::new(Access::new(options, clock, entropy));
+        Self {
+            builder: LibvirtBuilder::new(Arc::clone(&access)),
+            access,
+        }
+    }
+
+    /// Begins to move a disk of a running machine to a place on this host, while it runs.
+    ///
+    /// Errors: `Exists` for a place that is taken; `Busy` if a job runs on the disk.
+    pub fn promote(&self, vm: &VmId, disk: &DiskName, target: &PlannedDisk) -> Result<Promotion> {
+        build::promote(&self.access, vm, disk, target)
+    }
+
+    /// Sends a line to QEMU's monitor and gives its answer: for diagnosis.
+    ///
+    /// libvirt marks the machine as tainted.
+    ///
+    /// Errors: `NotFound`, `Busy` if the machine does not run.
+    pub fn ask_monitor(&self, vm: &VmId, line: &str) -> Result<String> {
+        let domain = self.access.domain(vm)?;
+        domain
+            .ask_monitor(line)?
+            .map_err(|failure| failure.of("asking the monitor of", vm.as_str()))
+    }
+}
+
+impl fmt::Debug for Libvirt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Libvirt")
+            .field("options", &self.access.options)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Platform for Libvirt {
+    fn kind(&self) -> &'static str {
+        "libvirt"
+    }
+
+    fn place(&self) -> String {
+        self.access.options.uri.clone()
+    }
+
+    fn inventory(&self) -> Result<Inventory> {
+        inventory::list(&self.access.connection()?, &self.access.options.uri)
+    }
+
+    fn sweep(&self, vm: &VmId, origin: &Origin, wanted: &[CheckpointId]) -> Result<Vec<Finding>> {
+        capture::sweep(&self.access, vm, origin, wanted)
+    }
+
+    fn begin_capture(&self, request: &CaptureRequest) -> Result<Box<dyn Capture>> {
+        capture::begin(&self.access, request)
+    }
+
+    fn execute(&self, vm: &VmId, command: &GuestCommand) -> Result<Executed> {
+        execute::execute(&self.access, vm, command)
+    }
+
+    fn builder(&self) -> Option<&dyn Builder> {
+        Some(&self.builder)
+    }
+}

@@ -1,0 +1,135 @@
+//! What a run that died left is removed by the next one; what is not ours, or lives, stays.
+
+use std::fs;
+
+use lifeboat_platform::{CaptureOutcome, Platform};
+
+use crate::session::{Kept, MIB, Machine, Session, disk_name, origin, qcow2, shown};
+
+/// A job as a run that died left it: its folder with a lock that nobody holds.
+fn leave_job(machine: &Machine<'_>, owner: char, mark: &str) {
+    let session = machine.session;
+    let folder = session.path("scratch/lifeboat-0011223344556677");
+    fs::create_dir(&folder).unwrap();
+    let socket = folder.join("lifeboat-00112233.sock");
+    let text = format!("{}\n{}\n{}\n", machine.id, origin(owner), shown(&socket));
+    fs::write(folder.join("lock"), text).unwrap();
+    crate::session::give_away(&folder);
+    let job = format!(
+        "<domainbackup mode='pull'><server transport='unix' socket='{}'/><disks>\
+         <disk name='vda' type='file'><scratch file='{}'/></disk></disks></domainbackup>",
+        shown(&socket),
+        shown(&folder.join("disk-0"))
+    );
+    fs::write(session.path("job.xml"), job).unwrap();
+    let checkpoint = format!(
+        "<domaincheckpoint><name>{mark}</name><description>lifeboat origin {}</description>\
+         <disks><disk name='vda' checkpoint='bitmap'/></disks></domaincheckpoint>",
+        origin(owner)
+    );
+    fs::write(session.path("checkpoint.xml"), checkpoint).unwrap();
+    let (job, checkpoint) = (session.path("job.xml"), session.path("checkpoint.xml"));
+    session.virsh(&[
+        "backup-begin",
+        &machine.name,
+        &shown(&job),
+        &shown(&checkpoint),
+    ]);
+}
+
+const MARK: &str = "lifeboat-00112233445566778899aabbccddeeff";
+
+#[test]
+fn a_dead_run_of_ours_is_ended_and_removed() {
+    let Some(session) = Session::begin() else {
+        return;
+    };
+    let mut web = session.machine("web", &[qcow2("vda", 4)]);
+    leave_job(&web, 'a', MARK);
+    web.write("vda", 1, 0, MIB);
+    let findings = session.platform.sweep(&web.id, &origin('a'), &[]).unwrap();
+    let texts: Vec<_> = findings.iter().map(|it| it.text.as_str()).collect();
+    for part in ["backup job", "scratch files", MARK] {
+        assert!(
+            texts.iter().any(|it| it.contains(part)),
+            "{part}: {texts:?}"
+        );
+    }
+    assert!(session.virsh(&["domjobinfo", "web"]).contains("None"));
+    assert_eq!(session.scratch(), Vec::<String>::new());
+    assert_eq!(session.checkpoints("web"), Vec::<String>::new());
+    assert_eq!(
+        session.platform.sweep(&web.id, &origin('a'), &[]).unwrap(),
+        []
+    );
+    let mut kept = Kept::default();
+    let capture = web.capture(&web.request(&origin('a')));
+    kept.take(capture.as_ref());
+    kept.assert_equals(&web.truth);
+}
+
+#[test]
+fn another_repositorys_dead_run_stays() {
+    let Some(session) = Session::begin() else {
+        return;
+    };
+    let web = session.machine("web", &[qcow2("vda", 4)]);
+    leave_job(&web, 'b', MARK);
+    assert_eq!(
+        session.platform.sweep(&web.id, &origin('a'), &[]).unwrap(),
+        []
+    );
+    assert_eq!(session.checkpoints("web"), [MARK]);
+    assert_eq!(session.scratch().len(), 1);
+    assert!(session.virsh(&["domjobinfo", "web"]).contains("Backup"));
+}
+
+#[test]
+fn a_run_that_lives_is_left_alone() {
+    let Some(session) = Session::begin() else {
+        return;
+    };
+    let web = session.machine("web", &[qcow2("vda", 4)]);
+    let mut capture = web.capture(&web.request(&origin('a')));
+    assert_eq!(
+        session.platform.sweep(&web.id, &origin('a'), &[]).unwrap(),
+        []
+    );
+    capture.confirm().unwrap();
+    assert_eq!(session.checkpoints("web").len(), 1);
+    capture.finish(CaptureOutcome::Committed).unwrap();
+}
+
+#[test]
+fn checkpoints_of_other_programs_are_never_touched() {
+    let Some(session) = Session::begin() else {
+        return;
+    };
+    let mut web = session.machine("web", &[qcow2("vda", 4)]);
+    session.virsh(&["checkpoint-create-as", "web", "virtnbdbackup.0"]);
+    session.virsh(&["checkpoint-create-as", "web", "lifeboat-of-somebody"]);
+    let mut kept = Kept::default();
+    for round in 0..2 {
+        session
+            .platform
+            .sweep(&web.id, &origin('a'), &wanted(&kept))
+            .unwrap();
+        web.write("vda", 7, round * MIB, MIB);
+        let capture = web.capture(&web.request_since(&origin('a'), &kept));
+        kept.take(capture.as_ref());
+        capture.finish(CaptureOutcome::Committed).unwrap();
+        kept.assert_equals(&web.truth);
+    }
+    assert_eq!(kept.changed[&disk_name("vda")], Some(MIB));
+    let names = session.checkpoints("web");
+    assert_eq!(names.len(), 3);
+    assert!(names.contains(&"virtnbdbackup.0".to_owned()));
+    assert!(names.contains(&"lifeboat-of-somebody".to_owned()));
+}
+
+fn wanted(kept: &Kept) -> Vec<lifeboat_platform::CheckpointId> {
+    kept.marks
+        .values()
+        .map(|it| it.checkpoint.clone())
+        .collect()
+}
