@@ -1,23 +1,22 @@
-//! The binary: builds the adapters and hands the process to the command line.
+//! The binary: builds the adapters and hands the process to the command line, to the watch over
+//! a frozen guest, or to the rescue VM that it runs in.
 //!
 //! Does not hold any rule or algorithm.
 
-use std::process::ExitCode;
-use std::sync::Arc;
+mod platforms;
 
-use lifeboat_model::ErrorKind;
-use lifeboat_platform::{Error, Platform, Result};
+use std::env;
+use std::process::ExitCode;
 
 fn main() -> ExitCode {
     // This program is also what runs inside its rescue VM.
     if let Some(code) = lifeboat_rescue::enter() {
         return code;
     }
+    let first = env::args_os().nth(1);
+    if first.is_some_and(|it| it == lifeboat_libvirt::GUARD_ARGUMENT) {
+        return lifeboat_libvirt::guard_a_frozen_guest();
+    }
+    let open_platform = platforms::open;
     lifeboat_cli::run(lifeboat_cli::Wiring { open_platform })
-}
-
-/// Opens the platform that a URI names.
-fn open_platform(uri: &str) -> Result<Arc<dyn Platform>> {
-    let error = Error::new(ErrorKind::Unsupported, "opening the platform", uri);
-    Err(error.seen("no adapter knows it"))
 }

@@ -21,7 +21,7 @@ use lifeboat_platform::{Capture, CaptureRequest, Error, Result};
 use crate::access::Access;
 use crate::binding::DomainState;
 
-pub(crate) use describe::{DEFINITION_FILE, NVRAM_FILE};
+pub(crate) use describe::{DEFINITION_FILE, NVRAM_FILE, describe};
 pub use guard::{GUARD_ARGUMENT, guard_a_frozen_guest};
 pub(crate) use job::escaped;
 pub(crate) use leftovers::sweep;

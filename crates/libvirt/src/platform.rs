@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lifeboat_model::{Clock, DiskName, Entropy};
 use lifeboat_platform::{
-    Builder, Capture, CaptureRequest, CheckpointId, Executed, Finding, GuestCommand, Inventory,
+    Builder, Capture, CaptureRequest, CheckpointId, DescribingFile, Executed, Finding, GuestCommand, Inventory,
     Origin, PlannedDisk, Platform, Result, VmId,
 };
 
@@ -35,6 +35,13 @@ impl Libvirt {
     /// Errors: `Exists` for a place that is taken; `Busy` if a job runs on the disk.
     pub fn promote(&self, vm: &VmId, disk: &DiskName, target: &PlannedDisk) -> Result<Promotion> {
         build::promote(&self.access, vm, disk, target)
+    }
+
+    /// The files that describe a machine as it is now, for captures by other means than ours.
+    ///
+    /// Errors: `NotFound`.
+    pub fn describe(&self, vm: &VmId) -> Result<Vec<DescribingFile>> {
+        capture::describe(&self.access.domain(vm)?, vm)
     }
 
     /// Sends a line to QEMU's monitor and gives its answer: for diagnosis.

@@ -47,10 +47,10 @@ fn after_qemu_was_killed_the_next_run_recovers_by_itself() {
     assert_eq!(kept.reasons.len(), 0);
     web.write("vda", 3, 2 * MIB, MIB);
     session.kill_emulator("web");
-    web.start();
-    web.write("vda", 4, 3 * MIB, MIB);
     // Disks of a machine that was killed are what QEMU's tools say, not what was sent.
     web.read_truth();
+    web.start();
+    web.write("vda", 4, 3 * MIB, MIB);
     let findings = back_up(&web, &mut kept);
     assert!(
         reason(&kept, "vda").contains("bitmap"),
@@ -172,8 +172,8 @@ fn a_machine_that_dies_during_its_capture_spoils_it_clearly() {
     assert!(error.to_string().contains("died meanwhile"), "{error}");
     drop(capture);
     // Started anew, it is backed up anew, and nothing of the first try stays.
-    web.start();
     web.read_truth();
+    web.start();
     back_up(&web, &mut kept);
     assert_eq!(session.checkpoints("web").len(), 1);
     assert_eq!(session.scratch(), Vec::<String>::new());

@@ -91,7 +91,8 @@ fn begun(session: &Session, machine: &Machine<'_>, limit: Duration) -> (Child, C
     let command = command
         .args(arguments)
         .stdin(Stdio::piped())
-        .stdout(Stdio::piped());
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
     let mut orders = child.stdin.take().unwrap();
     writeln!(orders, "{}\n{}", session.uri(), machine.id).unwrap();

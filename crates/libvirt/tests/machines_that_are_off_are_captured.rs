@@ -97,7 +97,8 @@ fn disks_elsewhere_are_named_when_they_cannot_be_read() {
         return;
     };
     let devices = "<disk type='network'><driver name='qemu' type='raw'/>\
-                   <source protocol='rbd' name='pool/image'/><target dev='vdb' bus='virtio'/></disk>";
+                   <source protocol='rbd' name='pool/image'/>\
+                   <target dev='vdb' bus='virtio'/></disk>";
     let web = session.defined("web", &[qcow2("vda", 4)], devices);
     let request = web.request(&origin('a'));
     let error = session.platform.begin_capture(&request).err().unwrap();

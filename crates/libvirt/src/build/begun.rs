@@ -260,11 +260,11 @@ impl BegunBuild {
             .map_err(self.failed("listing machines beside"))?;
         let shown = crate::capture::escaped(&path.display().to_string());
         // Any mention counts: as a disk, a backing file, a log.
+        let forms = [("'", "'"), ("\"", "\""), (">", "<")];
+        let forms = forms.map(|(before, behind)| format!("{before}{shown}{behind}"));
         let mentions = |domain: &Domain| {
             let xml = domain.xml(DefinitionKind::Stored);
-            xml.map_or(true, |xml| {
-                xml.contains(&shown) || xml.contains(&*path.to_string_lossy())
-            })
+            xml.map_or(true, |xml| forms.iter().any(|form| xml.contains(form)))
         };
         Ok(all.iter().any(mentions))
     }

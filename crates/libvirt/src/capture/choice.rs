@@ -48,6 +48,8 @@ impl Chosen {
     }
 }
 
+type NamedDisk = (DiskName, DefinedDisk);
+
 /// The wanted disks of a machine, in its own order.
 ///
 /// Errors: `NotFound` for a name that the machine does not have; `Invalid` for one without a
@@ -55,7 +57,7 @@ impl Chosen {
 pub(crate) fn choose(
     definition: &Definition,
     request: &CaptureRequest,
-) -> Result<(Vec<(DiskName, DefinedDisk)>, Vec<Finding>)> {
+) -> Result<(Vec<NamedDisk>, Vec<Finding>)> {
     let failed = |kind, disk: &str, seen: String| {
         let object = format!("{} of {}", disk, definition.name);
         Err(Error::new(kind, "choosing the disk", object).seen(seen))
@@ -125,6 +127,10 @@ impl<'a> Marks<'a> {
         disk: &DefinedDisk,
         size: u64,
     ) -> Result<Change> {
+        if disk.format() != Some(ImageFormat::Qcow2) {
+            let kind = disk.driver.as_deref().unwrap_or("raw");
+            return Ok(Change::Everything(format!("{kind} disks have no bitmaps")));
+        }
         let Some(since) = self.request.since.get(name) else {
             return Ok(Change::Everything("no earlier snapshot knows it".into()));
         };
@@ -166,10 +172,6 @@ fn refusal(
     size: u64,
     origin: &Origin,
 ) -> Option<String> {
-    if disk.format() != Some(ImageFormat::Qcow2) {
-        let kind = disk.driver.as_deref().unwrap_or("raw");
-        return Some(format!("{kind} disks have no bitmaps"));
-    }
     let checkpoint = &since.checkpoint;
     let Some(record) = record else {
         return Some(format!("libvirt has lost the checkpoint {checkpoint}"));

@@ -28,6 +28,12 @@ pub(crate) fn definition(
     Ok((Definition::parse(&xml)?, xml))
 }
 
+/// The describing files of a machine as it is now.
+pub(crate) fn describe(domain: &Domain, vm: &VmId) -> Result<Vec<DescribingFile>> {
+    let (definition, xml) = definition(domain, vm, DefinitionKind::Present)?;
+    Ok(files(&definition, xml).0)
+}
+
 /// The describing files, and what is missing among them.
 pub(crate) fn files(definition: &Definition, xml: String) -> (Vec<DescribingFile>, Vec<Finding>) {
     let mut findings = Vec::new();

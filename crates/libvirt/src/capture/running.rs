@@ -272,7 +272,7 @@ impl<'a> Prepared<'a> {
             match self.domain.begin_backup(&backup, xml) {
                 Ok(()) => return Ok(()),
                 Err(failure) if self.has_demoted(&failure) => {}
-                Err(failure) => return Err(self.refused(failure)),
+                Err(failure) => return Err(self.refused(&failure)),
             }
         }
     }
@@ -310,7 +310,7 @@ impl<'a> Prepared<'a> {
         has_demoted
     }
 
-    fn refused(&self, failure: Failure) -> Error {
+    fn refused(&self, failure: &Failure) -> Error {
         let is_broken = failure.code == Code::BROKEN_CHECKPOINT;
         let error = failure.clone().of("capturing", &self.definition.name);
         if !is_broken {
