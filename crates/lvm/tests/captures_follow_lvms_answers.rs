@@ -21,6 +21,9 @@ const OVERFLOW: &str = "an overflow is told and nothing stays";
 const THIN: &str = "thin metadata names every change";
 const SEVERAL: &str = "several volumes of a running machine are told";
 
+/// What of a recording is kept: `LIFEBOAT_LVM_RECORDING=FILE` has the guest's test write it.
+pub(crate) const REPLAYED: [&str; 4] = [CLASSIC, OVERFLOW, THIN, SEVERAL];
+
 /// An adapter upon a recording, with the names that were recorded.
 fn adapter(act: &str, paths: &[&str], options: Options, replay: &Arc<Replay>) -> Lvm {
     let number = ACTS
@@ -373,10 +376,27 @@ fn plain_files_are_read_as_they_are_with_a_warning() {
     capture.disks()[0].reader.read_at(0, &mut read).unwrap();
     assert!(read == [7; 4096] && capture.disks()[0].checkpoint.is_none());
     capture.confirm().unwrap();
-    assert!(
-        capture
-            .finish(CaptureOutcome::Committed)
-            .unwrap()
-            .is_empty()
+    capture.finish(CaptureOutcome::Committed).unwrap();
+    let error = lvm.plan(&overwriting(&path)).unwrap_err();
+    assert_eq!(
+        error.kind(),
+        ErrorKind::NotFound,
+        "a file is no device: {error}"
     );
+}
+
+fn overwriting(path: &Path) -> BuildRequest {
+    BuildRequest {
+        name: "web".parse().unwrap(),
+        files: Vec::new(),
+        disks: vec![BuildDisk {
+            name: "vda".parse().unwrap(),
+            size: 1,
+            format: None,
+            placement: Placement::Exact(path.to_owned()),
+        }],
+        networks: Vec::new(),
+        identity: Identity::default(),
+        occupied: Occupied::default(),
+    }
 }

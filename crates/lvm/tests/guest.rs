@@ -28,6 +28,7 @@ const LVM_SETTINGS: &str = r#"
 devices {
     dir="/dev" obtain_device_list_from_udev=0 external_device_info_source="none"
     use_devicesfile=0 multipath_component_detection=0 md_component_detection=0
+    filter=["a|^/dev/vda$|", "r|.*|"]
 }
 activation { udev_sync=0 udev_rules=0 verify_udev_operations=1 monitoring=0 }
 global {
