@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use lifeboat_model::{Clock, DiskName, Entropy};
 use lifeboat_platform::{
-    Builder, Capture, CaptureRequest, CheckpointId, DescribingFile, Executed, Finding, GuestCommand, Inventory,
-    Origin, PlannedDisk, Platform, Result, VmId,
+    Builder, Capture, CaptureRequest, CheckpointId, DescribingFile, Executed, Finding,
+    GuestCommand, Inventory, Origin, PlannedDisk, Platform, Result, VmId,
 };
 
 use crate::access::Access;
