@@ -3,6 +3,7 @@
 mod browse;
 mod data;
 mod global;
+mod instant;
 mod keep;
 mod machine;
 mod upkeep;
@@ -17,6 +18,10 @@ pub(crate) use data::{
     PointArguments, RestoreArguments, SnapshotsArguments, StatsArguments, TagArguments,
 };
 pub(crate) use global::GlobalArguments;
+pub(crate) use instant::{
+    InstantCommand, InstantNameArguments, InstantPromoteArguments, InstantStartArguments,
+    InstantStateArguments,
+};
 pub(crate) use keep::{ForgetArguments, KeepArguments};
 pub(crate) use machine::{
     MachineBackupArguments, MachineCommand, MachineLsArguments, MachineRecoverArguments,
@@ -62,6 +67,9 @@ pub(crate) enum Command {
     /// Back up machines on their platform while they run
     #[command(subcommand)]
     Machine(MachineCommand),
+    /// Run machines straight from the repository
+    #[command(subcommand)]
+    Instant(InstantCommand),
     /// Serve the disks of a machine's snapshot over NBD
     Nbd(NbdArguments),
     /// List and copy files inside the disks of a machine

@@ -14,6 +14,7 @@ mod forget;
 mod front;
 mod import;
 mod init;
+mod instant;
 mod key;
 mod list;
 mod ls;
@@ -38,6 +39,7 @@ pub(crate) fn run(context: &Context, command: &Command) -> Result<u8> {
         Command::Init(arguments) => init::run(context, arguments),
         Command::Backup(arguments) => backup::run(context, arguments),
         Command::Machine(command) => machine::run(context, command),
+        Command::Instant(command) => instant::run(context, command),
         Command::Nbd(arguments) => nbd::run(context, arguments),
         Command::Files(command) => files::run(context, command),
         Command::Snapshots(arguments) => snapshots::run(context, arguments),

@@ -12,6 +12,7 @@ mod error;
 mod export;
 mod files;
 pub mod hook;
+pub mod instant;
 mod job;
 mod pace;
 mod parent;

@@ -119,14 +119,7 @@ pub fn plan_recovery(
         });
         disks.push((disk_name, content));
     }
-    let mut files = Vec::new();
-    for name in &manifest.files {
-        let content = read_file(&mut reader, &source.snapshot.file.tree, name)?;
-        files.push(DescribingFile {
-            name: name.clone(),
-            content,
-        });
-    }
+    let files = read_files(&mut reader, source, &manifest)?;
     let request = BuildRequest {
         name: name.clone(),
         files,
@@ -141,6 +134,28 @@ pub fn plan_recovery(
         manifest,
         disks,
     })
+}
+
+/// What describes the machine of a snapshot.
+pub(crate) fn describing_files(source: RecoverySource<'_>) -> Result<Vec<DescribingFile>> {
+    let mut reader = BlobReader::new(source.repository, source.index);
+    let manifest = read_manifest(&mut reader, source.snapshot)?;
+    read_files(&mut reader, source, &manifest)
+}
+
+fn read_files(
+    reader: &mut BlobReader<'_>,
+    source: RecoverySource<'_>,
+    manifest: &MachineManifest,
+) -> Result<Vec<DescribingFile>> {
+    let files = manifest.files.iter().map(|name| {
+        let content = read_file(reader, &source.snapshot.file.tree, name)?;
+        Ok(DescribingFile {
+            name: name.clone(),
+            content,
+        })
+    });
+    files.collect()
 }
 
 fn wrong_name(error: &lifeboat_model::ParseError) -> Error {

@@ -4,6 +4,7 @@ mod begun;
 mod edit;
 mod identity;
 mod interfaces;
+mod live;
 mod place;
 mod plan;
 mod promote;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use lifeboat_model::{Clock, DiskName, Entropy};
 use lifeboat_platform::{
     Builder, Capture, CaptureRequest, CheckpointId, DescribingFile, Executed, Finding,
-    GuestCommand, Inventory, Origin, PlannedDisk, Platform, Result, VmId,
+    GuestCommand, Inventory, LiveMachines, Origin, PlannedDisk, Platform, Result, VmId,
 };
 
 use crate::access::Access;
@@ -84,6 +84,10 @@ impl Platform for Libvirt {
 
     fn begin_capture(&self, request: &CaptureRequest) -> Result<Box<dyn Capture>> {
         capture::begin(&self.access, request)
+    }
+
+    fn live(&self) -> Option<&dyn LiveMachines> {
+        Some(&self.builder)
     }
 
     fn execute(&self, vm: &VmId, command: &GuestCommand) -> Result<Executed> {

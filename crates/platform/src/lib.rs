@@ -16,6 +16,7 @@ mod checkpoint;
 mod error;
 mod execute;
 mod inventory;
+mod live;
 
 pub use build::{
     Build, BuildDisk, BuildPlan, BuildRequest, Builder, Identity, NetworkMapping, Occupied,
@@ -29,6 +30,7 @@ pub use checkpoint::{CHECKPOINT_PREFIX, CheckpointId, Origin};
 pub use error::{Error, Result};
 pub use execute::{Executed, GuestCommand};
 pub use inventory::{Inventory, Vm, VmDisk, VmId, VmState};
+pub use live::{LiveMachines, Moved, Promotion};
 
 /// Something worth knowing that happened beside the work: a leftover removed, a disk passed over.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,6 +113,11 @@ pub trait Platform: Send + Sync {
 
     /// The side that makes machines, where the platform has one.
     fn builder(&self) -> Option<&dyn Builder> {
+        None
+    }
+
+    /// The side that moves disks of running machines, where the platform has one.
+    fn live(&self) -> Option<&dyn LiveMachines> {
         None
     }
 }

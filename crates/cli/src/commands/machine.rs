@@ -1,7 +1,7 @@
 //! `lifeboat machine`: machines on a platform.
 
 mod backup;
-mod recover;
+pub(super) mod recover;
 
 use std::collections::BTreeMap;
 

@@ -212,6 +212,9 @@ fn set_disk(disk: Node<'_, '_>, new: &NewDisk, edits: &mut Edits) {
     }
 }
 
+/// How long a machine waits for a server that went away, before it sees errors.
+const RECONNECT_SECONDS: u32 = 600;
+
 /// The kind of disk and its `<source>`.
 pub(crate) fn source_xml(source: &NewSource) -> (&'static str, String) {
     let shown = |path: &PathBuf| escaped(&path.display().to_string());
@@ -234,7 +237,10 @@ pub(crate) fn source_xml(source: &NewSource) -> (&'static str, String) {
                 "" => String::new(),
                 name => format!(" name='{}'", escaped(name)),
             };
-            let text = format!("<source protocol='nbd'{name}><host {place}/></source>");
+            let text = format!(
+                "<source protocol='nbd'{name}><host {place}/>\
+                 <reconnect delay='{RECONNECT_SECONDS}'/></source>"
+            );
             ("network", text)
         }
     }

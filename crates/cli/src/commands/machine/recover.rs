@@ -93,7 +93,7 @@ fn settings(arguments: &MachineRecoverArguments) -> Result<RecoverySettings> {
 }
 
 /// `pool:NAME`, a folder that ends with `/`, or a file or device.
-fn placement(text: &str) -> Result<Placement> {
+pub(crate) fn placement(text: &str) -> Result<Placement> {
     match text.strip_prefix("pool:") {
         Some("") => Err(Error::usage("pool: needs a name, as in pool:default")),
         Some(name) => Ok(Placement::Pool(name.to_owned())),
@@ -105,7 +105,8 @@ fn placement(text: &str) -> Result<Placement> {
     }
 }
 
-fn network(text: &str) -> Result<NetworkMapping> {
+/// `OLD=NEW`, or `OLD=` for no network.
+pub(crate) fn network(text: &str) -> Result<NetworkMapping> {
     match text.split_once('=') {
         Some((from, to)) if !from.is_empty() => Ok(NetworkMapping {
             from: from.to_owned(),

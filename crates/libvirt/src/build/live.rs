@@ -1,0 +1,46 @@
+//! Machines on remote disks: moved to their final place while they run, or removed.
+
+use lifeboat_model::VmName;
+use lifeboat_platform::{
+    BuildDisk, Finding, LiveMachines, Moved, PlannedDisk, Promotion, Result, VmId,
+};
+
+use super::{LibvirtBuilder, place, promote};
+use crate::binding::Undefining;
+
+impl LiveMachines for LibvirtBuilder {
+    fn plan_disk(&self, vm: &VmName, disk: &BuildDisk) -> Result<PlannedDisk> {
+        place::plan(&self.access.connection()?, vm, disk)
+    }
+
+    fn begin_promotion(&self, vm: &VmId, disk: &PlannedDisk) -> Result<Box<dyn Promotion>> {
+        let begun = promote::promote(&self.access, vm, &disk.name, disk)?;
+        Ok(Box::new(begun))
+    }
+
+    fn remove(&self, vm: &VmId) -> Result<Vec<Finding>> {
+        let domain = self.access.domain(vm)?;
+        if domain.number().is_some() {
+            let stopped = domain.switch_off();
+            stopped.map_err(|failure| failure.of("stopping", vm.as_str()))?;
+        }
+        let gone = domain.undefine(Undefining::WithNvram);
+        gone.map_err(|failure| failure.of("removing", vm.as_str()))?;
+        Ok(Vec::new())
+    }
+}
+
+impl Promotion for promote::Promotion {
+    fn progress(&self) -> Result<Moved> {
+        let promote::Promoted { done, end } = promote::Promotion::progress(self)?;
+        Ok(Moved { done, end })
+    }
+
+    fn finish(&self) -> Result<()> {
+        promote::Promotion::finish(self)
+    }
+
+    fn give_up(&self) -> Result<()> {
+        promote::Promotion::give_up(self)
+    }
+}
