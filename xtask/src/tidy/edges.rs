@@ -39,7 +39,9 @@ const EDGES: [(&str, &[&str]); 26] = [
     ("catalog", &["model", "policy"]),
     (
         "control",
-        &[DATA_PLANE, "nbd", "rescue", "catalog", "platform", "mariadb", "files"],
+        &[
+            DATA_PLANE, "nbd", "rescue", "catalog", "platform", "mariadb", "files",
+        ],
     ),
     ("api", &["model"]),
     ("server", &["model", "api", "control"]),
