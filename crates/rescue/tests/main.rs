@@ -3,6 +3,7 @@
 mod disks;
 mod trees;
 
+mod a_vm_ends_with_its_owner;
 mod commands_run_inside_restored_systems;
 mod damaged_file_systems_end_in_time;
 mod every_file_comes_out_as_it_went_in;

@@ -4,8 +4,10 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::thread;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::mount::MountFlags;
 use rustix::process::{Resource, Rlimit};
 use rustix::system::RebootCommand;
@@ -17,6 +19,8 @@ use crate::wire;
 const PORTS: &str = "/sys/class/virtio-ports";
 /// The host adds the port while modules are loaded already.
 const PORT_PATIENCE: Duration = Duration::from_secs(20);
+/// How often in a row the host must be missing, a second apart, to be taken for dead.
+const ABSENCES_MAX: u32 = 5;
 /// A walk holds one for each folder above.
 const DESCRIPTORS_MAX: u64 = 16_384;
 
@@ -44,7 +48,35 @@ fn prepare() -> io::Result<File> {
     modules::load(&modules::BOOT);
     let port = patience::wait_for(PORT_PATIENCE, find_port);
     let port = port.ok_or_else(|| io::Error::other("there is no port to the host"))?;
-    OpenOptions::new().read(true).write(true).open(port)
+    let port = OpenOptions::new().read(true).write(true).open(port)?;
+    end_with_host(port.try_clone()?);
+    Ok(port)
+}
+
+/// Powers off when the host's program is gone: writes to the port would wait for it for ever.
+fn end_with_host(port: File) {
+    thread::spawn(move || {
+        let mut absences = 0;
+        while absences < ABSENCES_MAX {
+            thread::sleep(Duration::from_secs(1));
+            absences = if is_host_absent(&port) {
+                absences + 1
+            } else {
+                0
+            };
+        }
+        let _ = rustix::system::reboot(RebootCommand::PowerOff);
+    });
+}
+
+fn is_host_absent(port: &File) -> bool {
+    let mut polled = [PollFd::new(port, PollFlags::empty())];
+    let at_once = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    let seen = rustix::event::poll(&mut polled, Some(&at_once));
+    seen.is_ok() && polled[0].revents().contains(PollFlags::HUP)
 }
 
 fn find_port() -> Option<PathBuf> {
