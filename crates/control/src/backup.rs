@@ -376,8 +376,10 @@ impl VmBackup<'_> {
 
     fn note(&self, vm: &Vm, notes: &mut Notes, findings: impl IntoIterator<Item = Finding>) {
         for finding in findings {
-            self.watch.finding(&vm.name, &finding);
-            notes.findings.push(finding);
+            if !notes.findings.contains(&finding) {
+                self.watch.finding(&vm.name, &finding);
+                notes.findings.push(finding);
+            }
         }
     }
 }

@@ -18,7 +18,7 @@ use lifeboat_model::{CancelToken, Clock, DiskName, ErrorKind, VmName};
 use lifeboat_nbd::Address;
 use lifeboat_platform::{
     BuildDisk, BuildRequest, Finding, Identity, LiveMachines, NetworkMapping, Occupied, Placement,
-    Platform, Vm, VmId,
+    Platform, Promotion, Vm, VmId,
 };
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
@@ -359,12 +359,9 @@ pub fn promote(
         let message = format!("{name} is gone from {}", platform.place());
         Error::new(ErrorKind::NotFound, message)
     })?;
-    let socket = view.folder.socket().display().to_string();
     for (disk, size) in &view.state.disks {
         let disk: DiskName = disk.parse().map_err(|error| of_name(&error))?;
-        let is_here =
-            |it: &&lifeboat_platform::VmDisk| it.name == disk && it.place.contains(&socket);
-        if vm.disks.iter().find(is_here).is_none() {
+        if !is_remote(&vm, &disk, view)? {
             continue;
         }
         let wish = BuildDisk {
@@ -377,24 +374,75 @@ pub fn promote(
         let planned = planned.doing(|| format!("cannot find room for the disk {disk}"))?;
         let moving = side.begin_promotion(&vm.id, &planned);
         let moving = moving.doing(|| format!("cannot move the disk {disk}"))?;
-        loop {
-            let moved = moving.progress();
-            let moved = moved.doing(|| format!("cannot move the disk {disk}"))?;
-            told(&disk, moved.done, moved.end);
-            if moved.is_ready() {
-                break;
-            }
-            if cancel.is_cancelled() {
-                moving
-                    .give_up()
-                    .doing(|| format!("cannot stop moving the disk {disk}"))?;
-                return Err(Error::new(ErrorKind::Cancelled, "stopped on request"));
-            }
-            clock.sleep(PROMOTION_POLL);
+        follow(&*moving, &disk, (clock, cancel), told)?;
+    }
+    require_moved(platform, view)
+}
+
+/// Waits until a disk is at its new place, and goes over.
+fn follow(
+    moving: &dyn Promotion,
+    disk: &DiskName,
+    (clock, cancel): (&dyn Clock, &CancelToken),
+    told: &mut dyn FnMut(&DiskName, u64, u64),
+) -> Result<()> {
+    loop {
+        let moved = moving.progress();
+        let moved = moved.doing(|| format!("cannot move the disk {disk}"))?;
+        told(disk, moved.done, moved.end);
+        if moved.is_ready() {
+            break;
         }
-        moving
-            .finish()
-            .doing(|| format!("cannot go over to the new disk {disk}"))?;
+        if cancel.is_cancelled() {
+            let stopped = moving.give_up();
+            stopped.doing(|| format!("cannot stop moving the disk {disk}"))?;
+            return Err(Error::new(ErrorKind::Cancelled, "stopped on request"));
+        }
+        clock.sleep(PROMOTION_POLL);
+    }
+    let gone_over = moving.finish();
+    gone_over.doing(|| format!("cannot go over to the new disk {disk}"))
+}
+
+/// Whether a disk of the machine is still the folder's; one whose place is not known is an error,
+/// for what is taken for moved is removed.
+fn is_remote(vm: &Vm, disk: &DiskName, view: &InstantView) -> Result<bool> {
+    let socket = view.folder.socket().display().to_string();
+    let found = vm.disks.iter().find(|it| it.name == *disk);
+    let place = found.map(|it| it.place.as_str()).unwrap_or_default();
+    if place.contains(&socket) {
+        return Ok(true);
+    }
+    if place.starts_with('/') {
+        return Ok(false);
+    }
+    let message = format!(
+        "it is not clear where the disk {disk} of {} is: \"{place}\"",
+        vm.name
+    );
+    Err(Error::new(ErrorKind::Unsupported, message))
+}
+
+/// Looks again: every disk must be at a place of its own.
+fn require_moved(platform: &dyn Platform, view: &InstantView) -> Result<()> {
+    let gone = || Error::new(ErrorKind::NotFound, format!("{} is gone", view.state.name));
+    let vm = machine(platform, view)?.ok_or_else(gone)?;
+    for (disk, _) in &view.state.disks {
+        let disk: DiskName = disk.parse().map_err(|error| of_name(&error))?;
+        if is_remote(&vm, &disk, view)? {
+            let message = format!("the disk {disk} of {} was not moved", vm.name);
+            return Err(Error::new(ErrorKind::Busy, message));
+        }
+    }
+    Ok(())
+}
+
+/// Lets the machine go on when its server is back: it stood still at the first read or write
+/// that nobody answered.
+pub fn go_on(platform: &dyn Platform, view: &InstantView) -> Result<()> {
+    if let Some(vm) = machine(platform, view)? {
+        let gone_on = live(platform)?.go_on(&vm.id);
+        gone_on.doing(|| format!("cannot let {} go on", vm.name))?;
     }
     Ok(())
 }

@@ -60,8 +60,16 @@ pub(crate) enum DiskSource {
     Nothing,
     File(PathBuf),
     Device(PathBuf),
-    Volume { pool: String, volume: String },
-    Network { protocol: String, name: String },
+    Volume {
+        pool: String,
+        volume: String,
+    },
+    /// `socket` is that of a server on this host.
+    Network {
+        protocol: String,
+        name: String,
+        socket: Option<String>,
+    },
     Other(String),
 }
 
@@ -170,7 +178,12 @@ impl DefinedDisk {
             DiskSource::Nothing => "nowhere".into(),
             DiskSource::File(path) | DiskSource::Device(path) => path.display().to_string(),
             DiskSource::Volume { pool, volume } => format!("{pool}/{volume}"),
-            DiskSource::Network { protocol, name } => format!("{protocol}:{name}"),
+            DiskSource::Network {
+                protocol,
+                name,
+                socket: Some(socket),
+            } => format!("{protocol}+unix:///{name}?socket={socket}"),
+            DiskSource::Network { protocol, name, .. } => format!("{protocol}:{name}"),
             DiskSource::Other(kind) => kind.clone(),
         }
     }
@@ -191,6 +204,8 @@ fn source(disk: Node<'_, '_>) -> DiskSource {
         "network" => said("protocol").map(|protocol| DiskSource::Network {
             protocol,
             name: said("name").unwrap_or_default(),
+            socket: child(source, "host")
+                .and_then(|host| host.attribute("socket").map(str::to_owned)),
         }),
         other => Some(DiskSource::Other(other.to_owned())),
     };

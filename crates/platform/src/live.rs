@@ -51,6 +51,11 @@ pub trait LiveMachines: Send + Sync {
     /// Errors: `Exists` for a place that is taken; `Busy` if a job runs on the disk.
     fn begin_promotion(&self, vm: &VmId, disk: &PlannedDisk) -> Result<Box<dyn Promotion>>;
 
+    /// Lets a machine go on that stopped because a disk did not answer; others stay as they are.
+    ///
+    /// Errors: `NotFound`.
+    fn go_on(&self, vm: &VmId) -> Result<()>;
+
     /// Stops a machine at once and forgets it; its disks are left alone.
     ///
     /// Errors: `NotFound`.

@@ -174,17 +174,17 @@ fn find(arguments: &InstantStateArguments, name: &str) -> Result<InstantView> {
 
 fn resume(context: &Context, arguments: &InstantNameArguments) -> Result<u8> {
     let view = find(&arguments.state, &arguments.name)?;
-    if view.is_served {
-        context
-            .output
-            .result(format!("{} is served already", view.state.name))?;
-        return Ok(0);
-    }
     let name: VmName = view.state.name.parse()?;
-    server::spawn(context, &view.folder, &name)?;
-    view.folder
-        .wait_for_server(SERVER_LIMIT, &context.environment.cancel)?;
-    context.output.result(format!("{name} is served again"))?;
+    let platform = context.open_platform(&platform_of(&view))?;
+    if !view.is_served {
+        server::spawn(context, &view.folder, &name)?;
+        let cancel = &context.environment.cancel;
+        view.folder.wait_for_server(SERVER_LIMIT, cancel)?;
+    }
+    instant::go_on(&*platform, &view)?;
+    context
+        .output
+        .result(format!("{name} is served and goes on"))?;
     Ok(0)
 }
 

@@ -269,6 +269,12 @@ impl Domain {
         done(unsafe { (self.functions.domain_shutdown)(self.raw) })
     }
 
+    /// Lets a paused one go on.
+    pub(crate) fn resume(&self) -> Called<()> {
+        // SAFETY: the object is held.
+        done(unsafe { (self.functions.domain_resume)(self.raw) })
+    }
+
     /// Switches it off; its emulator may bring its images in order.
     pub(crate) fn switch_off(&self) -> Called<()> {
         // SAFETY: the object is held.

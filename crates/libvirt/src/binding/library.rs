@@ -94,6 +94,7 @@ functions! { Functions:
     domain_define = "virDomainDefineXMLFlags" (Object, Text, c_uint) -> Object;
     domain_undefine = "virDomainUndefineFlags" (Object, c_uint) -> c_int;
     domain_create = "virDomainCreate" (Object) -> c_int;
+    domain_resume = "virDomainResume" (Object) -> c_int;
     domain_shutdown = "virDomainShutdown" (Object) -> c_int;
     domain_destroy = "virDomainDestroyFlags" (Object, c_uint) -> c_int;
     snapshot_count = "virDomainSnapshotNum" (Object, c_uint) -> c_int;

@@ -6,7 +6,7 @@ use lifeboat_platform::{
 };
 
 use super::{LibvirtBuilder, place, promote};
-use crate::binding::Undefining;
+use crate::binding::{DomainState, Undefining};
 
 impl LiveMachines for LibvirtBuilder {
     fn plan_disk(&self, vm: &VmName, disk: &BuildDisk) -> Result<PlannedDisk> {
@@ -16,6 +16,17 @@ impl LiveMachines for LibvirtBuilder {
     fn begin_promotion(&self, vm: &VmId, disk: &PlannedDisk) -> Result<Box<dyn Promotion>> {
         let begun = promote::promote(&self.access, vm, &disk.name, disk)?;
         Ok(Box::new(begun))
+    }
+
+    fn go_on(&self, vm: &VmId) -> Result<()> {
+        let domain = self.access.domain(vm)?;
+        let state = domain.state();
+        let state = state.map_err(|failure| failure.of("looking at", vm.as_str()))?;
+        if state != (DomainState::Paused { by_error: true }) {
+            return Ok(());
+        }
+        let resumed = domain.resume();
+        resumed.map_err(|failure| failure.of("letting go on", vm.as_str()))
     }
 
     fn remove(&self, vm: &VmId) -> Result<Vec<Finding>> {

@@ -206,9 +206,19 @@ fn set_disk(disk: Node<'_, '_>, new: &NewDisk, edits: &mut Edits) {
             // Direct I/O of threads is a property of files and devices.
             if matches!(new.source, NewSource::Nbd { .. }) {
                 edits.unset(driver, "io");
+                // Better still than with errors in its file systems, when the server goes away.
+                edits.set(driver, "error_policy", "stop");
+                edits.set(driver, "rerror_policy", "stop");
             }
         }
-        None => edits.insert_after(target, format!("<driver name='qemu' type='{format}'/>")),
+        None => {
+            let policy = match new.source {
+                NewSource::Nbd { .. } => " error_policy='stop' rerror_policy='stop'",
+                _ => "",
+            };
+            let driver = format!("<driver name='qemu' type='{format}'{policy}/>");
+            edits.insert_after(target, driver);
+        }
     }
 }
 
