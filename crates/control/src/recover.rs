@@ -75,6 +75,8 @@ pub struct Recovered {
     pub written: u64,
     /// How long the disks took.
     pub duration: Duration,
+    /// Whether every disk was read back and found equal.
+    pub is_verified: bool,
     /// What was noticed.
     pub findings: Vec<Finding>,
     /// Hooks that ran.
@@ -204,6 +206,7 @@ pub fn apply_recovery(
         vm: VmId::new(""),
         written: 0,
         duration: Duration::ZERO,
+        is_verified: settings.is_verified,
         findings: plan.build.findings.clone(),
         hooks: Vec::new(),
     };
@@ -279,6 +282,7 @@ impl Work<'_> {
         let (repository, index) = (self.source.repository, self.source.index);
         let writer = build.disk(name);
         let Some(writer) = writer.doing(|| format!("cannot open the disk {name}"))? else {
+            recovered.is_verified = false;
             return Ok(());
         };
         let to = RestoreTarget {
@@ -307,6 +311,7 @@ impl Work<'_> {
     ) -> Result<()> {
         let reader = build.read_back(name);
         let Some(reader) = reader.doing(|| format!("cannot read the disk {name} back"))? else {
+            recovered.is_verified = false;
             let text = format!("the disk {name} cannot be read back here: not compared");
             recovered.findings.push(Finding::warning(text));
             return Ok(());

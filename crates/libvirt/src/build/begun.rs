@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lifeboat_disk::DiskWriter;
+use lifeboat_disk::{DiskReader, DiskWriter, ImageFormat, OpenOptions, open_reader};
 use lifeboat_model::{DiskName, ErrorKind};
 use lifeboat_platform::{Build, BuildPlan, Error, Finding, Replaced, Result, VmId};
 
@@ -277,6 +277,22 @@ impl Build for BegunBuild {
             Error::new(ErrorKind::NotFound, "opening the disk", name.as_str())
                 .seen("the plan has no such disk")
         })
+    }
+
+    fn read_back(&mut self, name: &DiskName) -> Result<Option<Arc<dyn DiskReader>>> {
+        let planned = self.plan.disks.iter().find(|it| it.name == *name);
+        let made = self.disks.iter().find(|it| it.name == *name);
+        let (Some(planned), Some(made)) = (planned, made) else {
+            return Ok(None);
+        };
+        let (path, format) = match &made.place {
+            Place::File(path) => (path, planned.format),
+            Place::Device(path) | Place::Volume { path, .. } => (path, ImageFormat::Raw),
+            Place::Remote(_) => return Ok(None),
+        };
+        let reader = open_reader(path, format, &OpenOptions::default())?;
+        // A device may be larger than its disk.
+        Ok((reader.size() == planned.size).then_some(reader))
     }
 
     fn define(&mut self) -> Result<VmId> {

@@ -185,7 +185,7 @@ fn report(
             machine_id: done.vm.as_str(),
             bytes_written: done.written,
             total_duration: done.duration.as_secs_f64(),
-            verified: settings.is_verified,
+            verified: done.is_verified,
             started: settings.is_started,
             findings: done.findings.iter().map(|it| it.text.as_str()).collect(),
             hooks: &done.hooks,
@@ -198,7 +198,7 @@ fn report(
     }
     let (written, time) = (ByteCount(done.written), span(done.duration));
     output.tell(format!("wrote {written} in {time}"))?;
-    if settings.is_verified {
+    if done.is_verified {
         output.tell("read every disk back: every byte is as in the snapshot")?;
     }
     let state = if settings.is_started {
