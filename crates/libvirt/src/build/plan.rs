@@ -101,8 +101,8 @@ fn make_way(
     };
     if request.occupied == Occupied::Refuse {
         return Err(Error::new(ErrorKind::Exists, "building", name).seen(
-            "there is a machine of this name: choose another with --as, or set the old one aside with \
-             --replace",
+            "there is a machine of this name: choose another with --as, or set the old one \
+             aside with --replace",
         ));
     }
     let id = VmId::new(there.uuid().map_err(failed)?);
