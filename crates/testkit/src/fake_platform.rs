@@ -1,6 +1,7 @@
 //! A platform in memory: machines with disks that remember what was written since each mark.
 
 mod build;
+mod live;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,8 +12,8 @@ use lifeboat_disk::{DiskReader, ExtentState, ImageFormat, MappedExtent};
 use lifeboat_model::{DiskName, ErrorKind, Extent, ExtentSet, VmName};
 use lifeboat_platform::{
     Builder, Capture, CaptureOutcome, CaptureRequest, CapturedChange, CapturedDisk, CheckpointId,
-    Consistency, DescribingFile, Error, Executed, Finding, GuestCommand, Inventory, Origin,
-    Platform, Quiesce, Result, Since, Vm, VmDisk, VmId, VmState,
+    Consistency, DescribingFile, Error, Executed, Finding, GuestCommand, Inventory, LiveMachines,
+    Origin, Platform, Quiesce, Result, Since, Vm, VmDisk, VmId, VmState,
 };
 
 /// Where a test lets the platform fail.
@@ -26,6 +27,8 @@ pub enum PlatformFault {
     Finish,
     /// No machine can be defined.
     Define,
+    /// Disks stay where they are, and it is said that they were moved.
+    Promote,
 }
 
 /// A platform in memory. Clones share their machines.
@@ -54,6 +57,8 @@ struct Machine {
 #[derive(Debug, Default)]
 struct Kept {
     bytes: Vec<u8>,
+    /// Where it is said to be, if not in memory.
+    place: Option<String>,
     /// By mark: for whom it was made, and what was written since.
     marks: BTreeMap<CheckpointId, (Origin, ExtentSet)>,
 }
@@ -124,6 +129,15 @@ impl FakePlatform {
     /// Starts or stops a machine.
     pub fn set_state(&self, id: &str, state: VmState) {
         self.with(id, |machine| machine.state = state);
+    }
+
+    /// Says where a disk is.
+    pub fn set_place(&self, id: &str, disk: &DiskName, place: &str) {
+        self.with(id, |machine| {
+            if let Some(kept) = machine.disks.get_mut(disk) {
+                kept.place = Some(place.to_owned());
+            }
+        });
     }
 
     /// Gives a machine a tag.
@@ -247,6 +261,10 @@ impl Platform for FakePlatform {
         Some(self)
     }
 
+    fn live(&self) -> Option<&dyn LiveMachines> {
+        Some(self)
+    }
+
     fn execute(&self, _vm: &VmId, command: &GuestCommand) -> Result<Executed> {
         self.lock()
             .events
@@ -264,7 +282,10 @@ fn listed(name: &DiskName, kept: &Kept) -> VmDisk {
         name: name.clone(),
         size: Some(kept.bytes.len() as u64),
         format: Some(ImageFormat::Raw),
-        place: format!("memory of {name}"),
+        place: match &kept.place {
+            Some(place) => place.clone(),
+            None => format!("memory of {name}"),
+        },
         passed_over: None,
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use lifeboat_disk::{DiskReader, DiskWriter, ImageFormat};
 use lifeboat_model::{DiskName, ErrorKind, VmName};
 use lifeboat_platform::{
-    Build, BuildPlan, BuildRequest, Builder, Error, Finding, Occupied, PlannedDisk, Replaced,
-    Result, VmId, VmState,
+    Build, BuildPlan, BuildRequest, Builder, Error, Finding, Occupied, Placement, PlannedDisk,
+    Replaced, Result, VmId, VmState,
 };
 
 use super::{FakePlatform, Kept, Machine, Memory, PlatformFault};
@@ -135,8 +135,17 @@ impl Build for FakeBuild {
             return Err(error);
         }
         let disks = self.disks.iter().map(|(name, target)| {
+            let planned = self.plan.disks.iter().find(|disk| disk.name == *name);
+            let remote = planned.and_then(|disk| match &disk.placement {
+                Placement::Remote(uri) => Some(uri.clone()),
+                _ => None,
+            });
             let kept = Kept {
-                bytes: target.bytes(),
+                bytes: match remote {
+                    Some(_) => Vec::new(),
+                    None => target.bytes(),
+                },
+                place: remote,
                 ..Kept::default()
             };
             (name.clone(), kept)
