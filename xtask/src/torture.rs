@@ -36,13 +36,15 @@ const PREFIXES: [&str; 10] = [
 ];
 
 /// Modules of that sort with other names.
-const NAMES: [&str; 8] = [
+const NAMES: [&str; 10] = [
     "an_incremental_equals_a_full_backup",
     "copies_are_whole_after_every_crash",
     "every_damage_is_an_error",
     "every_kept_input_is_survived",
+    "lost_connections_are_made_anew",
     "mutated_images_read_as_qemu_reads_them",
     "nothing_is_lost_by_mistake",
+    "overlays_keep_what_was_flushed",
     "prune_and_backup_can_meet_anywhere",
     "prune_keeps_every_snapshot",
 ];

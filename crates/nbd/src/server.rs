@@ -141,6 +141,12 @@ struct Shared {
     options: ServerOptions,
     budget: Arc<Budget>,
     is_stopping: AtomicBool,
+    roster: Arc<Roster>,
+}
+
+/// Who is connected. Apart from the exports: who has left here holds none of them any more.
+#[derive(Default)]
+struct Roster {
     clients: Mutex<BTreeMap<u64, Socket>>,
     left: Condvar,
 }
@@ -158,8 +164,7 @@ impl Server {
             budget: Budget::new(options.memory_bytes_max),
             options,
             is_stopping: AtomicBool::new(false),
-            clients: Mutex::default(),
-            left: Condvar::new(),
+            roster: Arc::default(),
         });
         let accepting = {
             let shared = Arc::clone(&shared);
@@ -191,11 +196,11 @@ impl Server {
 
     /// How many clients are connected now.
     pub fn client_count(&self) -> usize {
-        self.shared.clients().len()
+        self.shared.roster.clients().len()
     }
 
     /// Accepts nobody any more, lets requests that have arrived be answered for at most `grace`,
-    /// ends all connections, removes the socket.
+    /// ends all connections, removes the socket. Then it holds no export any more.
     pub fn stop(mut self, grace: Duration) {
         self.end(grace);
     }
@@ -209,7 +214,7 @@ impl Server {
         // The listener goes first: nobody may connect to what is about to end.
         drop(accepting.join());
         let end = Instant::now() + grace;
-        let mut clients = self.shared.clients();
+        let mut clients = self.shared.roster.clients();
         clients.values().for_each(|it| it.shut(Shutdown::Read));
         let mut is_late = false;
         while !clients.is_empty() {
@@ -223,7 +228,7 @@ impl Server {
             } else {
                 left
             };
-            let waited = self.shared.left.wait_timeout(clients, pause);
+            let waited = self.shared.roster.left.wait_timeout(clients, pause);
             clients = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
@@ -241,11 +246,13 @@ impl fmt::Debug for Server {
     }
 }
 
-impl Shared {
+impl Roster {
     fn clients(&self) -> MutexGuard<'_, BTreeMap<u64, Socket>> {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
+impl Shared {
     fn limits(&self) -> Limits {
         Limits {
             handshake: self.options.handshake_time_max,
@@ -257,17 +264,17 @@ impl Shared {
 
 /// Forgets a client however its thread ends.
 struct Connected {
-    shared: Arc<Shared>,
+    roster: Arc<Roster>,
     number: u64,
 }
 
 impl Drop for Connected {
     fn drop(&mut self) {
-        let socket = self.shared.clients().remove(&self.number);
+        let socket = self.roster.clients().remove(&self.number);
         if let Some(socket) = socket {
             socket.shut(Shutdown::Both);
         }
-        self.shared.left.notify_all();
+        self.roster.left.notify_all();
     }
 }
 
@@ -295,7 +302,7 @@ fn accept_all(listener: &Listener, woken: &UnixStream, shared: &Arc<Shared>) {
 }
 
 fn welcome(socket: Socket, number: u64, shared: &Arc<Shared>) -> io::Result<()> {
-    if shared.clients().len() >= shared.options.connections_max {
+    if shared.roster.clients().len() >= shared.options.connections_max {
         return Ok(());
     }
     socket.set_write_time_max(Some(shared.options.stall_time_max))?;
@@ -305,22 +312,26 @@ fn welcome(socket: Socket, number: u64, shared: &Arc<Shared>) -> io::Result<()> 
         source: Box::new(paced),
         sink: Box::new(socket.another()?),
     };
-    shared.clients().insert(number, socket);
+    shared.roster.clients().insert(number, socket);
     let connected = Connected {
-        shared: Arc::clone(shared),
+        roster: Arc::clone(&shared.roster),
         number,
     };
+    let shared = Arc::clone(shared);
     thread::Builder::new()
         .name(format!("nbd client {number}"))
         .spawn(move || {
-            let Shared {
-                exports,
-                options,
-                budget,
-                ..
-            } = &*connected.shared;
+            let _connected = connected;
+            // Order: dropped before the line above, so that a stop ends with all exports free.
+            let shared = shared;
             // What a client does wrong is between it and its connection.
-            drop(serve(halves, exports, options, &pace, budget));
+            drop(serve(
+                halves,
+                &shared.exports,
+                &shared.options,
+                &pace,
+                &shared.budget,
+            ));
         })?;
     Ok(())
 }

@@ -374,7 +374,8 @@ fn errors_of_real_servers_are_errors() {
             assert_eq!(reads.next().unwrap().unwrap_err().kind(), expected);
         }
     }
-    let line = "nbdkit -f -r -U @1 --filter=error --filter=delay pattern 8M error-pread-rate=30% rdelay=2ms";
+    let line = "nbdkit -f -r -U @1 --filter=error --filter=delay pattern 8M \
+                error-pread-rate=30% rdelay=2ms";
     let peer = Peer::start(&folder.path().join("some"), line, &[]);
     let client = Client::connect(&peer.address(""), options()).unwrap();
     let (mut good, mut bad) = (0, 0);

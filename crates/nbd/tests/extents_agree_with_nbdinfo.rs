@@ -61,11 +61,20 @@ fn allocation_depth_and_dirty_bitmaps_agree_and_join() {
         &[&place("base"), &place("top")],
     );
     run("qemu-img bitmap --add -g 64k @1 b0", &[&place("top")]);
-    for _ in 0..60 {
-        let (start, length) = range(&dice, SIZE, 512, 512 << 10);
-        let write = format!("write -P 7 {start} {length}");
-        run("qemu-io -f qcow2 -c @1 @2", &[&write, &place("top")]);
+    let mut line = "qemu-io -f qcow2 @1".to_owned();
+    let writes: Vec<String> = (0..60)
+        .map(|_| {
+            let (start, length) = range(&dice, SIZE, 512, 512 << 10);
+            format!("write -P 7 {start} {length}")
+        })
+        .collect();
+    let image = place("top");
+    let mut places: Vec<&dyn AsRef<std::ffi::OsStr>> = vec![&image];
+    for write in &writes {
+        places.push(write);
+        line.push_str(&format!(" -c @{}", places.len()));
     }
+    run(&line, &places);
     let line = "qemu-nbd -r -t -e 8 -k @1 -f qcow2 -x vda -B b0 -A @2";
     let peer = Peer::start(&place("s"), line, &[&place("top")]);
     let contexts = [

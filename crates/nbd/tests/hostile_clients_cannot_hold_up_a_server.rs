@@ -266,3 +266,17 @@ fn a_socket_is_its_owners_and_replaces_only_dead_ones() {
     std::os::unix::fs::symlink("/dev/null", &path).unwrap();
     assert_eq!(Listener::unix(&path).unwrap_err().kind(), ErrorKind::Exists);
 }
+
+#[test]
+fn a_server_that_has_stopped_holds_no_export() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = disk(folder.path());
+    for _ in 0..50 {
+        let server = serve(folder.path(), disk.clone(), ServerOptions::default());
+        let socket = folder.path().join("ours.sock");
+        let client = Client::connect(&format_address(&socket), options()).unwrap();
+        client.read_into(0, &mut [0; 512]).unwrap();
+        server.stop(Duration::from_secs(10));
+        assert_eq!(Arc::strong_count(&disk), 1);
+    }
+}

@@ -110,7 +110,7 @@ fn reads_go_on_after_every_cut() {
     }
     assert!(reconnects > 5, "{reconnects}");
     figure(
-        "nbd",
+        "network disks",
         "reads: connections cut",
         cutter.cuts.load(Ordering::SeqCst),
     );

@@ -234,7 +234,7 @@ fn a_killed_process_loses_nothing_that_it_flushed() {
         overlay.flush().unwrap();
         content = found;
     }
-    figure("nbd", "overlay: processes killed", kills);
+    figure("network disks", "overlay: processes killed", kills);
 }
 
 /// A disk that forgets everything: only the changes' places matter.

@@ -125,9 +125,9 @@ fn facts_and_names_are_told() {
         "\"can_multi_conn\": true",
         "\"can_trim\": true",
         "\"can_zero\": true",
-        "\"block_minimum\": 512",
-        "\"block_preferred\": 4096",
-        "\"block_maximum\": 1048576",
+        "\"block_size_minimum\": 512",
+        "\"block_size_preferred\": 4096",
+        "\"block_size_maximum\": 1048576",
     ] {
         assert!(said.contains(part), "{part}: {said}");
     }

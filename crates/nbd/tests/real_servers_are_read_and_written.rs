@@ -11,14 +11,14 @@ use lifeboat_nbd::{
 use crate::disks::{dice, range, sparse};
 use crate::tools::{Peer, are_here, options, run, with_contexts};
 
-const SIZE: u64 = 24 << 20;
+const SIZE: u64 = 12 << 20;
 
 /// Every way of asking that a client has.
 fn ways() -> Vec<ClientOptions> {
     let mut ways = Vec::new();
     for replies in [Replies::Best, Replies::Structured, Replies::Simple] {
         for fragments in [Fragments::Allowed, Fragments::Refused] {
-            for (window, request_bytes) in [(1, 64 << 10), (16, 256 << 10), (4, 32 << 20)] {
+            for (window, request_bytes) in [(16, 64 << 10), (4, 32 << 20)] {
                 ways.push(ClientOptions {
                     replies,
                     fragments,
@@ -115,8 +115,8 @@ fn nbdkit_gives_every_byte_with_and_without_structured_replies() {
     let content = sparse(&raw, SIZE, &dice());
     let lines = [
         ("nbdkit -f -r -U @1 file @2", ways()),
-        ("nbdkit -f -r --no-sr -U @1 file @2", ways()[..3].to_vec()),
-        ("nbdkit -f -r -t 1 -U @1 file @2", ways()[..3].to_vec()),
+        ("nbdkit -f -r --no-sr -U @1 file @2", ways()[..2].to_vec()),
+        ("nbdkit -f -r -t 1 -U @1 file @2", ways()[..2].to_vec()),
         (
             "nbdkit -f -r --mask-handshake=0x1 -U @1 file @2",
             ways()[..1].to_vec(),

@@ -60,6 +60,7 @@ impl Peer {
         let child = command(line, &all)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .spawn()
             .unwrap();
         let mut this = Self {

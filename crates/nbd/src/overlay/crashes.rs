@@ -243,6 +243,10 @@ fn what_was_flushed_survives_a_crash_at_any_step() -> std::result::Result<(), Er
         println!("LIFEBOAT_SEED={}", seed + life);
         crashes += live(&SeededEntropy::new(seed + life));
     }
-    figure("nbd", "overlay: simulated crashes survived", crashes);
+    figure(
+        "network disks",
+        "overlay: simulated crashes survived",
+        crashes,
+    );
     Ok(())
 }
