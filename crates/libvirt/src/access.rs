@@ -1,12 +1,17 @@
 //! The one connection that everything shares, opened anew when it was lost.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use lifeboat_model::{Clock, Entropy};
+use lifeboat_model::{Clock, Entropy, ErrorKind};
 use lifeboat_platform::{Result, VmId};
 
 use crate::binding::{Connection, Domain};
 use crate::options::LibvirtOptions;
+
+/// How long a daemon may be away while a capture lives.
+const RESTART_LIMIT: Duration = Duration::from_secs(30);
+const RESTART_PAUSE: Duration = Duration::from_millis(200);
 
 /// What every part of the adapter is given.
 pub(crate) struct Access {
@@ -46,9 +51,30 @@ impl Access {
 
     /// Errors: `NotFound` if there is no such machine, and those of [`Self::connection`].
     pub(crate) fn domain(&self, vm: &VmId) -> Result<Domain> {
-        self.connection()?
-            .domain_by_uuid(vm.as_str())
-            .map_err(|failure| failure.of("looking up the machine", vm.as_str()))
+        let connection = self.connection()?;
+        let found = match connection.domain_by_uuid(vm.as_str()) {
+            // The daemon went since the last call.
+            Err(_) if !connection.is_alive() => self.connection()?.domain_by_uuid(vm.as_str()),
+            found => found,
+        };
+        found.map_err(|failure| failure.of("looking up the machine", vm.as_str()))
+    }
+
+    /// Waits a while for a daemon that is being restarted: a backup of hours goes on then.
+    ///
+    /// Errors: as of [`Self::domain`].
+    pub(crate) fn domain_patiently(&self, vm: &VmId) -> Result<Domain> {
+        let end = self.clock.monotonic() + RESTART_LIMIT;
+        loop {
+            match self.domain(vm) {
+                Err(error)
+                    if error.kind() == ErrorKind::Unreachable && self.clock.monotonic() < end =>
+                {
+                    self.clock.sleep(RESTART_PAUSE);
+                }
+                found => return found,
+            }
+        }
     }
 
     /// Whether machines and files are on this host, and not behind a connection to another.

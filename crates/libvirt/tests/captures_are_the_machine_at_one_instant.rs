@@ -144,6 +144,25 @@ fn a_second_capture_is_refused_at_once() {
 }
 
 #[test]
+fn the_daemon_may_be_restarted_meanwhile() {
+    let Some(session) = Session::begin() else {
+        return;
+    };
+    let mut web = session.machine("web", &[qcow2("vda", 4)]);
+    web.write("vda", 1, MIB, MIB);
+    let mut capture = web.capture(&web.request(&origin('a')));
+    session.restart_daemon();
+    let mut kept = Kept::default();
+    kept.take(capture.as_ref());
+    kept.assert_equals(&web.truth);
+    capture.confirm().unwrap();
+    capture.finish(CaptureOutcome::Committed).unwrap();
+    assert_eq!(session.checkpoints("web").len(), 1);
+    assert!(session.virsh(&["domjobinfo", "web"]).contains("None"));
+    assert_eq!(session.scratch(), Vec::<String>::new());
+}
+
+#[test]
 fn another_programs_job_is_named_and_left_alone() {
     let Some(session) = Session::begin() else {
         return;

@@ -46,7 +46,7 @@ fn machines_come_with_title_tags_and_disks() {
     let devices =
         "<disk type='file' device='cdrom'><target dev='sda' bus='sata'/><readonly/></disk>";
     let web = session.defined("web", &[qcow2("vda", 8), raw("vdb", 4)], devices);
-    let tags = "<tags xmlns='urn:lifeboat:tags'><tag key='class' value='gold'/></tags>";
+    let tags = "<tags><tag key='class' value='gold'/></tags>";
     let set = [
         "metadata",
         "web",

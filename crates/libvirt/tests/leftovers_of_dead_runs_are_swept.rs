@@ -1,8 +1,15 @@
 //! What a run that died left is removed by the next one; what is not ours, or lives, stays.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
 
-use lifeboat_platform::{CaptureOutcome, Platform};
+use lifeboat_libvirt::{Libvirt, LibvirtOptions};
+use lifeboat_model::{ByteCount, SystemClock, SystemEntropy};
+use lifeboat_platform::{CaptureOutcome, CaptureRequest, CheckpointId, Platform, Quiesce, VmId};
 
 use crate::session::{Kept, MIB, Machine, Session, disk_name, origin, qcow2, shown};
 
@@ -66,6 +73,71 @@ fn a_dead_run_of_ours_is_ended_and_removed() {
     let capture = web.capture(&web.request(&origin('a')));
     kept.take(capture.as_ref());
     kept.assert_equals(&web.truth);
+}
+
+const ASKED: &str = "LIFEBOAT_TEST_CAPTURES";
+
+/// Begins a capture and waits to be killed; does so only when it is asked for.
+#[test]
+fn a_run_that_will_be_killed() {
+    let Ok(asked) = std::env::var(ASKED) else {
+        return;
+    };
+    let mut words = asked.split(' ');
+    let mut options = LibvirtOptions::new(words.next().unwrap());
+    let (vm, scratch) = (words.next().unwrap(), words.next().unwrap());
+    options.scratch = Some(scratch.into());
+    let platform = Libvirt::new(options, Arc::new(SystemClock), Arc::new(SystemEntropy));
+    let request = CaptureRequest {
+        vm: VmId::new(vm),
+        disks: Vec::new(),
+        since: BTreeMap::new(),
+        checkpoint: Some(CheckpointId::new(&SystemEntropy)),
+        origin: origin('a'),
+        quiesce: Quiesce::Never,
+        freeze_max: Duration::from_secs(1),
+        scratch: None,
+        scratch_bytes_min: Some(ByteCount(MIB)),
+    };
+    let _capture = platform.begin_capture(&request).unwrap();
+    println!("begun");
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).unwrap();
+}
+
+#[test]
+fn a_run_that_is_killed_is_swept_by_the_next() {
+    let Some(session) = Session::begin() else {
+        return;
+    };
+    let mut web = session.machine("web", &[qcow2("vda", 4)]);
+    let scratch = shown(&session.path("scratch"));
+    let name = "leftovers_of_dead_runs_are_swept::a_run_that_will_be_killed";
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture"])
+        .env(ASKED, format!("{} {} {scratch}", session.uri(), web.id))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.map_while(Result::ok).any(|it| it.ends_with("begun")));
+    // While it lives nothing of it is touched.
+    let us = origin('a');
+    assert_eq!(session.platform.sweep(&web.id, &us, &[]).unwrap(), []);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(session.virsh(&["domjobinfo", "web"]).contains("Backup"));
+    let findings = session.platform.sweep(&web.id, &us, &[]).unwrap();
+    assert_eq!(findings.len(), 3, "{findings:?}");
+    assert_eq!(session.scratch(), Vec::<String>::new());
+    assert_eq!(session.checkpoints("web"), Vec::<String>::new());
+    web.write("vda", 1, 0, MIB);
+    let mut kept = Kept::default();
+    let capture = web.capture(&web.request(&us));
+    kept.take(capture.as_ref());
+    kept.assert_equals(&web.truth);
+    capture.finish(CaptureOutcome::Committed).unwrap();
 }
 
 #[test]

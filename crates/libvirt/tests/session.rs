@@ -2,6 +2,7 @@
 //!
 //! Machines are written to by QEMU's monitor, which is deterministic and takes no boot.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -29,7 +30,8 @@ pub(crate) const MIB: u64 = 1 << 20;
 /// A daemon and its folder; everything of it ends with this.
 pub(crate) struct Session {
     folder: TempDir,
-    daemon: Child,
+    daemon: RefCell<Child>,
+    libvirtd: PathBuf,
     virsh: PathBuf,
     pub(crate) platform: Libvirt,
     pub(crate) entropy: SeededEntropy,
@@ -110,9 +112,18 @@ impl Session {
             platform: Libvirt::new(options, clock, entropy),
             entropy: SeededEntropy::new(SEED + 1),
             folder,
-            daemon,
+            daemon: RefCell::new(daemon),
+            libvirtd,
             virsh,
         })
+    }
+
+    /// Kills the daemon and starts another; machines go on.
+    pub(crate) fn restart_daemon(&self) {
+        let mut daemon = self.daemon.borrow_mut();
+        daemon.kill().unwrap();
+        daemon.wait().unwrap();
+        *daemon = start_daemon(&self.libvirtd, self.folder.path());
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -197,8 +208,8 @@ impl Drop for Session {
                 kill_by(&entry.path(), Signal::KILL);
             }
         }
-        self.daemon.kill().ok();
-        self.daemon.wait().ok();
+        self.daemon.get_mut().kill().ok();
+        self.daemon.get_mut().wait().ok();
     }
 }
 

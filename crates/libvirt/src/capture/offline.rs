@@ -3,9 +3,9 @@
 //! The machine may be started meanwhile; a backup must not keep it from that. So nothing is
 //! locked: `confirm` sees whether anything was written, and then refuses.
 //!
-//! libvirt makes no checkpoint of a machine that is off. A bitmap that is sound goes on
-//! recording, so the mark asked for stays the mark for the next run: what changed since then
-//! holds what changes from now on.
+//! libvirt makes no checkpoint of a machine that is off, so such a capture leaves no mark. The
+//! mark that was asked for goes on recording, but must not serve the next run as well: an image
+//! put back from a copy between the two runs would carry it, and not what it forgot.
 
 use std::fs::File;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -171,15 +171,12 @@ impl Image {
     }
 
     fn captured(self, chosen: &Chosen) -> Result<CapturedDisk> {
-        let since = chosen.since().cloned();
-        let change = self.change(chosen)?;
-        let goes_on = matches!(change, CapturedChange::Since { .. });
         Ok(CapturedDisk {
             name: chosen.name.clone(),
             format: chosen.format(),
+            change: self.change(chosen)?,
             reader: self.reader,
-            change,
-            checkpoint: since.filter(|_| goes_on),
+            checkpoint: None,
         })
     }
 

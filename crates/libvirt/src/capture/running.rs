@@ -406,7 +406,7 @@ impl RunningCapture {
         let mut findings = std::mem::take(&mut self.findings);
         let mut errors = Vec::new();
         let mut is_job_over = true;
-        match self.access.domain(&self.vm) {
+        match self.access.domain_patiently(&self.vm) {
             Ok(domain) => {
                 errors.extend(self.end_job(&domain).err());
                 is_job_over = errors.is_empty();
@@ -500,7 +500,7 @@ impl Capture for RunningCapture {
                  ended to protect it; make room or name another folder for scratch",
             ));
         }
-        let domain = self.access.domain(&self.vm)?;
+        let domain = self.access.domain_patiently(&self.vm)?;
         let asked = |failure: Failure| failure.of("confirming the capture of", self.name.as_str());
         if domain.number().is_none() || domain.number() != self.number {
             return Err(self.lost("the machine was switched off or died meanwhile"));
