@@ -61,24 +61,46 @@ pub fn snapshots_of(repository: &Repository, machine: &VmName) -> Result<Vec<Sna
     Ok(all)
 }
 
-/// The newest snapshot of a machine: of its name, or of its id when it was renamed.
+/// How many snapshots are looked at for one that left a mark.
+const LOOK_BACK_MAX: usize = 32;
+
+/// The snapshot of a machine to build upon: the newest that left a mark from which changes can
+/// be asked, else the newest. A machine that was renamed is found by its id.
+///
+/// A run that leaves no mark, as that of a machine that was off, does not end a row of
+/// increments: the mark before it still knows everything that was written since.
 ///
 /// Errors: those of the repository.
 pub fn parent_of_vm(repository: &Repository, index: &Index, vm: &Vm) -> Result<Option<Parent>> {
     let (all, _) =
         snapshots::list_tolerant(repository).doing(|| "cannot list snapshots".to_owned())?;
-    let mut newest: BTreeMap<VmName, &Snapshot> = BTreeMap::new();
+    let mut by_name: BTreeMap<VmName, Vec<&Snapshot>> = BTreeMap::new();
     for snapshot in &all {
         if let Some(name) = label::read(&snapshot.file) {
-            newest.insert(name, snapshot);
+            by_name.entry(name).or_default().push(snapshot);
         }
     }
-    if let Some(snapshot) = newest.get(&vm.name) {
-        return Ok(Some(Parent::of(repository, index, snapshot)));
+    if let Some(own) = by_name.get(&vm.name) {
+        return Ok(marked(repository, index, own));
     }
-    let renamed = newest.values().map(|it| Parent::of(repository, index, it));
-    let mut renamed = renamed.filter(|parent| parent.vm_id() == Some(vm.id.as_str()));
-    Ok(renamed.next())
+    let is_renamed = |own: &&Vec<&Snapshot>| {
+        let newest = own.last().map(|it| Parent::of(repository, index, it));
+        newest.is_some_and(|it| it.vm_id() == Some(vm.id.as_str()))
+    };
+    let renamed = by_name.values().find(is_renamed);
+    Ok(renamed.and_then(|own| marked(repository, index, own)))
+}
+
+/// Of one machine's snapshots, oldest first.
+fn marked(repository: &Repository, index: &Index, own: &[&Snapshot]) -> Option<Parent> {
+    let recent = own.iter().rev().take(LOOK_BACK_MAX);
+    let mut recent = recent.map(|snapshot| Parent::of(repository, index, snapshot));
+    let newest = recent.next()?;
+    if !newest.checkpoints().is_empty() {
+        return Some(newest);
+    }
+    let earlier = recent.find(|parent| !parent.checkpoints().is_empty());
+    Some(earlier.unwrap_or(newest))
 }
 
 /// The newest snapshot of a machine.

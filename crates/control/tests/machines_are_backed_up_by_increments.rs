@@ -1,5 +1,6 @@
 //! Increments hold what the machine held, whatever happened between them.
 
+use lifeboat_platform::VmState;
 use lifeboat_testkit::{FakePlatform, SeededEntropy};
 
 use crate::world::{ID, Site, disk, job, name, platform};
@@ -74,6 +75,27 @@ fn a_renamed_machine_goes_on_with_increments() {
     site.back_up(&platform, &job).result.unwrap();
     assert_eq!(modes(&site, "web02")[0].0, "incremental");
     require_equal(&site, "web02", &platform);
+}
+
+#[test]
+fn a_machine_that_was_off_goes_on_with_increments() {
+    let (platform, site, job) = (platform(), Site::new(1), job(""));
+    site.back_up(&platform, &job).result.unwrap();
+    platform.write(ID, &disk("vda"), 0, b"before it went off");
+    platform.set_state(ID, VmState::Off);
+    site.back_up(&platform, &job).result.unwrap();
+    assert_eq!(modes(&site, "web01")[0].0, "incremental");
+    platform.set_state(ID, VmState::Running);
+    platform.write(ID, &disk("vda"), 9000, b"after it came back");
+    site.back_up(&platform, &job).result.unwrap();
+    assert_eq!(
+        modes(&site, "web01")[0].0,
+        "incremental",
+        "{:?}",
+        modes(&site, "web01")
+    );
+    require_equal(&site, "web01", &platform);
+    assert_eq!(platform.marks(ID, &disk("vda")).len(), 1);
 }
 
 #[test]

@@ -232,7 +232,7 @@ impl Platform for FakePlatform {
         let wanted = |name: &DiskName| request.disks.is_empty() || request.disks.contains(name);
         let disks = machine.disks.iter_mut().filter(|(name, _)| wanted(name));
         let disks = disks
-            .map(|(name, kept)| captured(name, kept, request))
+            .map(|(name, kept)| captured(name, kept, request, is_off))
             .collect();
         world.captures += 1;
         world.seconds += 1;
@@ -290,7 +290,13 @@ fn listed(name: &DiskName, kept: &Kept) -> VmDisk {
     }
 }
 
-fn captured(name: &DiskName, kept: &mut Kept, request: &CaptureRequest) -> CapturedDisk {
+/// One disk; a machine that is off gets no mark.
+fn captured(
+    name: &DiskName,
+    kept: &mut Kept,
+    request: &CaptureRequest,
+    is_off: bool,
+) -> CapturedDisk {
     let change = match request.since.get(name) {
         None => CapturedChange::Everything {
             reason: "nothing was asked".to_owned(),
@@ -307,7 +313,8 @@ fn captured(name: &DiskName, kept: &mut Kept, request: &CaptureRequest) -> Captu
             },
         },
     };
-    if let Some(mark) = &request.checkpoint {
+    let mark = request.checkpoint.as_ref().filter(|_| !is_off);
+    if let Some(mark) = mark {
         let made = (request.origin.clone(), ExtentSet::new());
         kept.marks.insert(mark.clone(), made);
     }
@@ -316,7 +323,7 @@ fn captured(name: &DiskName, kept: &mut Kept, request: &CaptureRequest) -> Captu
         format: ImageFormat::Raw,
         reader: Arc::new(Memory(kept.bytes.clone())),
         change,
-        checkpoint: request.checkpoint.clone(),
+        checkpoint: mark.cloned(),
     }
 }
 
@@ -337,7 +344,9 @@ impl FakeCapture {
             return;
         }
         self.is_over = true;
+        let is_offline = self.consistency == Consistency::Offline;
         let old: Vec<CheckpointId> = match outcome {
+            CaptureOutcome::Committed if is_offline => Vec::new(),
             CaptureOutcome::Committed => self
                 .request
                 .since

@@ -5,7 +5,9 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use lifeboat_backend::FileKind;
-use lifeboat_format::{BlobId, BlobKind, IndexFile, IndexPack, PackEntry, SEAL_OVERHEAD};
+use lifeboat_format::{
+    BlobId, BlobKind, IndexFile, IndexPack, PackEntry, SEAL_OVERHEAD, pack_size,
+};
 use lifeboat_model::Id;
 
 use super::Fleet;
@@ -112,14 +114,19 @@ impl Chunks {
                 if start >= packs {
                     return Ok(());
                 }
-                let packs = (start..(start + each_file).min(packs)).map(|pack| IndexPack {
-                    id: drawn_id(self.seed, 2, pack).into(),
-                    blobs: self.entries(pack),
-                    time: None,
-                    size: None,
-                });
+                let packs: Vec<IndexPack> = (start..(start + each_file).min(packs))
+                    .map(|pack| IndexPack {
+                        id: drawn_id(self.seed, 2, pack).into(),
+                        blobs: self.entries(pack),
+                        time: None,
+                        size: None,
+                    })
+                    .collect();
+                for pack in &packs {
+                    vault.store_hollow_pack(pack.id.into(), pack_size(&pack.blobs))?;
+                }
                 let file = IndexFile {
-                    packs: packs.collect(),
+                    packs,
                     ..IndexFile::default()
                 };
                 vault.store_json(FileKind::Index, &file.encode())?;

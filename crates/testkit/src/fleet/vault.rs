@@ -94,6 +94,12 @@ impl Vault {
         Ok(id)
     }
 
+    /// Makes a pack of a right name and size that holds nothing.
+    pub(super) fn store_hollow_pack(&self, id: Id, size: u64) -> io::Result<()> {
+        let path = format!("data/{}/{id}", &id.to_string()[..2]);
+        fs::File::create(self.folder.join(path))?.set_len(size)
+    }
+
     /// Adds a blob to the open pack of its kind, unless it is there; gives its name.
     pub(super) fn put(&self, kind: BlobKind, plaintext: &[u8]) -> io::Result<BlobId> {
         let id = BlobId::of(plaintext);
