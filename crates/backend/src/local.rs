@@ -199,7 +199,7 @@ impl Backend for Local {
         let path = layout::path(&self.root, file);
         let removed = self.calls.unlink(&path);
         removed
-            .and_then(|()| self.settle_name(file.kind, &path))
+            .and_then(|()| self.calls.sync_directory(layout::parent(&path)))
             .map_err(|e| self.on_file(Call::Remove, file, e))
     }
 

@@ -36,16 +36,7 @@ impl Local {
             let _ = self.calls.unlink(&work);
             return Err(e);
         }
-        self.settle_name(file.kind, &path)
-    }
-
-    /// Makes a name or its absence durable, except for locks: after a loss of power nobody is
-    /// left who could hold one.
-    pub(super) fn settle_name(&self, kind: FileKind, path: &Path) -> io::Result<()> {
-        if kind == FileKind::Lock {
-            return Ok(());
-        }
-        self.calls.sync_directory(layout::parent(path))
+        self.calls.sync_directory(layout::parent(&path))
     }
 
     /// Makes a file of that size that is there already durable; says whether there is one.
