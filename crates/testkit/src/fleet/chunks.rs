@@ -5,9 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use lifeboat_backend::FileKind;
-use lifeboat_format::{
-    BlobId, BlobKind, IndexFile, IndexPack, PackEntry, SEAL_OVERHEAD, pack_size,
-};
+use lifeboat_format::{BlobId, BlobKind, IndexFile, IndexPack, PackEntry, SEAL_OVERHEAD};
 use lifeboat_model::Id;
 
 use super::Fleet;
@@ -123,7 +121,7 @@ impl Chunks {
                     })
                     .collect();
                 for pack in &packs {
-                    vault.store_hollow_pack(pack.id.into(), pack_size(&pack.blobs))?;
+                    vault.store_hollow_pack(pack.id.into())?;
                 }
                 let file = IndexFile {
                     packs,

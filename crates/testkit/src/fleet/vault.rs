@@ -94,10 +94,10 @@ impl Vault {
         Ok(id)
     }
 
-    /// Makes a pack of a right name and size that holds nothing.
-    pub(super) fn store_hollow_pack(&self, id: Id, size: u64) -> io::Result<()> {
+    /// Makes a pack that is there and holds nothing.
+    pub(super) fn store_hollow_pack(&self, id: Id) -> io::Result<()> {
         let path = format!("data/{}/{id}", &id.to_string()[..2]);
-        fs::File::create(self.folder.join(path))?.set_len(size)
+        fs::write(self.folder.join(path), [])
     }
 
     /// Adds a blob to the open pack of its kind, unless it is there; gives its name.
