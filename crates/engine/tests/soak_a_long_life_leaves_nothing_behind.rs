@@ -305,9 +305,11 @@ fn assert_flat(usages: &[Usage]) -> u64 {
     let (first, last) = (&usages[..third], &usages[usages.len() - third..]);
     let growth = most(last, |u| u.bytes).saturating_sub(most(first, |u| u.bytes));
     assert!(growth <= GROWTH_BYTES_MAX, "memory grew by {growth} bytes");
+    let least = |part: &[Usage], of: fn(&Usage) -> u64| part.iter().map(of).min().unwrap();
     for of in [|u: &Usage| u.files, |u: &Usage| u.threads] {
-        // A lock that is being taken or a prune has one or two of them for a moment.
-        let (before, after) = (most(first, of), most(last, of));
+        // Readers have more of them for a moment, as many as happen to be busy; what is lost for
+        // good raises the least.
+        let (before, after) = (least(first, of), least(last, of));
         assert!(
             after <= before + 6,
             "{before} became {after}: {:?}",
