@@ -9,7 +9,7 @@ use lifeboat_platform::Quiesce;
 use serde::Deserialize;
 
 use crate::hook::{Hook, HookPlace, OnFailure};
-use crate::selection::{Rule, Selection};
+use crate::selection::Selection;
 use crate::{Error, IoClass, Result};
 
 /// The longest time a guest may stay frozen.
@@ -273,11 +273,6 @@ impl Job {
     /// The hooks that run at a moment, in order.
     pub fn hooks_at(&self, when: &str) -> impl Iterator<Item = &Hook> {
         self.hooks.iter().filter(move |hook| hook.when == when)
-    }
-
-    /// Whether a machine that fits a rule is meant.
-    pub fn rules(&self) -> &[Rule] {
-        &self.selection.wanted
     }
 }
 

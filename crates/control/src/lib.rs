@@ -29,7 +29,7 @@ pub use files::{Inside, of_rescue};
 pub use job::{HookText, Job, JobText, Limits, OfflinePolicy};
 pub use pace::{Paced, Pacer};
 pub use parent::{
-    Parent, node_at, parent_disk, parent_of, parent_of_vm, read_file, read_manifest, snapshots_of,
+    Parent, node_at, parent_disk, parent_of_vm, read_file, read_manifest, snapshots_of,
 };
 pub use priority::{IoClass, lower_priority};
 pub use recover::{

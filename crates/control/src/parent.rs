@@ -103,20 +103,6 @@ fn marked(repository: &Repository, index: &Index, own: &[&Snapshot]) -> Option<P
     Some(earlier.unwrap_or(newest))
 }
 
-/// The newest snapshot of a machine.
-///
-/// Errors: those of the repository.
-pub fn parent_of(
-    repository: &Repository,
-    index: &Index,
-    machine: &VmName,
-) -> Result<Option<Parent>> {
-    let all = snapshots_of(repository, machine)?;
-    Ok(all
-        .last()
-        .map(|snapshot| Parent::of(repository, index, snapshot)))
-}
-
 /// Reads the manifest of a machine's snapshot.
 ///
 /// Errors: `NotFound` for a snapshot without one, `Corrupt`.

@@ -4,13 +4,13 @@ mod disks;
 mod parent;
 
 use jiff::Zoned;
+use lifeboat_control::DiskFacts;
 use lifeboat_engine::backup::{
     BackupRequest, BackupResult, Change, DiskOutcome, DiskTask, PlainFile, backup,
 };
 use lifeboat_engine::{ChangeShape, DiskShape, MemoryBound};
 use lifeboat_format::{
-    Chunking, DiskManifest, GoTime, MANIFEST_NAME, MachineIdentity, MachineManifest, SnapshotFile,
-    label,
+    GoTime, MANIFEST_NAME, MachineIdentity, MachineManifest, SnapshotFile, label,
 };
 use lifeboat_model::{ByteCount, VmName};
 use lifeboat_repository::{Index, LockMode, Repository, adopt};
@@ -22,8 +22,8 @@ use crate::error::{Error, Result};
 use crate::select;
 use crate::tables::{Table, count, span};
 use disks::{DiskRequest, plain_files};
+use parent::plan_disks;
 pub(crate) use parent::read_manifest;
-use parent::{PlannedDisk, plan_disks};
 
 /// Stores the disks of a machine as one snapshot.
 pub(crate) fn run(context: &Context, arguments: &BackupArguments) -> Result<u8> {
@@ -49,7 +49,7 @@ pub(crate) fn run(context: &Context, arguments: &BackupArguments) -> Result<u8> 
         time,
         consistency,
     };
-    let facts: Vec<PlannedDisk> = planned
+    let facts: Vec<DiskFacts> = planned
         .disks
         .iter()
         .map(|disk| disk.facts.clone())
@@ -161,16 +161,11 @@ struct Manifest<'a> {
 }
 
 impl Manifest<'_> {
-    fn file(
-        &self,
-        facts: &[PlannedDisk],
-        outcomes: &[DiskOutcome],
-        files: Vec<String>,
-    ) -> PlainFile {
+    fn file(&self, facts: &[DiskFacts], outcomes: &[DiskOutcome], files: Vec<String>) -> PlainFile {
         let disks = facts
             .iter()
             .zip(outcomes)
-            .map(|(fact, outcome)| self.disk(fact, outcome));
+            .map(|(fact, outcome)| fact.manifest(self.repository, outcome));
         let manifest = MachineManifest {
             version: 1,
             program: concat!("lifeboat ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -188,25 +183,6 @@ impl Manifest<'_> {
         PlainFile {
             name: MANIFEST_NAME.to_owned(),
             content: manifest.encode(),
-        }
-    }
-
-    fn disk(&self, fact: &PlannedDisk, outcome: &DiskOutcome) -> DiskManifest {
-        let seed = self.repository.config().chunker_polynomial;
-        let sizes = outcome.sizes;
-        DiskManifest {
-            name: fact.name.to_string(),
-            path: format!("disks/{}", outcome.file_name),
-            size: outcome.size,
-            source_format: fact.format.to_string(),
-            chunking: Chunking::new(sizes.min(), sizes.gap(), sizes.max(), seed),
-            mode: fact.mode().to_owned(),
-            reason: fact.reason.clone(),
-            parent: fact.parent,
-            changed_bytes: fact.changed_bytes,
-            read_bytes: outcome.read_bytes,
-            checkpoint: fact.checkpoint.clone(),
-            root: outcome.root,
         }
     }
 }
@@ -241,7 +217,7 @@ struct SummaryLine<'a> {
 fn report(
     context: &Context,
     machine: &VmName,
-    facts: &[PlannedDisk],
+    facts: &[DiskFacts],
     result: &BackupResult,
 ) -> Result<u8> {
     if context.output.is_json() {
@@ -286,7 +262,7 @@ fn report(
 
 fn summary<'a>(
     machine: &'a VmName,
-    facts: &'a [PlannedDisk],
+    facts: &'a [DiskFacts],
     result: &BackupResult,
 ) -> SummaryLine<'a> {
     let disks = facts

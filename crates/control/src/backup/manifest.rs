@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use lifeboat_engine::backup::{DiskOutcome, PlainFile};
 use lifeboat_format::{Chunking, DiskManifest, MANIFEST_NAME, MachineIdentity, MachineManifest};
 use lifeboat_platform::{Consistency, Vm};
+use lifeboat_repository::Repository;
 
 use super::{DiskFacts, VmBackup};
 use crate::hook::HookRun;
@@ -39,7 +40,7 @@ impl Maker<'_> {
             captured_at: self.captured_at.to_zoned(zone).into(),
             consistency: self.consistency.to_string(),
             disks: disks
-                .map(|(fact, outcome)| self.disk(fact, outcome))
+                .map(|(fact, outcome)| fact.manifest(self.backup.place.repository, outcome))
                 .collect(),
             files: self.files.clone(),
             other,
@@ -49,22 +50,25 @@ impl Maker<'_> {
             content: manifest.encode(),
         }
     }
+}
 
-    fn disk(&self, fact: &DiskFacts, outcome: &DiskOutcome) -> DiskManifest {
-        let seed = self.backup.place.repository.config().chunker_polynomial;
+impl DiskFacts {
+    /// What the manifest of a snapshot says of the disk.
+    pub fn manifest(&self, repository: &Repository, outcome: &DiskOutcome) -> DiskManifest {
+        let seed = repository.config().chunker_polynomial;
         let sizes = outcome.sizes;
         DiskManifest {
-            name: fact.name.to_string(),
+            name: self.name.to_string(),
             path: format!("disks/{}", outcome.file_name),
             size: outcome.size,
-            source_format: fact.format.to_string(),
+            source_format: self.format.to_string(),
             chunking: Chunking::new(sizes.min(), sizes.gap(), sizes.max(), seed),
-            mode: fact.mode().to_owned(),
-            reason: fact.reason.clone(),
-            parent: fact.parent,
-            changed_bytes: fact.changed_bytes,
+            mode: self.mode().to_owned(),
+            reason: self.reason.clone(),
+            parent: self.parent,
+            changed_bytes: self.changed_bytes,
             read_bytes: outcome.read_bytes,
-            checkpoint: fact.checkpoint.as_ref().map(ToString::to_string),
+            checkpoint: self.checkpoint.clone(),
             root: outcome.root,
         }
     }

@@ -7,7 +7,7 @@ use lifeboat_disk::{DiskReader, ImageFormat};
 use lifeboat_engine::backup::{Change, DiskTask, FullReason, ParentDisk};
 use lifeboat_format::SnapshotId;
 use lifeboat_model::{ByteCount, DiskName, ErrorKind};
-use lifeboat_platform::{Capture, CapturedChange, CapturedDisk, CheckpointId, Since, Vm};
+use lifeboat_platform::{Capture, CapturedChange, CapturedDisk, Since, Vm};
 
 use super::VmBackup;
 use crate::pace::Paced;
@@ -27,8 +27,8 @@ pub struct DiskFacts {
     pub reason: String,
     /// Bytes that were said to have changed.
     pub changed_bytes: Option<u64>,
-    /// The mark for the next run.
-    pub checkpoint: Option<CheckpointId>,
+    /// The mark for the next run, as whoever keeps it names it.
+    pub checkpoint: Option<String>,
 }
 
 impl DiskFacts {
@@ -176,7 +176,7 @@ fn change_of(
         parent: None,
         reason: String::new(),
         changed_bytes: None,
-        checkpoint: disk.checkpoint.clone(),
+        checkpoint: disk.checkpoint.as_ref().map(ToString::to_string),
     };
     let earlier = earlier.map_or_else(|| Err(FullReason::NoParent.to_string()), |it| it.usable);
     match (&disk.change, earlier, snapshot) {

@@ -1,10 +1,10 @@
 //! For every disk: its source, and what of it need not be read.
 
-use lifeboat_control::{Parent, parent_disk, snapshots_of};
+use lifeboat_control::{DiskFacts, Parent, parent_disk, snapshots_of};
 use lifeboat_disk::{ChangedExtents, DiskReader, ImageFormat, Qcow2Image, open_reader};
 use lifeboat_engine::backup::{Change, DiskTask, FullReason, ParentDisk};
 use lifeboat_format::{MachineManifest, SnapshotId};
-use lifeboat_model::{ByteCount, DiskName, ErrorKind, ExtentSet, VmName};
+use lifeboat_model::{ByteCount, ErrorKind, ExtentSet, VmName};
 use lifeboat_repository::{BlobReader, Index, Repository, Snapshot};
 
 use super::disks::{ChangeSource, DiskRequest};
@@ -13,32 +13,10 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::select;
 
-/// What is recorded of how a disk is read.
-#[derive(Clone, Debug)]
-pub(crate) struct PlannedDisk {
-    pub(crate) name: DiskName,
-    pub(crate) format: ImageFormat,
-    pub(crate) parent: Option<SnapshotId>,
-    pub(crate) reason: String,
-    pub(crate) changed_bytes: Option<u64>,
-    pub(crate) checkpoint: Option<String>,
-}
-
-impl PlannedDisk {
-    /// `full` or `incremental`.
-    pub(crate) fn mode(&self) -> &'static str {
-        if self.parent.is_some() {
-            "incremental"
-        } else {
-            "full"
-        }
-    }
-}
-
 /// A disk that is ready to be stored.
 pub(crate) struct ReadyDisk {
     pub(crate) task: DiskTask,
-    pub(crate) facts: PlannedDisk,
+    pub(crate) facts: DiskFacts,
 }
 
 impl ReadyDisk {
@@ -143,8 +121,8 @@ impl Planner<'_> {
         request: &DiskRequest,
         source: &dyn DiskReader,
         parent: Option<&Parent>,
-    ) -> Result<(Change, PlannedDisk)> {
-        let mut facts = PlannedDisk {
+    ) -> Result<(Change, DiskFacts)> {
+        let mut facts = DiskFacts {
             name: request.name.clone(),
             format: request.format,
             parent: None,

@@ -292,7 +292,7 @@ fn disk_lines(stored: &Stored) -> Vec<DiskLine<'_>> {
         bytes_read: disk.read_bytes,
         bytes_reused: disk.reused_bytes,
         changed_bytes: fact.changed_bytes,
-        checkpoint: fact.checkpoint.as_ref().map(ToString::to_string),
+        checkpoint: fact.checkpoint.clone(),
     })
     .collect()
 }
