@@ -281,7 +281,7 @@ fn soak(folder: &Path, count: u64) {
     stock_restic_is_content(folder);
     no_temporary_files(folder);
     assert!(
-        there as f64 <= live as f64 * 1.05 + 64_000.0,
+        there as f64 <= live as f64 * 1.05,
         "{there} bytes are stored, {live} are used"
     );
     let growth = assert_flat(&usages);

@@ -28,7 +28,8 @@ use crate::WriteOptions;
 /// How much unreferenced data may stay in packs that hold live data too.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum UnusedLimit {
-    /// Part of the live data, 0.05 for 5 %.
+    /// Part of the live data, 0.05 for 5 %; the headers of packs count too, so that what is stored
+    /// stays below 1.05 times what is used.
     Share(f64),
     /// That many bytes.
     Bytes(u64),

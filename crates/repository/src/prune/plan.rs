@@ -43,6 +43,12 @@ impl Candidate {
         }
     }
 
+    /// Bytes that are no blob's: the header.
+    fn header_bytes(&self) -> u64 {
+        let live: u64 = self.live.iter().map(|blob| u64::from(blob.length)).sum();
+        self.size.saturating_sub(live + self.dead_bytes)
+    }
+
     fn dead_share(&self) -> f64 {
         self.dead_bytes as f64 / self.size.max(1) as f64
     }
@@ -315,8 +321,11 @@ fn plan_listed(candidates: Vec<Candidate>, oldest: Option<Timestamp>, plan: &mut
         let time = candidate.time.unwrap_or(Timestamp::MIN);
         oldest.is_some_and(|start| start.duration_since(time) < CLOCK_SKEW)
     };
-    let mut partial = Vec::new();
+    let (mut partial, mut header_bytes) = (Vec::new(), 0);
     for candidate in candidates {
+        if !candidate.live.is_empty() {
+            header_bytes += candidate.header_bytes();
+        }
         let is_whole = candidate.dead_bytes == 0 && !candidate.is_mixed;
         if candidate.size == 0 && candidate.live.is_empty() {
             plan.vanished.push(candidate.id);
@@ -329,18 +338,20 @@ fn plan_listed(candidates: Vec<Candidate>, oldest: Option<Timestamp>, plan: &mut
             partial.push(candidate);
         }
     }
-    plan_repack(partial, plan);
+    plan_repack(partial, header_bytes, plan);
 }
 
 fn is_small(candidate: &Candidate, plan: &PrunePlan) -> bool {
     candidate.size < (plan.options.write.pack_bytes / SMALL_SHARE) as u64
 }
 
-fn plan_repack(mut partial: Vec<Candidate>, plan: &mut PrunePlan) {
+fn plan_repack(mut partial: Vec<Candidate>, header_bytes: u64, plan: &mut PrunePlan) {
     let mut allowed = match plan.options.unused {
         UnusedLimit::Unlimited => return,
         UnusedLimit::Bytes(bytes) => bytes,
-        UnusedLimit::Share(share) => (plan.live_bytes as f64 * share) as u64,
+        UnusedLimit::Share(share) => {
+            ((plan.live_bytes as f64 * share) as u64).saturating_sub(header_bytes)
+        }
     };
     partial.sort_by(|a, b| {
         a.dead_share()
