@@ -2,6 +2,7 @@
 
 mod owner;
 mod password;
+mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;

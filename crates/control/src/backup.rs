@@ -28,6 +28,7 @@ use crate::job::{Job, OfflinePolicy};
 use crate::pace::Pacer;
 use crate::parent::{Parent, parent_of_vm};
 use crate::steps::{Step, Watch};
+use crate::turns::{Turn, Turns};
 use crate::{Error, Result};
 pub use plan::DiskFacts;
 
@@ -57,6 +58,8 @@ pub struct VmBackup<'a> {
     pub is_forced: bool,
     /// One rate for all disks, if there is a limit.
     pub pacer: Option<Arc<Pacer>>,
+    /// Where turns are taken that other runs share.
+    pub turns: &'a Turns,
     /// Is told what happens.
     pub watch: &'a dyn Watch,
     /// The program and its version, for manifests.
@@ -105,13 +108,33 @@ impl VmBackup<'_> {
     /// Backs up one machine; whatever happens, its capture has ended when this returns.
     pub fn run(&self, vm: &Vm) -> VmOutcome {
         let mut notes = Notes::default();
-        let result = self.attempt(vm, &mut notes);
+        let result = self
+            .turns(vm)
+            .and_then(|_turns| self.attempt(vm, &mut notes));
         VmOutcome {
             vm: vm.clone(),
             result,
             findings: notes.findings,
             hooks: notes.hooks,
         }
+    }
+
+    /// Waits until the host and the repository are free for one more.
+    fn turns(&self, vm: &Vm) -> Result<Vec<Turn>> {
+        let limits = &self.job.limits;
+        let repository = format!("repository {}", origin_of(self.place.repository)?);
+        // Order: everybody takes the host's first, so that no two wait for each other.
+        let wanted = [
+            (self.platform.place(), limits.per_host),
+            (repository, limits.per_repository),
+        ];
+        let wanted = wanted
+            .iter()
+            .filter_map(|(name, limit)| Some((name, (*limit)?)));
+        let waits = || self.watch.step(&vm.name, Step::Wait);
+        wanted
+            .map(|(name, count)| self.turns.take(name, count, waits))
+            .collect()
     }
 
     fn attempt(&self, vm: &Vm, notes: &mut Notes) -> Result<Option<Stored>> {

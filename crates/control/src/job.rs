@@ -40,6 +40,10 @@ pub enum OfflinePolicy {
 pub struct Limits {
     /// Machines at the same time.
     pub parallel: u32,
+    /// Machines at the same time on one host, of all runs of this computer.
+    pub per_host: Option<u32>,
+    /// Machines at the same time into one repository, of all runs of this computer.
+    pub per_repository: Option<u32>,
     /// Bytes per second read from disks, of all machines together.
     pub bandwidth: Option<NonZeroU64>,
     /// Priority of the process: 0 to 19.
@@ -99,6 +103,10 @@ pub struct JobText {
     pub tags: Vec<String>,
     /// Machines at the same time: 1 to 64.
     pub parallel: Option<u32>,
+    /// The same for all runs of this computer together, on one host.
+    pub parallel_per_host: Option<u32>,
+    /// The same for all runs of this computer together, into one repository.
+    pub parallel_per_repository: Option<u32>,
     /// Bytes per second, as in `100M`.
     pub bandwidth: Option<String>,
     /// 0 to 19.
@@ -202,9 +210,15 @@ impl JobText {
     }
 
     fn limits(&self) -> Result<Limits> {
-        let parallel = self.parallel.unwrap_or(PARALLEL);
-        if !(1..=PARALLEL_MAX).contains(&parallel) {
-            return Err(invalid("parallel", "write 1 to 64"));
+        let limits = [
+            ("parallel", self.parallel),
+            ("parallel_per_host", self.parallel_per_host),
+            ("parallel_per_repository", self.parallel_per_repository),
+        ];
+        for (field, limit) in limits {
+            if limit.is_some_and(|limit| !(1..=PARALLEL_MAX).contains(&limit)) {
+                return Err(invalid(field, "write 1 to 64"));
+            }
         }
         if self.nice.is_some_and(|nice| nice > 19) {
             return Err(invalid("nice", "write 0 to 19"));
@@ -218,7 +232,9 @@ impl JobText {
             }
         };
         Ok(Limits {
-            parallel,
+            parallel: self.parallel.unwrap_or(PARALLEL),
+            per_host: self.parallel_per_host,
+            per_repository: self.parallel_per_repository,
             bandwidth,
             nice: self.nice,
             io: self
@@ -327,6 +343,7 @@ mod tests {
         let cases = [
             ("machine = [\"a\"]", "machine"),
             ("parallel = 0", "parallel"),
+            ("parallel_per_host = 65", "parallel_per_host"),
             ("freeze_seconds_max = 11", "freeze_seconds_max"),
             ("quiesce = \"maybe\"", "quiesce"),
             ("[[on_snapshot]]\nrun = []", "on_snapshot"),

@@ -21,6 +21,7 @@ mod recover;
 mod selection;
 mod several;
 mod steps;
+mod turns;
 
 pub use backup::{BackupPlace, DiskFacts, Stored, VmBackup, VmOutcome, origin_of};
 pub use error::{Error, Result, chain};
@@ -39,3 +40,4 @@ pub use recover::{
 pub use selection::{Rule, Selection};
 pub use several::{Each, each};
 pub use steps::{Quiet, Step, Watch};
+pub use turns::{Turn, Turns};

@@ -8,6 +8,8 @@ use lifeboat_platform::Finding;
 /// The steps of a machine's backup, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Step {
+    /// Other runs have taken all turns of the host or of the repository.
+    Wait,
     /// The request is looked at before anything is touched.
     Validate,
     /// The parent snapshot and the machine are looked at.
@@ -35,6 +37,7 @@ pub enum Step {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
+            Self::Wait => "wait",
             Self::Validate => "validate",
             Self::Inspect => "inspect",
             Self::Sweep => "sweep",

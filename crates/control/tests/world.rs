@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use lifeboat_backend::Memory;
 use lifeboat_chunker::ChunkSizes;
 use lifeboat_control::{
-    BackupPlace, Job, JobText, Parent, Step, VmBackup, VmOutcome, Watch, node_at, snapshots_of,
+    BackupPlace, Job, JobText, Parent, Step, Turns, VmBackup, VmOutcome, Watch, node_at,
+    snapshots_of,
 };
 use lifeboat_engine::{dump, place};
 use lifeboat_format::{MachineManifest, ScryptCost};
@@ -107,12 +108,18 @@ impl Site {
             sizes: ChunkSizes::new(16 << 10, 16 << 10, 64 << 10).unwrap(),
             write: WriteOptions::default(),
         };
+        // Only made where a job has limits for all runs.
+        let folder = std::env::temp_dir().join("lifeboat-turns-of-no-job");
+        let environment = self.repository.environment();
+        let (clock, cancel) = (Arc::clone(&environment.clock), environment.cancel.clone());
+        let turns = Turns::new(folder, clock, cancel);
         let backup = VmBackup {
             platform,
             place: &place,
             job,
             is_forced: false,
             pacer: None,
+            turns: &turns,
             watch: &self.seen,
             program: "lifeboat of a test",
         };

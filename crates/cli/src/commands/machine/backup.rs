@@ -54,12 +54,14 @@ pub(crate) fn run(context: &Context, arguments: &MachineBackupArguments) -> Resu
         let clock = Arc::clone(&environment.clock);
         Arc::new(Pacer::new(rate, clock, environment.cancel.clone()))
     });
+    let turns = context.turns();
     let backup = VmBackup {
         platform: &*platform,
         place: &place,
         job: &job,
         is_forced: arguments.force,
         pacer,
+        turns: &turns,
         watch: &watch,
         program: concat!("lifeboat ", env!("CARGO_PKG_VERSION")),
     };
