@@ -170,7 +170,12 @@ impl<'de> Visitor<'de> for Collector {
                 ));
             };
             end = extent.end();
-            if end > self.disk_size.next_multiple_of(SECTOR) {
+            if end
+                > self
+                    .disk_size
+                    .checked_next_multiple_of(SECTOR)
+                    .unwrap_or(u64::MAX)
+            {
                 return wrong(format!(
                     "it ends at byte {end}, the disk at {}",
                     self.disk_size
