@@ -46,7 +46,8 @@ pub(crate) fn build(workspace: &Workspace) -> Result<Vec<Module>> {
         "--release",
         "--workspace",
         "--locked",
-        "--tests",
+        "--test",
+        "main",
         "--no-run",
         "--message-format=json-render-diagnostics",
     ]);
