@@ -41,7 +41,8 @@ impl Libvirt {
     ///
     /// Errors: `NotFound`.
     pub fn describe(&self, vm: &VmId) -> Result<Vec<DescribingFile>> {
-        capture::describe(&self.access.domain(vm)?, vm)
+        let host = self.access.host()?;
+        capture::describe(host.as_ref(), &self.access.domain(vm)?, vm)
     }
 
     /// Sends a line to QEMU's monitor and gives its answer: for diagnosis.
