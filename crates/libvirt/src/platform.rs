@@ -30,6 +30,11 @@ impl Libvirt {
         }
     }
 
+    /// Whether the machines run on this host.
+    pub fn is_here(&self) -> bool {
+        self.access.host().is_ok_and(|host| host.is_here())
+    }
+
     /// Begins to move a disk of a running machine to a place on this host, while it runs.
     ///
     /// Errors: `Exists` for a place that is taken; `Busy` if a job runs on the disk.

@@ -86,9 +86,18 @@ impl AnotherHost {
     }
 
     pub(crate) fn platform(&self, session: &Session) -> Libvirt {
+        self.platform_with(session, |_| {})
+    }
+
+    pub(crate) fn platform_with(
+        &self,
+        session: &Session,
+        adjust: impl FnOnce(&mut LibvirtOptions),
+    ) -> Libvirt {
         let mut options = LibvirtOptions::new(self.uri(session));
         options.scratch = Some(session.path("scratch"));
         options.stop_limit = Duration::ZERO;
+        adjust(&mut options);
         Libvirt::new(options, Arc::new(SystemClock), Arc::new(SystemEntropy))
     }
 

@@ -182,14 +182,17 @@ fn a_run_that_is_killed_is_swept_by_the_next() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    assert!(lines.map_while(Result::ok).any(|it| it.ends_with("begun")));
+    // Held: it ends when nobody hears it any more.
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut said = lines.by_ref().map_while(Result::ok);
+    assert!(said.any(|it| it.ends_with("begun")));
     let (us, platform) = (origin('a'), host.platform(&session));
     // While it lives nothing of it is touched.
     assert_eq!(platform.sweep(&web.id, &us, &[]).unwrap(), []);
     let folders = host.folders_here();
     child.kill().unwrap();
     child.wait().unwrap();
+    drop(lines);
     let mut findings = Vec::new();
     wait_for(|| {
         findings = platform.sweep(&web.id, &us, &[]).unwrap();

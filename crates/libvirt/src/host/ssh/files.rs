@@ -16,7 +16,7 @@ use super::{Ssh, images, writer};
 use crate::host::{FileKind, HeldLock, Host, Image, Reached, SeenLock, Watched, refuse_large};
 
 /// A question goes over the network and starts processes there.
-const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// Gives `$1` to the owner of `$2`.
 const HAND_OVER: &str = "

@@ -14,7 +14,8 @@ use lifeboat_platform::{Error, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::live::{Live, READY, WAIT};
+use super::live::{Complaints, Live, READY, WAIT};
+use super::refusal::complained;
 use super::{Forward, Ssh};
 use crate::exported;
 use crate::host::{
@@ -128,6 +129,25 @@ impl Served {
         self.forward.path()
     }
 
+    /// What the server complains, as the error of opening the disk; the given one if nothing.
+    pub(super) fn failed(complaints: &Complaints, path: &Path, error: Error) -> Error {
+        match complaints.text() {
+            text if text.is_empty() => error,
+            text => complained(&text, "opening the disk", &path.display().to_string()),
+        }
+    }
+
+    pub(super) fn complaints(&self) -> Complaints {
+        self.live.complaints().clone()
+    }
+
+    /// Reads what the server shows; it listens before it has opened the image.
+    fn open(self, path: &Path, bitmap: Option<&str>) -> Result<exported::Opened> {
+        let (socket, complaints) = (self.socket().to_owned(), self.complaints());
+        let opened = exported::open(&socket, EXPORT, bitmap, LOST, Box::new(self));
+        opened.map_err(|error| Self::failed(&complaints, path, error))
+    }
+
     /// Lets the server close the image, and waits for that.
     pub(super) fn end(self, path: &Path) -> Result<()> {
         self.live
@@ -201,8 +221,7 @@ impl Image for OtherImage {
         more.extend(wanted.iter().flat_map(|name| ["-B", *name]));
         let image = described(&self.ssh, &self.path, self.format, Sharing::WithWriters)?;
         let served = Served::start(&self.ssh, &self.path, &more, &image)?;
-        let socket = served.socket().to_owned();
-        let opened = exported::open(&socket, EXPORT, wanted, LOST, Box::new(served))?;
+        let opened = served.open(&self.path, wanted)?;
         let changed = match (refusal, wanted, opened.changed) {
             (Some(reason), ..) => Some(Err(reason)),
             (None, Some(_), Some(changed)) => Some(Ok(changed)),
@@ -332,6 +351,5 @@ pub(super) fn described(
 pub(super) fn read(ssh: &Ssh, path: &Path, format: ImageFormat) -> Result<Arc<dyn DiskReader>> {
     let image = described(ssh, path, format, Sharing::Alone)?;
     let served = Served::start(ssh, path, &["-r"], &image)?;
-    let socket = served.socket().to_owned();
-    Ok(exported::open(&socket, EXPORT, None, LOST, Box::new(served))?.reader)
+    Ok(served.open(path, None)?.reader)
 }

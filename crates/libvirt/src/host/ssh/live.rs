@@ -20,17 +20,26 @@ use super::refusal::{Refusal, refused};
 /// Begins the line with which a script says that it is there.
 pub(crate) const READY: &str = "lifeboat-ready ";
 /// The end of every script: returns when nobody wants it any more, or `$child` has ended.
+///
+/// Two silences are needed: a host that stood still for a while goes on in the second.
 pub(crate) const WAIT: &str = "
-while [ -n \"$(timeout 90 head -c 1 9>&-)\" ]; do
+silent=0
+while [ \"$silent\" -lt 2 ]; do
+  if beat=$(timeout 90 head -c 1 9>&-); then
+    [ -n \"$beat\" ] || break
+    silent=0
+  else
+    silent=$((silent + 1))
+  fi
   [ -z \"$child\" ] || kill -0 \"$child\" 2>/dev/null || break
 done
 ";
-/// Between two signs of life; the other end waits for 90 s.
+/// Between two signs of life; the other end waits for twice 90 s.
 const BEAT: Duration = Duration::from_secs(15);
 /// How long a script may take to say that it is there.
-const READY_LIMIT: Duration = Duration::from_secs(120);
+const READY_LIMIT: Duration = Duration::from_secs(300);
 /// How long it may take to end.
-const END_LIMIT: Duration = Duration::from_secs(60);
+const END_LIMIT: Duration = Duration::from_secs(300);
 /// Limits: bytes of one line that is heard, and of complaints that are kept.
 const LINE_BYTES_MAX: u64 = 64 << 10;
 const COMPLAINT_LINES_MAX: usize = 20;
@@ -46,6 +55,8 @@ pub(crate) struct Live {
     beat: Mutex<Option<Sender<()>>>,
     lines: Mutex<Receiver<String>>,
     complaints: Complaints,
+    /// Closes when no more complaints come.
+    quiet: Mutex<Receiver<()>>,
     said: String,
 }
 
@@ -93,6 +104,7 @@ impl Live {
             beat: Mutex::new(beat),
             lines: Mutex::new(lines),
             complaints,
+            quiet: Mutex::new(quiet),
             said: String::new(),
         };
         match live.hear() {
@@ -102,7 +114,6 @@ impl Live {
             }
             None => {
                 let status = live.stop();
-                let _ = quiet.recv_timeout(Duration::from_secs(1));
                 let text = live.complaints.text();
                 Err(refused(&Refusal { status, text }, doing, object))
             }
@@ -157,7 +168,11 @@ impl Live {
         loop {
             match lines.recv_timeout(END_LIMIT) {
                 Ok(_) => {}
-                Err(RecvTimeoutError::Disconnected) => return process().wait().ok(),
+                Err(RecvTimeoutError::Disconnected) => {
+                    let status = process().wait().ok();
+                    self.hear_complaints();
+                    return status;
+                }
                 Err(RecvTimeoutError::Timeout) => {
                     let _ = process().kill();
                     let _ = process().wait();
@@ -165,6 +180,14 @@ impl Live {
                 }
             }
         }
+    }
+}
+
+impl Live {
+    /// What is on its way is heard, where nobody else keeps the pipe open.
+    fn hear_complaints(&self) {
+        let quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = quiet.recv_timeout(Duration::from_secs(1));
     }
 }
 
@@ -205,7 +228,8 @@ fn each_line(
             if !matches!(part, Ok(1..)) {
                 return;
             }
-            let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+            let text = String::from_utf8_lossy(&line);
+            let text = text.trim_end_matches(['\n', '\r']).to_owned();
             if !take(text) {
                 return;
             }

@@ -102,14 +102,15 @@ pub(crate) fn refused(refusal: &Refusal, doing: &'static str, object: &str) -> E
         None => Error::new(ErrorKind::Unreachable, doing, object).seen(format!(
             "the connection to the other host was lost; run it again ({shown})"
         )),
-        Some(_) => {
-            let known = OF_SCRIPT
-                .iter()
-                .find(|(part, _)| refusal.text.contains(part));
-            let kind = known.map_or(ErrorKind::Io, |(_, kind)| *kind);
-            Error::new(kind, doing, object).seen(format!("the other host says: {shown}"))
-        }
+        Some(_) => complained(&refusal.text, doing, object),
     }
+}
+
+/// The error of what a program at the other end complained.
+pub(crate) fn complained(text: &str, doing: &'static str, object: &str) -> Error {
+    let known = OF_SCRIPT.iter().find(|(part, _)| text.contains(part));
+    let kind = known.map_or(ErrorKind::Io, |(_, kind)| *kind);
+    Error::new(kind, doing, object).seen(format!("the other host says: {}", shown(text)))
 }
 
 /// The error of a program that could not be started here.

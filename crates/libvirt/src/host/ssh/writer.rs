@@ -41,7 +41,7 @@ for kind in \"$@\"; do
   case $first,$kind in 1,* | 2,* | *,part) ;; *) echo \"$1 is in use: $kind\" >&2; exit 1 ;; esac
   first=$((first + 1))
 done
-exec blockdev --getsize64 -- \"$1\"
+exec blockdev --getsize64 \"$1\"
 ";
 
 /// A disk being written at another host.
@@ -171,10 +171,17 @@ impl Opened {
             ..ClientOptions::default()
         };
         let client = Client::connect(&Address::unix(served.socket(), EXPORT), options);
-        let client = client.map_err(|cause| {
-            Error::new(cause.kind(), "opening the disk", path.display().to_string()).because(cause)
-        })?;
-        Ok(Self { client, served })
+        match client {
+            Ok(client) => Ok(Self { client, served }),
+            Err(cause) => {
+                let complaints = served.complaints();
+                // What it says is complete when it has ended.
+                drop(served);
+                let shown = path.display().to_string();
+                let error = Error::new(cause.kind(), "opening the disk", shown).because(cause);
+                Err(Served::failed(&complaints, path, error))
+            }
+        }
     }
 }
 
