@@ -189,6 +189,12 @@ impl Host for Ssh {
         let kept = kept.unwrap_or_else(std::sync::PoisonError::into_inner);
         let text = kept.as_ref().map(|it| it.live.complaints().text());
         match text.filter(|it| !it.is_empty()) {
+            Some(text) if text.contains("open failed") => format!(
+                "the other host did not connect to QEMU's socket: see AllowStreamLocalForwarding \
+                 in its sshd_config, and whether the user may use that socket, as root may \
+                 ({})",
+                super::shown(&text)
+            ),
             Some(text) => format!("ssh says: {}", super::shown(&text)),
             None => String::new(),
         }
