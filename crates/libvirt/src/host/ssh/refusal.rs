@@ -71,7 +71,7 @@ const OF_SCRIPT: [(&str, ErrorKind); 12] = [
     ("in use", ErrorKind::Busy),
     ("File exists", ErrorKind::Exists),
     ("cannot overwrite existing", ErrorKind::Exists),
-    ("cannot create", ErrorKind::Io),
+    ("Directory nonexistent", ErrorKind::NotFound),
     ("No space left", ErrorKind::Full),
     ("quota", ErrorKind::Full),
     ("ermission denied", ErrorKind::Denied),
