@@ -33,7 +33,7 @@ const DEMO_PACKAGES: [&str; 8] = [
 ];
 
 /// What the tests ask for their judgement.
-const TEST_PACKAGES: [&str; 27] = [
+const TEST_PACKAGES: [&str; 30] = [
     "btrfs-progs",
     "busybox-static",
     "cpio",
@@ -50,7 +50,10 @@ const TEST_PACKAGES: [&str; 27] = [
     "lvm2",
     "mtools",
     "nbdkit",
+    "netcat-openbsd",
     "ntfs-3g",
+    "openssh-client",
+    "openssh-server",
     "openssl",
     "qemu-guest-agent",
     "qemu-system-x86",

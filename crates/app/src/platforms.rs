@@ -27,7 +27,16 @@ pub(crate) fn open(uri: &str) -> Result<Arc<dyn Platform>> {
         return Ok(Arc::new(libvirt(uri)));
     }
     if let Some(inner) = uri.strip_prefix("lvm+") {
-        let machines = machines_of(&libvirt(inner))?;
+        let libvirt = libvirt(inner);
+        if !libvirt.is_here() {
+            // Volumes of the same names are here, and are others.
+            let error = Error::new(ErrorKind::Unsupported, "opening the platform", uri);
+            return Err(error.seen(
+                "snapshots of logical volumes are made on this host only: leave out lvm+, or run \
+                 lifeboat on that host",
+            ));
+        }
+        let machines = machines_of(&libvirt)?;
         return Ok(Arc::new(on_volumes(Sort::LvmLibvirt, machines)));
     }
     let (sort, list) = match uri.split_once(':') {
@@ -120,6 +129,8 @@ mod tests {
         assert_eq!(open("plain:/dev/sdb").unwrap().kind(), "plain");
         let same = open("lvm:vg0/root,vg1/root").err().unwrap();
         assert_eq!(same.kind(), ErrorKind::Invalid);
+        let elsewhere = open("lvm+qemu+ssh://host/system").err().unwrap();
+        assert_eq!(elsewhere.kind(), ErrorKind::Unsupported);
         let other = open("vbox:///session").err().unwrap().to_string();
         assert!(other.contains("qemu:///system"), "{other}");
     }

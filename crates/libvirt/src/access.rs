@@ -4,9 +4,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lifeboat_model::{Clock, Entropy, ErrorKind};
-use lifeboat_platform::{Result, VmId};
+use lifeboat_platform::{Error, Result, VmId};
 
 use crate::binding::{Connection, Domain};
+use crate::host::{Host, LocalHost, Ssh, SshAddress, without_questions};
 use crate::options::LibvirtOptions;
 
 /// How long a daemon may be away while a capture lives.
@@ -19,6 +20,8 @@ pub(crate) struct Access {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     connection: Mutex<Option<Connection>>,
+    /// The other host, when it was first needed.
+    other: Mutex<Option<Arc<Ssh>>>,
 }
 
 impl Access {
@@ -32,6 +35,7 @@ impl Access {
             clock,
             entropy,
             connection: Mutex::new(None),
+            other: Mutex::new(None),
         }
     }
 
@@ -44,7 +48,14 @@ impl Access {
         if let Some(connection) = kept.as_ref().filter(|it| it.is_alive()) {
             return Ok(connection.clone());
         }
-        let opened = Connection::open(&self.options.uri)?;
+        let opened = match Connection::open(&self.connection_uri()) {
+            // Our own ssh knows better why, and what to do.
+            Err(error) if self.is_behind_ssh() => {
+                self.host()?.require()?;
+                return Err(error);
+            }
+            opened => opened?,
+        };
         *kept = Some(opened.clone());
         Ok(opened)
     }
@@ -78,9 +89,44 @@ impl Access {
     }
 
     /// Whether machines and files are on this host, and not behind a connection to another.
-    pub(crate) fn is_local(&self) -> bool {
+    fn is_local(&self) -> bool {
         let (scheme, rest) = self.options.uri.split_once("://").unwrap_or(("", ""));
         rest.starts_with('/') && !scheme.contains('+') || scheme.ends_with("+unix")
+    }
+
+    fn is_behind_ssh(&self) -> bool {
+        matches!(SshAddress::of(&self.options.uri), Ok(Some(_)))
+    }
+
+    /// The URI with which libvirt is asked.
+    pub(crate) fn connection_uri(&self) -> String {
+        match self.is_behind_ssh() {
+            true => without_questions(&self.options.uri),
+            false => self.options.uri.clone(),
+        }
+    }
+
+    /// The host of the machines; nothing is reached yet.
+    ///
+    /// Errors: `Unsupported` for a host that is reached in another way than by ssh.
+    pub(crate) fn host(&self) -> Result<Arc<dyn Host>> {
+        if self.is_local() {
+            return Ok(Arc::new(LocalHost));
+        }
+        let mut other = self.other.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ssh) = other.as_ref() {
+            return Ok(Arc::clone(ssh) as Arc<dyn Host>);
+        }
+        let Some(address) = SshAddress::of(&self.options.uri)? else {
+            let error = Error::new(ErrorKind::Unsupported, "reaching", &self.options.uri);
+            return Err(error.seen(
+                "the files of another host are reached by ssh only: write \
+                 qemu+ssh://[user@]host/system, or run lifeboat on that host",
+            ));
+        };
+        let ssh = Arc::new(Ssh::new(address));
+        *other = Some(Arc::clone(&ssh));
+        Ok(ssh)
     }
 
     /// Whether the daemon is the user's own.

@@ -8,7 +8,6 @@ mod job;
 mod leftovers;
 mod marks;
 mod offline;
-mod remote;
 mod running;
 mod scratch;
 mod watch;
@@ -30,12 +29,8 @@ pub(crate) use marks::{ours as marks_of_ours, remove_record};
 /// Begins a capture in the way that the machine's state allows.
 pub(crate) fn begin(access: &Arc<Access>, request: &CaptureRequest) -> Result<Box<dyn Capture>> {
     let failed = |kind| Error::new(kind, "capturing", request.vm.as_str());
-    if !access.is_local() {
-        return Err(failed(ErrorKind::Unsupported).seen(
-            "the machine runs on another host, whose disks cannot be read from here; run \
-             lifeboat on that host",
-        ));
-    }
+    // What cannot be reached is told before anything is touched.
+    access.host()?.require()?;
     let domain = access.domain(&request.vm)?;
     let state = domain
         .state()

@@ -1,7 +1,8 @@
 //! The adapter to libvirt: machines of QEMU found, captured by pull backups, and built anew.
 //!
 //! Takes a libvirt URI and gives the port's `Platform`.
-//! Does not run virsh or any other program, know repositories, or move bytes by itself.
+//! Does not run virsh, know repositories, or move bytes by itself; runs ssh for machines of
+//! another host, and no other program here.
 //!
 //! A capture of a running machine is one pull-mode backup job with one checkpoint: all disks at
 //! one instant, read over a unix socket.
@@ -24,6 +25,8 @@ mod build;
 mod capture;
 mod definition;
 mod execute;
+mod exported;
+mod host;
 mod inventory;
 mod options;
 mod platform;

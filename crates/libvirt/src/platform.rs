@@ -30,6 +30,11 @@ impl Libvirt {
         }
     }
 
+    /// Whether the machines run on this host.
+    pub fn is_here(&self) -> bool {
+        self.access.host().is_ok_and(|host| host.is_here())
+    }
+
     /// Begins to move a disk of a running machine to a place on this host, while it runs.
     ///
     /// Errors: `Exists` for a place that is taken; `Busy` if a job runs on the disk.
@@ -41,7 +46,8 @@ impl Libvirt {
     ///
     /// Errors: `NotFound`.
     pub fn describe(&self, vm: &VmId) -> Result<Vec<DescribingFile>> {
-        capture::describe(&self.access.domain(vm)?, vm)
+        let host = self.access.host()?;
+        capture::describe(host.as_ref(), &self.access.domain(vm)?, vm)
     }
 
     /// Sends a line to QEMU's monitor and gives its answer: for diagnosis.

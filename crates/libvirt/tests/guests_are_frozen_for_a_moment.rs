@@ -8,6 +8,7 @@ use std::time::Duration;
 use lifeboat_libvirt::guard_a_frozen_guest;
 use lifeboat_platform::{CaptureOutcome, CaptureRequest, Consistency, Platform, Quiesce};
 
+use crate::another_host::AnotherHost;
 use crate::guest::{boot, run};
 use crate::session::{Kept, Machine, Session, disk_name, origin, wait_for};
 
@@ -44,11 +45,19 @@ fn needs_recovery(disk: &[u8]) -> bool {
 }
 
 fn captured(machine: &Machine<'_>, quiesce: Quiesce) -> (Consistency, Vec<u8>) {
+    captured_by(&machine.session.platform, machine, quiesce)
+}
+
+fn captured_by(
+    platform: &dyn Platform,
+    machine: &Machine<'_>,
+    quiesce: Quiesce,
+) -> (Consistency, Vec<u8>) {
     let request = CaptureRequest {
         quiesce,
         ..machine.request(&origin('a'))
     };
-    let mut capture = machine.capture(&request);
+    let mut capture = platform.begin_capture(&request).unwrap();
     let mut kept = Kept::default();
     kept.take(capture.as_ref());
     capture.confirm().unwrap();
@@ -77,14 +86,26 @@ fn a_frozen_capture_needs_no_recovery_and_nobody_leaves_the_guest_frozen() {
             .unwrap()
             .contains(':')
     );
-    the_guard_thaws_when_its_pipe_closes(&session, &machine);
+    if let Some(host) = AnotherHost::begin() {
+        let platform = host.platform_with(&session, |options| options.guard = Some(guard()));
+        let (consistency, disk) = captured_by(&platform, &machine, Quiesce::Required);
+        assert_eq!(consistency, Consistency::Filesystem);
+        assert!(!needs_recovery(&disk));
+        the_guard_thaws_when_its_pipe_closes(&session, &machine, &host.uri(&session));
+    }
+    the_guard_thaws_when_its_pipe_closes(&session, &machine, &session.uri());
     the_guard_thaws_when_time_passes(&session, &machine);
     a_guest_frozen_by_others_is_left_to_them(&session, &machine);
     a_sweep_thaws_what_a_dead_run_froze(&session, &machine);
 }
 
 /// A guard that was told that the guest will be frozen.
-fn begun(session: &Session, machine: &Machine<'_>, limit: Duration) -> (Child, ChildStdin) {
+fn begun(
+    session: &Session,
+    machine: &Machine<'_>,
+    uri: &str,
+    limit: Duration,
+) -> (Child, ChildStdin) {
     let words = guard();
     let (program, arguments) = words.split_first().unwrap();
     let mut command = Command::new(program);
@@ -95,7 +116,7 @@ fn begun(session: &Session, machine: &Machine<'_>, limit: Duration) -> (Child, C
         .stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
     let mut orders = child.stdin.take().unwrap();
-    writeln!(orders, "{}\n{}", session.uri(), machine.id).unwrap();
+    writeln!(orders, "{uri}\n{}", machine.id).unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let ready = lines
         .map_while(Result::ok)
@@ -108,8 +129,8 @@ fn begun(session: &Session, machine: &Machine<'_>, limit: Duration) -> (Child, C
 }
 
 /// As when the process that froze is killed: its pipes close, nothing else happens.
-fn the_guard_thaws_when_its_pipe_closes(session: &Session, machine: &Machine<'_>) {
-    let (mut child, orders) = begun(session, machine, Duration::from_secs(3600));
+fn the_guard_thaws_when_its_pipe_closes(session: &Session, machine: &Machine<'_>, uri: &str) {
+    let (mut child, orders) = begun(session, machine, uri, Duration::from_secs(3600));
     drop(orders);
     wait_for(|| status(session).contains("thawed"));
     child.wait().unwrap();
@@ -117,7 +138,7 @@ fn the_guard_thaws_when_its_pipe_closes(session: &Session, machine: &Machine<'_>
 
 /// As when the process that froze stands still.
 fn the_guard_thaws_when_time_passes(session: &Session, machine: &Machine<'_>) {
-    let (mut child, orders) = begun(session, machine, Duration::from_secs(3));
+    let (mut child, orders) = begun(session, machine, &session.uri(), Duration::from_secs(3));
     wait_for(|| status(session).contains("thawed"));
     drop(orders);
     child.wait().unwrap();

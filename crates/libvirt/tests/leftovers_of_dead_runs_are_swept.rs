@@ -75,7 +75,9 @@ fn a_dead_run_of_ours_is_ended_and_removed() {
     kept.assert_equals(&web.truth);
 }
 
-const ASKED: &str = "LIFEBOAT_TEST_CAPTURES";
+pub(crate) const ASKED: &str = "LIFEBOAT_TEST_CAPTURES";
+/// The test that does so.
+pub(crate) const RUN_TO_KILL: &str = "leftovers_of_dead_runs_are_swept::a_run_that_will_be_killed";
 
 /// Begins a capture and waits to be killed; does so only when it is asked for.
 #[test]
@@ -112,9 +114,8 @@ fn a_run_that_is_killed_is_swept_by_the_next() {
     };
     let mut web = session.machine("web", &[qcow2("vda", 4)]);
     let scratch = shown(&session.path("scratch"));
-    let name = "leftovers_of_dead_runs_are_swept::a_run_that_will_be_killed";
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", name, "--nocapture"])
+        .args(["--exact", RUN_TO_KILL, "--nocapture"])
         .env(ASKED, format!("{} {} {scratch}", session.uri(), web.id))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lifeboat_disk::{DiskReader, DiskWriter, ImageFormat, OpenOptions, open_reader};
+use lifeboat_disk::{DiskReader, DiskWriter, ImageFormat};
 use lifeboat_model::{DiskName, ErrorKind};
 use lifeboat_platform::{Build, BuildPlan, Error, Finding, Replaced, Result, VmId};
 
@@ -135,10 +135,11 @@ impl BegunBuild {
     }
 
     fn make_disks(&mut self) -> Result<()> {
-        let connection = self.access.connection()?;
+        let (connection, host) = (self.access.connection()?, self.access.host()?);
+        let there = (&connection, host.as_ref());
         for disk in self.plan.disks.clone() {
-            let place = place::find(&connection, &self.plan.name, &disk)?;
-            let writer = place.make(&connection, &disk)?;
+            let place = place::find(there, &self.plan.name, &disk)?;
+            let writer = place.make(there, &disk)?;
             self.disks.push(MadeDisk {
                 name: disk.name,
                 place,
@@ -153,18 +154,9 @@ impl BegunBuild {
         let (Some(file), Some(path)) = (self.plan.files.first(), path) else {
             return Ok(());
         };
-        let failed = |e| Error::io("writing", path.display().to_string(), e);
-        let mut made = std::fs::OpenOptions::new();
-        let mut made = made
-            .write(true)
-            .create_new(true)
-            .open(&path)
-            .map_err(failed)?;
-        self.nvram = Some(path.clone());
-        std::io::Write::write_all(&mut made, &file.content)
-            .and_then(|()| made.sync_all())
-            .map_err(failed)?;
-        place::hand_over(&path)
+        self.access.host()?.write_new(&path, &file.content)?;
+        self.nvram = Some(path);
+        Ok(())
     }
 
     fn domain(&self) -> Result<Domain> {
@@ -186,15 +178,19 @@ impl BegunBuild {
             if let Some(writer) = &disk.writer {
                 errors.extend(writer.give_up().err().map(Error::from));
             }
-            let connection = self.access.connection();
-            let removed = connection.and_then(|it| disk.place.remove(&it));
-            errors.extend(removed.err());
+            errors.extend(self.remove_disk(&disk.place).err());
         }
         if let Some(nvram) = self.nvram.take() {
-            errors.extend(place::remove_file(&nvram).err());
+            let host = self.access.host();
+            errors.extend(host.and_then(|it| it.remove_file(&nvram)).err());
         }
         errors.extend(self.put_back().err());
         errors
+    }
+
+    fn remove_disk(&self, place: &Place) -> Result<()> {
+        let (connection, host) = (self.access.connection()?, self.access.host()?);
+        place.remove(&connection, host.as_ref())
     }
 
     fn remove_machine(&mut self) -> Result<()> {
@@ -241,7 +237,7 @@ impl BegunBuild {
             let place = disk.place();
             let text = match &disk.source {
                 DiskSource::File(path) if !self.is_used(path)? => {
-                    place::remove_file(path)?;
+                    self.access.host()?.remove_file(path)?;
                     format!("the old disk {place} was removed")
                 }
                 _ => {
@@ -290,14 +286,15 @@ impl Build for BegunBuild {
             Place::Device(path) | Place::Volume { path, .. } => (path, ImageFormat::Raw),
             Place::Remote(_) => return Ok(None),
         };
-        let reader = open_reader(path, format, &OpenOptions::default())?;
+        let reader = self.access.host()?.read_disk(path, format)?;
         // A device may be larger than its disk.
         Ok((reader.size() == planned.size).then_some(reader))
     }
 
     fn define(&mut self) -> Result<VmId> {
+        let host = self.access.host()?;
         for disk in &self.disks {
-            disk.place.hand_over()?;
+            disk.place.hand_over(host.as_ref())?;
         }
         self.refuse_taken()?;
         let connection = self.access.connection()?;

@@ -10,7 +10,8 @@ use crate::binding::{DomainState, Undefining};
 
 impl LiveMachines for LibvirtBuilder {
     fn plan_disk(&self, vm: &VmName, disk: &BuildDisk) -> Result<PlannedDisk> {
-        place::plan(&self.access.connection()?, vm, disk)
+        let (connection, host) = (self.access.connection()?, self.access.host()?);
+        place::plan((&connection, host.as_ref()), vm, disk)
     }
 
     fn begin_promotion(&self, vm: &VmId, disk: &PlannedDisk) -> Result<Box<dyn Promotion>> {

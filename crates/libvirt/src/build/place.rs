@@ -1,14 +1,9 @@
 //! Where disks of new machines go, and making and removing them there.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lifeboat_disk::{
-    BlockDeviceWriter, DiskWriter, ImageFormat, Qcow2Writer, Qcow2WriterOptions, RawWriter,
-    RawWriterOptions, TargetMode, is_block_device,
-};
+use lifeboat_disk::{DiskWriter, ImageFormat};
 use lifeboat_model::{ErrorKind, VmName};
 use lifeboat_nbd::{Address, Endpoint};
 use lifeboat_platform::{BuildDisk, Error, Placement, PlannedDisk, Result};
@@ -16,6 +11,7 @@ use lifeboat_platform::{BuildDisk, Error, Placement, PlannedDisk, Result};
 use crate::binding::{Connection, Failure};
 use crate::capture::escaped;
 use crate::definition::{child, parse, text_of};
+use crate::host::{FileKind, Host};
 
 use super::rewrite::NewSource;
 
@@ -43,7 +39,11 @@ struct PoolFacts {
 /// Says where a disk goes.
 ///
 /// Errors: `NotFound` for pools and folders, `Exists` for what is there already, `Full`.
-pub(crate) fn plan(connection: &Connection, vm: &VmName, disk: &BuildDisk) -> Result<PlannedDisk> {
+pub(crate) fn plan(
+    (connection, host): (&Connection, &dyn Host),
+    vm: &VmName,
+    disk: &BuildDisk,
+) -> Result<PlannedDisk> {
     let placed = |format| PlannedDisk {
         name: disk.name.clone(),
         size: disk.size,
@@ -53,7 +53,7 @@ pub(crate) fn plan(connection: &Connection, vm: &VmName, disk: &BuildDisk) -> Re
     };
     let wanted = disk.format.unwrap_or(ImageFormat::Qcow2);
     let mut planned = placed(wanted);
-    let place = find(connection, vm, &planned)?;
+    let place = find((connection, host), vm, &planned)?;
     match &place {
         Place::Device(_) | Place::Volume { .. } | Place::Remote(_) => {
             if disk.format == Some(ImageFormat::Qcow2) {
@@ -64,7 +64,7 @@ pub(crate) fn plan(connection: &Connection, vm: &VmName, disk: &BuildDisk) -> Re
             }
             planned.format = ImageFormat::Raw;
         }
-        Place::File(path) => refuse_unfit(path)?,
+        Place::File(path) => refuse_unfit(host, path)?,
     }
     if let Place::Volume { pool, .. } = &place {
         let facts = PoolFacts::of(connection, pool)?;
@@ -81,21 +81,25 @@ pub(crate) fn plan(connection: &Connection, vm: &VmName, disk: &BuildDisk) -> Re
     Ok(planned)
 }
 
-fn refuse_unfit(path: &Path) -> Result<()> {
+fn refuse_unfit(host: &dyn Host, path: &Path) -> Result<()> {
     let failed = |kind| Error::new(kind, "placing a disk at", path.display().to_string());
-    if path.exists() {
+    if host.kind(path)? != FileKind::Absent {
         return Err(failed(ErrorKind::Exists)
             .seen("something is there already; choose another place, or move it away"));
     }
     let folder = path.parent().unwrap_or(path);
-    match folder.is_dir() {
-        true => Ok(()),
-        false => Err(failed(ErrorKind::NotFound).seen("there is no such folder")),
+    match host.kind(folder)? {
+        FileKind::Folder => Ok(()),
+        _ => Err(failed(ErrorKind::NotFound).seen("there is no such folder")),
     }
 }
 
 /// The place of a planned disk.
-pub(crate) fn find(connection: &Connection, vm: &VmName, disk: &PlannedDisk) -> Result<Place> {
+pub(crate) fn find(
+    (connection, host): (&Connection, &dyn Host),
+    vm: &VmName,
+    disk: &PlannedDisk,
+) -> Result<Place> {
     let ending = match disk.format {
         ImageFormat::Raw => "img",
         ImageFormat::Qcow2 => "qcow2",
@@ -103,11 +107,17 @@ pub(crate) fn find(connection: &Connection, vm: &VmName, disk: &PlannedDisk) -> 
     let file = format!("{vm}-{}.{ending}", disk.name);
     match &disk.placement {
         Placement::Folder(folder) => Ok(Place::File(folder.join(file))),
-        Placement::Exact(path) if is_block_device(path) => Ok(Place::Device(path.clone())),
-        Placement::Exact(path) => Ok(Place::File(path.clone())),
-        Placement::Remote(address) => address.parse().map(Place::Remote).map_err(|cause| {
-            Error::new(ErrorKind::Invalid, "placing", disk.name.as_str()).because(cause)
+        Placement::Exact(path) => Ok(match host.kind(path)? {
+            FileKind::Device => Place::Device(path.clone()),
+            _ => Place::File(path.clone()),
         }),
+        Placement::Remote(address) => {
+            let address: Address = address.parse().map_err(|cause| {
+                Error::new(ErrorKind::Invalid, "placing", disk.name.as_str()).because(cause)
+            })?;
+            refuse_socket_elsewhere(host, &address)?;
+            Ok(Place::Remote(address))
+        }
         Placement::Pool(pool) => {
             let facts = PoolFacts::of(connection, pool)?;
             match facts.kind.as_str() {
@@ -127,6 +137,22 @@ pub(crate) fn find(connection: &Connection, vm: &VmName, disk: &PlannedDisk) -> 
                 ),
             }
         }
+    }
+}
+
+/// Errors: `Unsupported` for a socket of this host where the machine is on another one.
+fn refuse_socket_elsewhere(host: &dyn Host, address: &Address) -> Result<()> {
+    match address.endpoint() {
+        Endpoint::Unix(socket) if !host.is_here() => Err(Error::new(
+            ErrorKind::Unsupported,
+            "giving the machine the disk at",
+            socket.display().to_string(),
+        )
+        .seen(
+            "that socket is here, and the machine would run on another host: run `lifeboat \
+             instant start` on that host, or restore it there with `machine recover`",
+        )),
+        _ => Ok(()),
     }
 }
 
@@ -189,26 +215,17 @@ impl Place {
     /// Makes room for a disk; nothing to write for one that stays remote.
     pub(crate) fn make(
         &self,
-        connection: &Connection,
+        (connection, host): (&Connection, &dyn Host),
         disk: &PlannedDisk,
     ) -> Result<Option<Arc<dyn DiskWriter>>> {
         Ok(match self {
             Self::Remote(_) => None,
-            Self::Device(path) => Some(Arc::new(BlockDeviceWriter::open(path, disk.size)?)),
+            Self::Device(path) => Some(host.overwrite_device(path, disk.size)?),
             Self::Volume { pool, .. } => {
                 let path = self.make_volume(connection, pool, disk.size)?;
-                Some(Arc::new(BlockDeviceWriter::open(&path, disk.size)?))
+                Some(host.overwrite_device(&path, disk.size)?)
             }
-            Self::File(path) => Some(match disk.format {
-                ImageFormat::Raw => {
-                    let options = RawWriterOptions::new(TargetMode::New);
-                    Arc::new(RawWriter::create(path, disk.size, options)?)
-                }
-                ImageFormat::Qcow2 => {
-                    let options = Qcow2WriterOptions::new(TargetMode::New);
-                    Arc::new(Qcow2Writer::create(path, disk.size, &options)?)
-                }
-            }),
+            Self::File(path) => Some(host.make_disk(path, disk.size, disk.format)?),
         })
     }
 
@@ -231,10 +248,10 @@ impl Place {
     }
 
     /// Removes what was made here, if it is something that can be removed.
-    pub(crate) fn remove(&self, connection: &Connection) -> Result<()> {
+    pub(crate) fn remove(&self, connection: &Connection, host: &dyn Host) -> Result<()> {
         match self {
             Self::Device(_) | Self::Remote(_) => Ok(()),
-            Self::File(path) => remove_file(path),
+            Self::File(path) => host.remove_file(path),
             Self::Volume { pool, volume, .. } => {
                 let gone = connection.pool(pool).and_then(|it| it.delete(volume));
                 gone.map_err(|failure| failure.of("removing the volume", volume))
@@ -243,33 +260,10 @@ impl Place {
     }
 
     /// Whoever owns the folder can use the file.
-    pub(crate) fn hand_over(&self) -> Result<()> {
+    pub(crate) fn hand_over(&self, host: &dyn Host) -> Result<()> {
         match self {
-            Self::File(path) => hand_over(path),
+            Self::File(path) => host.hand_over(path),
             _ => Ok(()),
         }
     }
-}
-
-pub(crate) fn remove_file(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::io("removing", path.display().to_string(), e))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Gives a file to the owner of its folder: the user of a session's daemon.
-pub(crate) fn hand_over(path: &Path) -> Result<()> {
-    let failed = |e| Error::io("handing over", path.display().to_string(), e);
-    let folder = path.parent().unwrap_or(path);
-    let (above, made) = (
-        fs::metadata(folder).map_err(failed)?,
-        fs::metadata(path).map_err(failed)?,
-    );
-    if above.uid() == made.uid() {
-        return Ok(());
-    }
-    std::os::unix::fs::chown(path, Some(above.uid()), Some(above.gid())).map_err(failed)
 }

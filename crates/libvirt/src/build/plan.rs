@@ -12,6 +12,7 @@ use crate::access::Access;
 use crate::binding::{Connection, Domain, Failure};
 use crate::capture::{DEFINITION_FILE, NVRAM_FILE, marks_of_ours};
 use crate::definition::{Definition, child, parse};
+use crate::host::{FileKind, Host};
 
 use super::identity::{Taken, decide};
 use super::interfaces;
@@ -20,12 +21,9 @@ use super::rewrite::{NewDisk, Wish, rewrite};
 
 /// Plans a machine; changes nothing.
 pub(crate) fn plan(access: &Access, request: &BuildRequest) -> Result<BuildPlan> {
-    if !access.is_local() {
-        return Err(
-            Error::new(ErrorKind::Unsupported, "building", request.name.as_str())
-                .seen("its disks would be on another host; run lifeboat on that host"),
-        );
-    }
+    let host = access.host()?;
+    let host = host.as_ref();
+    host.require()?;
     let connection = access.connection()?;
     let (xml, nvram) = described(request)?;
     let old = Definition::parse(&xml)?;
@@ -41,19 +39,19 @@ pub(crate) fn plan(access: &Access, request: &BuildRequest) -> Result<BuildPlan>
     }
     let disks = request.disks.iter();
     let disks: Vec<PlannedDisk> = disks
-        .map(|disk| place::plan(&connection, &request.name, disk))
+        .map(|disk| place::plan((&connection, host), &request.name, disk))
         .collect::<Result<_>>()?;
     let new = disks.iter().map(|disk| {
         Ok(NewDisk {
             name: disk.name.clone(),
             format: disk.format,
-            source: place::find(&connection, &request.name, disk)?.source(),
+            source: place::find((&connection, host), &request.name, disk)?.source(),
         })
     });
     let new: Vec<NewDisk> = new.collect::<Result<_>>()?;
-    let nvram_path = nvram
-        .as_ref()
-        .map(|_| nvram_place(&old, &disks, &request.name));
+    let nvram_path = nvram.as_ref();
+    let nvram_path = nvram_path.map(|_| nvram_place(host, &old, &disks, &request.name));
+    let nvram_path = nvram_path.transpose()?;
     let wish = Wish {
         name: &request.name,
         identity: &identity,
@@ -140,22 +138,38 @@ fn refuse_unmovable(there: &Domain, id: &VmId, name: &str) -> Result<()> {
 }
 
 /// The old place where there is such a folder, else beside the first disk.
-fn nvram_place(old: &Definition, disks: &[PlannedDisk], name: &VmName) -> PathBuf {
+fn nvram_place(
+    host: &dyn Host,
+    old: &Definition,
+    disks: &[PlannedDisk],
+    name: &VmName,
+) -> Result<PathBuf> {
     let before = old.nvram.as_deref().and_then(Path::parent);
     let first = disks
         .iter()
         .map(|disk| Path::new(&disk.place))
         .find_map(Path::parent);
-    let folder = before.filter(|it| it.is_dir()).or(first);
+    let is_there = match before {
+        Some(folder) => host.kind(folder)? == FileKind::Folder,
+        None => false,
+    };
+    let folder = before.filter(|_| is_there).or(first);
     let folder = folder.unwrap_or(Path::new("/var/lib/libvirt/qemu/nvram"));
     let numbered = (0..).map(|number| match number {
         0 => folder.join(format!("{name}_VARS.fd")),
         number => folder.join(format!("{name}_VARS-{number}.fd")),
     });
-    numbered
-        .take(1000)
-        .find(|it| !it.exists())
-        .unwrap_or_default()
+    for path in numbered.take(1000) {
+        if host.kind(&path)? == FileKind::Absent {
+            return Ok(path);
+        }
+    }
+    let error = Error::new(
+        ErrorKind::Exists,
+        "placing the firmware's variables in",
+        name.as_str(),
+    );
+    Err(error.seen("a thousand names are taken there; remove what is not needed"))
 }
 
 fn require_networks(connection: &Connection, definition: &str) -> Result<()> {

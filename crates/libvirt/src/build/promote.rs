@@ -11,6 +11,7 @@ use lifeboat_platform::{Error, PlannedDisk, Result, VmId};
 
 use crate::access::Access;
 use crate::binding::{CopyRule, Failure, JobEnd};
+use crate::host::FileKind;
 
 use super::place::{self, Place};
 use super::rewrite::source_xml;
@@ -49,12 +50,12 @@ pub(crate) fn promote(
     disk: &DiskName,
     target: &PlannedDisk,
 ) -> Result<Promotion> {
-    let connection = access.connection()?;
+    let (connection, host) = (access.connection()?, access.host()?);
     let domain = access.domain(vm)?;
     let name = domain.name().parse().map_err(|cause| {
         Error::new(ErrorKind::Invalid, "moving a disk of", vm.as_str()).because(cause)
     })?;
-    let place = place::find(&connection, &name, target)?;
+    let place = place::find((&connection, host.as_ref()), &name, target)?;
     match &place {
         Place::Remote(_) => {
             return Err(
@@ -62,7 +63,7 @@ pub(crate) fn promote(
                     .seen("its target is elsewhere; name a place on this host"),
             );
         }
-        Place::File(path) if path.exists() => {
+        Place::File(path) if host.kind(path)? != FileKind::Absent => {
             return Err(Error::new(
                 ErrorKind::Exists,
                 "moving the disk to",
@@ -92,7 +93,7 @@ pub(crate) fn promote(
     };
     if let Err(failure) = domain.begin_copy(disk.as_str(), &xml, rule) {
         // What libvirt may have made of the target.
-        let _ = promotion.place.remove(&connection);
+        let _ = promotion.place.remove(&connection, host.as_ref());
         return Err(promotion.failed("moving the disk")(failure));
     }
     Ok(promotion)
@@ -136,7 +137,8 @@ impl Promotion {
     /// Gives up: the machine stays where it was, the copy is removed.
     pub fn give_up(&self) -> Result<()> {
         self.end(JobEnd::Cancel)?;
-        self.place.remove(&self.access.connection()?)
+        let host = self.access.host()?;
+        self.place.remove(&self.access.connection()?, host.as_ref())
     }
 
     fn end(&self, how: JobEnd) -> Result<()> {

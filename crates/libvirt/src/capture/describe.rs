@@ -1,13 +1,10 @@
 //! The small files that describe a machine.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
-
 use lifeboat_platform::{DescribingFile, Finding, Result, VmId};
 
 use crate::binding::{DefinitionKind, Domain};
 use crate::definition::Definition;
+use crate::host::Host;
 
 /// The file with the machine's definition.
 pub(crate) const DEFINITION_FILE: &str = "machine.xml";
@@ -29,27 +26,32 @@ pub(crate) fn definition(
 }
 
 /// The describing files of a machine as it is now.
-pub(crate) fn describe(domain: &Domain, vm: &VmId) -> Result<Vec<DescribingFile>> {
+pub(crate) fn describe(host: &dyn Host, domain: &Domain, vm: &VmId) -> Result<Vec<DescribingFile>> {
     let (definition, xml) = definition(domain, vm, DefinitionKind::Present)?;
-    Ok(files(&definition, xml).0)
+    Ok(files(host, &definition, xml).0)
 }
 
 /// The describing files, and what is missing among them.
-pub(crate) fn files(definition: &Definition, xml: String) -> (Vec<DescribingFile>, Vec<Finding>) {
+pub(crate) fn files(
+    host: &dyn Host,
+    definition: &Definition,
+    xml: String,
+) -> (Vec<DescribingFile>, Vec<Finding>) {
     let mut findings = Vec::new();
     let mut files = vec![DescribingFile {
         name: DEFINITION_FILE.into(),
         content: xml.into_bytes(),
     }];
     if let Some(path) = &definition.nvram {
-        match nvram(path) {
+        match host.read(path, NVRAM_BYTES_MAX) {
             Ok(content) => files.push(DescribingFile {
                 name: NVRAM_FILE.into(),
                 content,
             }),
-            Err(reason) => findings.push(Finding::warning(format!(
-                "the firmware's variables in {} are not kept: {reason}",
-                path.display()
+            Err(error) => findings.push(Finding::warning(format!(
+                "the firmware's variables in {} are not kept: {}",
+                path.display(),
+                reason(&error)
             ))),
         }
     }
@@ -60,13 +62,8 @@ pub(crate) fn files(definition: &Definition, xml: String) -> (Vec<DescribingFile
     (files, findings)
 }
 
-fn nvram(path: &Path) -> std::result::Result<Vec<u8>, String> {
-    let mut content = Vec::new();
-    let read =
-        File::open(path).and_then(|file| file.take(NVRAM_BYTES_MAX + 1).read_to_end(&mut content));
-    match read {
-        Err(error) => Err(error.to_string()),
-        Ok(_) if content.len() as u64 > NVRAM_BYTES_MAX => Err("it is too large".into()),
-        Ok(_) => Ok(content),
-    }
+/// The innermost reason, which stands alone.
+fn reason(error: &lifeboat_platform::Error) -> String {
+    let cause = std::error::Error::source(error);
+    cause.map_or_else(|| error.to_string(), ToString::to_string)
 }

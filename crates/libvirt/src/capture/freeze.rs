@@ -41,7 +41,7 @@ pub(crate) fn freeze<'a>(
         other => return Err(format!("its agent says that it is {other} already")),
     }
     let guard = access.options.guard.as_deref();
-    let mut guard = Guard::start(guard, &access.options.uri, vm.as_str())?;
+    let mut guard = Guard::start(guard, &access.connection_uri(), vm.as_str())?;
     if let Err(error) = run.note_frozen() {
         guard.abandon();
         return Err(error.to_string());

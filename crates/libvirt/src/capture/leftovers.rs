@@ -7,6 +7,7 @@ use lifeboat_platform::{CheckpointId, Finding, Origin, Result, VmId};
 
 use crate::access::Access;
 use crate::binding::{Domain, Failure, Operation};
+use crate::host::Host;
 
 use super::job::JobRecord;
 use super::marks::{self, Removed};
@@ -17,6 +18,7 @@ struct Sweep<'a> {
     vm: &'a VmId,
     origin: &'a Origin,
     domain: &'a Domain,
+    host: &'a dyn Host,
     findings: Vec<Finding>,
 }
 
@@ -38,13 +40,15 @@ pub(crate) fn sweep(
     wanted: &[CheckpointId],
 ) -> Result<Vec<Finding>> {
     let domain = access.domain(vm)?;
+    let host = access.host()?;
     let mut sweep = Sweep {
         vm,
         origin,
         domain: &domain,
+        host: host.as_ref(),
         findings: Vec::new(),
     };
-    let mut bases: BTreeSet<PathBuf> = [scratch::usual_base(access)].into();
+    let mut bases: BTreeSet<PathBuf> = [scratch::usual_base(access)?].into();
     let seen = match domain.number() {
         Some(_) => sweep.end_job(&mut bases)?,
         None => JobSeen::None,
@@ -80,7 +84,7 @@ impl Sweep<'_> {
         else {
             return Ok(JobSeen::Foreign);
         };
-        match scratch::look(folder) {
+        match scratch::look(self.host, folder)? {
             Sign::Alive(_) => return Ok(JobSeen::Alive),
             Sign::Dead(record) if self.is_of(&record) => {}
             Sign::Dead(_) | Sign::Gone => return Ok(JobSeen::Foreign),
@@ -96,15 +100,15 @@ impl Sweep<'_> {
 
     /// Removes folders of dead runs, and thaws the guest if one of them froze it.
     fn clean(&mut self, base: &Path) -> Result<()> {
-        for folder in scratch::folders(base) {
-            let record = match scratch::look(&folder) {
+        for folder in scratch::folders(self.host, base)? {
+            let record = match scratch::look(self.host, &folder)? {
                 Sign::Dead(record) if self.is_of(&record) => record,
                 _ => continue,
             };
-            if scratch::was_frozen(&folder) && self.domain.number().is_some() {
+            if self.domain.number().is_some() && scratch::was_frozen(self.host, &folder)? {
                 self.thaw()?;
             }
-            scratch::remove(&folder, &record.socket)?;
+            scratch::remove(self.host, &folder, &record.socket)?;
             self.findings.push(Finding::note(format!(
                 "scratch files that an earlier run left were removed: {}",
                 folder.display()

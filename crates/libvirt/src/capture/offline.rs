@@ -7,14 +7,11 @@
 //! mark that was asked for goes on recording, but must not serve the next run as well: an image
 //! put back from a copy between the two runs would carry it, and not what it forgot.
 
-use std::fs::File;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
-use lifeboat_disk::{BackingPolicy, DiskReader, ImageFormat, OpenOptions, Qcow2Disk, open_reader};
+use lifeboat_disk::ImageFormat;
 use lifeboat_model::{ErrorKind, VmName};
 use lifeboat_platform::{
     Capture, CaptureOutcome, CaptureRequest, CapturedChange, CapturedDisk, Consistency,
@@ -24,15 +21,10 @@ use lifeboat_platform::{
 use crate::access::Access;
 use crate::binding::{Connection, DefinitionKind, Domain, DomainState};
 use crate::definition::{DefinedDisk, DiskSource};
+use crate::host::{Image, Watched, written_meanwhile};
 
 use super::choice::{Change, Chosen, Marks, choose};
 use super::describe;
-
-/// Limit: images below one image.
-const CHAIN_MAX: u32 = 64;
-/// File systems count time in steps of at most this.
-const TIME_STEP: Duration = Duration::from_millis(50);
-const STEPS_MAX: u32 = 40;
 
 /// A capture of a machine that is off.
 struct OfflineCapture {
@@ -43,27 +35,7 @@ struct OfflineCapture {
     disks: Vec<CapturedDisk>,
     files: Vec<DescribingFile>,
     findings: Vec<Finding>,
-    marks: Vec<StillImage>,
-}
-
-/// An image, and how to see that somebody wrote to it.
-struct StillImage {
-    file: File,
-    path: PathBuf,
-    state: ImageState,
-}
-
-/// What changes with every write.
-#[derive(Debug, PartialEq, Eq)]
-enum ImageState {
-    File {
-        length: u64,
-        modified: (i64, i64),
-    },
-    /// Sectors that were written to the device since the system started.
-    Device {
-        written: u64,
-    },
+    marks: Vec<(PathBuf, Box<dyn Watched>)>,
 }
 
 /// Begins the capture of a machine that is off.
@@ -75,14 +47,17 @@ pub(crate) fn begin(
     let vm = &request.vm;
     let (definition, xml) = describe::definition(domain, vm, DefinitionKind::Stored)?;
     let (chosen, mut findings) = choose(&definition, request)?;
-    let connection = access.connection()?;
+    let (connection, host) = (access.connection()?, access.host()?);
     let mut marks = Marks::new(domain, vm, request);
     let (mut disks, mut still) = (Vec::new(), Vec::new());
     for (name, disk) in chosen {
-        let path = local(&connection, &disk)?;
-        still.push(StillImage::watch(access, &path)?);
-        let image = Image::open(access, &path, &disk)?;
-        let size = image.reader.size();
+        let path = of_the_host(&connection, &disk)?;
+        let watched = host.watch(access.clock.as_ref(), &path)?;
+        let above = path.parent().unwrap_or(&path);
+        let backing = access.options.backing.as_deref().unwrap_or(above);
+        let image = host.image(&path, format(&disk)?, backing)?;
+        still.push((path, watched));
+        let size = image.size();
         let change = marks.decide(&name, &disk, size)?;
         let chosen = Chosen {
             name,
@@ -90,9 +65,9 @@ pub(crate) fn begin(
             size,
             change,
         };
-        disks.push(image.captured(&chosen)?);
+        disks.push(captured(image, &chosen)?);
     }
-    let (files, missing) = describe::files(&definition, xml);
+    let (files, missing) = describe::files(host.as_ref(), &definition, xml);
     findings.extend(missing);
     let mut capture = OfflineCapture {
         access: Arc::clone(access),
@@ -116,10 +91,10 @@ pub(crate) fn named(name: &str) -> Result<VmName> {
     })
 }
 
-/// The path of a disk on this host.
+/// The path of a disk on the host.
 ///
 /// Errors: `Unsupported` for disks elsewhere.
-fn local(connection: &Connection, disk: &DefinedDisk) -> Result<PathBuf> {
+fn of_the_host(connection: &Connection, disk: &DefinedDisk) -> Result<PathBuf> {
     match &disk.source {
         DiskSource::File(path) | DiskSource::Device(path) => Ok(path.clone()),
         DiskSource::Volume { pool, volume } => {
@@ -135,145 +110,36 @@ fn local(connection: &Connection, disk: &DefinedDisk) -> Result<PathBuf> {
     }
 }
 
-/// An open image.
-struct Image {
-    reader: Arc<dyn DiskReader>,
-    qcow2: Option<Arc<Qcow2Disk>>,
+/// Errors: `Unsupported` for formats that are not read here.
+fn format(disk: &DefinedDisk) -> Result<ImageFormat> {
+    let format = disk.driver.as_deref().unwrap_or("raw").parse();
+    format.map_err(|cause| {
+        Error::new(ErrorKind::Unsupported, "reading the disk", disk.place())
+            .seen("start the machine: then QEMU reads it")
+            .because(cause)
+    })
 }
 
-impl Image {
-    fn open(access: &Access, path: &Path, disk: &DefinedDisk) -> Result<Self> {
-        let format = disk.driver.as_deref().unwrap_or("raw").parse();
-        let format = format.map_err(|cause| {
-            Error::new(ErrorKind::Unsupported, "reading the disk", disk.place())
-                .seen("start the machine: then QEMU reads it")
-                .because(cause)
-        })?;
-        let above = path.parent().map(Path::to_owned);
-        let options = OpenOptions {
-            backing: BackingPolicy::Allow {
-                root: access.options.backing.clone().or(above),
-                depth_max: CHAIN_MAX,
-            },
-            ..OpenOptions::default()
-        };
-        if format == ImageFormat::Raw {
-            return Ok(Self {
-                reader: open_reader(path, format, &options)?,
-                qcow2: None,
-            });
-        }
-        let qcow2 = Arc::new(Qcow2Disk::open(path, &options)?);
-        Ok(Self {
-            reader: Arc::clone(&qcow2) as Arc<dyn DiskReader>,
-            qcow2: Some(qcow2),
-        })
-    }
-
-    fn captured(self, chosen: &Chosen) -> Result<CapturedDisk> {
-        Ok(CapturedDisk {
-            name: chosen.name.clone(),
-            format: chosen.format(),
-            change: self.change(chosen)?,
-            reader: self.reader,
-            checkpoint: None,
-        })
-    }
-
-    fn change(&self, chosen: &Chosen) -> Result<CapturedChange> {
-        let everything = |reason: String| Ok(CapturedChange::Everything { reason });
-        let checkpoint = match (&chosen.change, &self.qcow2) {
-            (Change::Everything(reason), _) => return everything(reason.clone()),
-            (Change::Since(_), None) => return everything("raw disks have no bitmaps".into()),
-            (Change::Since(checkpoint), Some(qcow2)) if qcow2.image().backing().is_some() => {
-                return everything(format!(
-                    "the bitmap {checkpoint} lies in several images on top of each other"
-                ));
-            }
-            (Change::Since(checkpoint), Some(qcow2)) => (checkpoint, qcow2),
-        };
-        let (checkpoint, qcow2) = checkpoint;
-        match qcow2.image().read_bitmap(checkpoint.as_str()) {
-            Ok(changed) => Ok(CapturedChange::Since { changed }),
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => {
-                everything(error.to_string())
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-}
-
-impl StillImage {
-    fn watch(access: &Access, path: &Path) -> Result<Self> {
-        let failed = |e| Error::io("opening", path.display().to_string(), e);
-        let file = File::open(path).map_err(failed)?;
-        let mut mark = Self {
-            file,
-            path: path.to_owned(),
-            state: ImageState::Device { written: 0 },
-        };
-        // A write in the same step of the file system's clock would not show.
-        for _ in 0..STEPS_MAX {
-            mark.state = mark.look()?;
-            match &mark.state {
-                ImageState::File { modified, .. } if is_recent(access.clock.now(), *modified) => {
-                    access.clock.sleep(TIME_STEP);
-                }
-                _ => return Ok(mark),
-            }
-        }
-        Err(mark.busy())
-    }
-
-    fn look(&self) -> Result<ImageState> {
-        let failed = |e| Error::io("looking at", self.path.display().to_string(), e);
-        let meta = self.file.metadata().map_err(failed)?;
-        if !meta.file_type().is_block_device() {
-            return Ok(ImageState::File {
-                length: meta.len(),
-                modified: (meta.mtime(), meta.mtime_nsec()),
-            });
-        }
-        // What waits in memory is counted when it reaches the device.
-        rustix::fs::fsync(&self.file).map_err(|e| failed(e.into()))?;
-        let (major, minor) = (
-            rustix::fs::major(meta.rdev()),
-            rustix::fs::minor(meta.rdev()),
-        );
-        let place = format!("/sys/dev/block/{major}:{minor}/stat");
-        let counts =
-            std::fs::read_to_string(&place).map_err(|e| Error::io("reading", &place, e))?;
-        let written = counts.split_ascii_whitespace().nth(6);
-        let written = written
-            .and_then(|count| count.parse().ok())
-            .ok_or_else(|| {
-                Error::new(ErrorKind::Unsupported, "reading", &place)
-                    .seen("it does not say how many sectors were written")
-            })?;
-        Ok(ImageState::Device { written })
-    }
-
-    fn busy(&self) -> Error {
-        Error::new(
-            ErrorKind::Busy,
-            "reading the disk",
-            self.path.display().to_string(),
-        )
-        .seen("somebody wrote to it meanwhile; run the backup again")
-    }
-}
-
-/// Whether a file changed within the last steps of time, or in the future.
-fn is_recent(now: Timestamp, (seconds, nanoseconds): (i64, i64)) -> bool {
-    let Ok(nanoseconds) = i32::try_from(nanoseconds) else {
-        return false;
+fn captured(image: Box<dyn Image>, chosen: &Chosen) -> Result<CapturedDisk> {
+    let since = chosen.since().map(|it| it.as_str());
+    let opened = image.open(since)?;
+    let change = match (opened.changed, &chosen.change) {
+        (Some(Ok(changed)), _) => CapturedChange::Since { changed },
+        (Some(Err(reason)), _) => CapturedChange::Everything { reason },
+        (None, Change::Everything(reason)) => CapturedChange::Everything {
+            reason: reason.clone(),
+        },
+        (None, Change::Since(checkpoint)) => CapturedChange::Everything {
+            reason: format!("the image does not show the bitmap of {checkpoint}"),
+        },
     };
-    let Ok(modified) = Timestamp::new(seconds, nanoseconds) else {
-        return false;
-    };
-    let age = now.duration_since(modified);
-    // A time far in the future was set by hand and moves with the next write all the same.
-    age.unsigned_abs() < TIME_STEP
+    Ok(CapturedDisk {
+        name: chosen.name.clone(),
+        format: chosen.format(),
+        change,
+        reader: opened.reader,
+        checkpoint: None,
+    })
 }
 
 impl Capture for OfflineCapture {
@@ -313,9 +179,9 @@ impl Capture for OfflineCapture {
             )
             .seen("the machine was started meanwhile; run the backup again"));
         }
-        for mark in &self.marks {
-            if mark.look()? != mark.state {
-                return Err(mark.busy());
+        for (path, mark) in &self.marks {
+            if !mark.is_same()? {
+                return Err(written_meanwhile(path));
             }
         }
         Ok(())

@@ -18,16 +18,18 @@ use lifeboat_platform::{
 use crate::access::Access;
 use crate::binding::{Code, DefinitionKind, Domain, DomainState, Failure, Operation};
 use crate::definition::Definition;
+use crate::exported::{self, Kept};
+use crate::host::Reached;
 
 use super::choice::{Change, Chosen, Marks, choose, record_of};
 use super::freeze::freeze;
 use super::guard::GuardVerdict;
-use super::job::{JobDisk, JobRecord, backup_xml, checkpoint_xml};
+use super::job::{CHANGED, JobDisk, JobRecord, backup_xml, checkpoint_xml};
 use super::marks::remove_named;
 use super::offline::named;
 use super::scratch::{self, RunFolder};
 use super::watch::ScratchWatch;
-use super::{describe, leftovers, remote};
+use super::{describe, leftovers};
 
 /// How long a job may take to end after it was told to.
 const END_LIMIT: Duration = Duration::from_secs(30);
@@ -76,7 +78,8 @@ pub(crate) fn begin(
     let name = named(&prepared.definition.name)?;
     let (xml, files_kind) = (&request.vm, DefinitionKind::Portable);
     let (whole, xml) = describe::definition(&prepared.domain, xml, files_kind)?;
-    let (files, missing) = describe::files(&whole, xml);
+    let host = access.host()?;
+    let (files, missing) = describe::files(host.as_ref(), &whole, xml);
     prepared.findings.extend(missing);
     let run = prepared.make_room()?;
     let mut capture = RunningCapture {
@@ -107,8 +110,9 @@ pub(crate) fn begin(
     let folder = capture.run.scratch(0);
     let folder = folder.parent().unwrap_or(&folder);
     capture.watch = Some(ScratchWatch::begin(access, &request.vm, folder, needed));
+    let reached = Arc::new(host.reach(capture.run.socket())?);
     for chosen in &prepared.chosen {
-        let disk = capture.open(chosen)?;
+        let disk = capture.open(chosen, &reached)?;
         capture.disks.push(disk);
     }
     Ok(Box::new(capture))
@@ -182,8 +186,10 @@ impl<'a> Prepared<'a> {
 
     /// Errors: `Full`.
     fn make_room(&self) -> Result<RunFolder> {
-        let usual = || scratch::usual_base(self.access);
-        let base = self.request.scratch.clone().unwrap_or_else(usual);
+        let base = match self.request.scratch.clone() {
+            Some(base) => base,
+            None => scratch::usual_base(self.access)?,
+        };
         let vm = (&self.request.vm, &self.request.origin);
         let run = RunFolder::create(self.access, &base, vm, self.domain.number())?;
         let (free, needed) = (run.free_bytes()?, self.scratch_bytes());
@@ -330,9 +336,17 @@ struct Begun {
 }
 
 impl RunningCapture {
-    fn open(&self, chosen: &Chosen) -> Result<CapturedDisk> {
-        let since = chosen.since();
-        let opened = remote::open(self.run.socket(), &chosen.disk.target, since.is_some())?;
+    fn open(&self, chosen: &Chosen, reached: &Arc<Reached>) -> Result<CapturedDisk> {
+        let since = chosen.since().map(|_| CHANGED);
+        let host = self.access.host()?;
+        let way: Kept = Box::new(Arc::clone(reached));
+        let (socket, advice) = (&reached.socket, reached.advice);
+        let opened = exported::open(socket, &chosen.disk.target, since, advice, way);
+        // What ssh said stands where the reason is.
+        let opened = opened.map_err(|error| match host.complaints() {
+            text if text.is_empty() => error,
+            text => error.seen(text),
+        })?;
         if opened.reader.size() != chosen.size {
             return Err(
                 Error::new(ErrorKind::Busy, "capturing", chosen.name.as_str())
@@ -514,6 +528,9 @@ impl Capture for RunningCapture {
         }
         if !self.is_our_job(&domain)? {
             return Err(self.lost("its backup job has ended"));
+        }
+        if !self.run.is_held() {
+            return Err(self.lost("the connection to its host was lost"));
         }
         Ok(())
     }

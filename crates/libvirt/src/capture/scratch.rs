@@ -1,33 +1,29 @@
 //! The folder of one run: what the guest overwrites meanwhile, the socket, signs of life.
 //!
-//! The folder is called `lifeboat-` and 16 digits of chance, and holds a file `lock` that the
-//! run keeps locked: who can lock it knows that the run is dead.
+//! The folder is on the host of the machine, is called `lifeboat-` and 16 digits of chance, and
+//! holds a file `lock` that the run keeps locked: who can lock it knows that the run is dead.
 //! That file says for which machine and origin the run was, and where its socket is.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use lifeboat_model::{Entropy, ErrorKind};
 use lifeboat_platform::{CHECKPOINT_PREFIX, Error, Origin, Result, VmId};
-use rustix::fs::FlockOperation;
 
 use crate::access::Access;
+use crate::host::{FileKind, HeldLock, Host};
 
 /// Longest path of a unix socket, in bytes: the kernel's limit without the final NUL.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
 const LOCK: &str = "lock";
 const FROZEN: &str = "frozen";
-/// Limit: bytes of a lock file that are read.
-const LOCK_BYTES_MAX: u64 = 4096;
 
 /// The folder of a run that lives.
 pub(crate) struct RunFolder {
+    host: Arc<dyn Host>,
     path: PathBuf,
     socket: PathBuf,
-    /// Locked as long as this is open.
-    _lock: File,
+    lock: Box<dyn HeldLock>,
 }
 
 /// What the lock file of a run says.
@@ -57,17 +53,10 @@ impl RunFolder {
         (vm, origin): (&VmId, &Origin),
         number: Option<u32>,
     ) -> Result<Self> {
+        let host = access.host()?;
         let digits = digits(access.entropy.as_ref());
         let path = base.join(format!("{CHECKPOINT_PREFIX}{digits}"));
-        make_base(base)?;
-        let failed = |e| Error::io("making the folder", path.display().to_string(), e);
-        DirBuilder::new()
-            .mode(0o711)
-            .create(&path)
-            .map_err(failed)?;
-        let made = Made(&path);
-        take_owner(base, &path).map_err(failed)?;
-        let socket = socket_place(access, number)
+        let socket = socket_place(access, host.as_ref(), number)?
             .unwrap_or_else(|| path.clone())
             .join(format!(
                 "{CHECKPOINT_PREFIX}{}.sock",
@@ -81,17 +70,29 @@ impl RunFolder {
             )
             .seen("the path has more than 107 bytes; name a shorter folder for sockets"));
         }
-        let lock = lock_file(&path, vm, origin, &socket).map_err(failed)?;
-        std::mem::forget(made);
-        Ok(Self {
-            path,
-            socket,
-            _lock: lock,
-        })
+        host.make_folder(base, &path)?;
+        let text = format!("{}\n{origin}\n{}\n", vm.as_str(), socket.display());
+        match host.hold(&path.join(LOCK), &text) {
+            Ok(lock) => Ok(Self {
+                host,
+                path,
+                socket,
+                lock,
+            }),
+            Err(error) => {
+                let _ = host.remove_run(&path, None);
+                Err(error)
+            }
+        }
     }
 
     pub(crate) fn socket(&self) -> &Path {
         &self.socket
+    }
+
+    /// Whether the run is certainly still known to live.
+    pub(crate) fn is_held(&self) -> bool {
+        self.lock.is_held()
     }
 
     /// Where the disk number `index` keeps what the guest overwrites.
@@ -101,103 +102,57 @@ impl RunFolder {
 
     /// Notes that the guest may be frozen from now on, for whoever sweeps.
     pub(crate) fn note_frozen(&self) -> Result<()> {
-        let path = self.path.join(FROZEN);
-        File::create(&path)
-            .map(|_| ())
-            .map_err(|e| Error::io("writing", path.display().to_string(), e))
+        self.host.write_new(&self.path.join(FROZEN), &[])
     }
 
     /// The guest is thawed for certain.
     pub(crate) fn note_thawed(&self) {
         // If it stays, the next sweep thaws once more, which does no harm.
-        let _ = fs::remove_file(self.path.join(FROZEN));
+        let _ = self.host.remove_file(&self.path.join(FROZEN));
     }
 
     /// Bytes that are free where the folder is.
     pub(crate) fn free_bytes(&self) -> Result<u64> {
-        free_bytes(&self.path)
+        self.host.free_bytes(&self.path)
     }
 
     /// Removes the folder and the socket.
     pub(crate) fn remove(&self) -> Result<()> {
-        remove(&self.path, &self.socket)
-    }
-}
-
-/// Removes a folder whose making failed half way.
-struct Made<'a>(&'a Path);
-
-impl Drop for Made<'_> {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(self.0);
+        remove(self.host.as_ref(), &self.path, &self.socket)
     }
 }
 
 /// The usual place of scratch files.
-pub(crate) fn usual_base(access: &Access) -> PathBuf {
+pub(crate) fn usual_base(access: &Access) -> Result<PathBuf> {
     if let Some(base) = &access.options.scratch {
-        return base.clone();
+        return Ok(base.clone());
     }
-    match access.is_session() {
-        true => user_folder("XDG_DATA_HOME", ".local/share").join("libvirt/lifeboat"),
+    Ok(match access.is_session() {
+        true => {
+            let data = access.host()?.user_folder("XDG_DATA_HOME", ".local/share");
+            data?.join("libvirt/lifeboat")
+        }
         false => PathBuf::from("/var/lib/libvirt/lifeboat"),
-    }
-}
-
-fn user_folder(variable: &str, usual: &str) -> PathBuf {
-    let set = std::env::var_os(variable).map(PathBuf::from);
-    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(usual);
-    set.filter(|path| path.is_absolute()).unwrap_or_else(home)
+    })
 }
 
 /// The folder for sockets: the stated one, else what libvirt keeps for the running machine.
-fn socket_place(access: &Access, number: Option<u32>) -> Option<PathBuf> {
+fn socket_place(access: &Access, host: &dyn Host, number: Option<u32>) -> Result<Option<PathBuf>> {
     if access.options.sockets.is_some() {
-        return access.options.sockets.clone();
+        return Ok(access.options.sockets.clone());
     }
+    let Some(number) = number else {
+        return Ok(None);
+    };
     let all = match access.is_session() {
-        true => user_folder("XDG_CONFIG_HOME", ".config").join("libvirt/qemu/lib"),
+        true => {
+            let settings = host.user_folder("XDG_CONFIG_HOME", ".config")?;
+            settings.join("libvirt/qemu/lib")
+        }
         false => PathBuf::from("/var/lib/libvirt/qemu"),
     };
-    let beginning = format!("domain-{}-", number?);
-    let entries = fs::read_dir(all).ok()?.flatten();
-    entries
-        .filter(|entry| entry.file_name().to_string_lossy().starts_with(&beginning))
-        .map(|entry| entry.path())
-        .find(|path| path.is_dir())
-}
-
-fn make_base(base: &Path) -> Result<()> {
-    let failed = |e| Error::io("making the folder", base.display().to_string(), e);
-    if base.is_dir() {
-        return Ok(());
-    }
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o711)
-        .create(base)
-        .map_err(failed)
-}
-
-/// Whoever owns the base must be able to write below it: the user of a session's daemon.
-fn take_owner(base: &Path, path: &Path) -> std::io::Result<()> {
-    let (above, made) = (fs::metadata(base)?, fs::metadata(path)?);
-    if above.uid() == made.uid() {
-        return Ok(());
-    }
-    std::os::unix::fs::chown(path, Some(above.uid()), Some(above.gid()))
-}
-
-fn lock_file(path: &Path, vm: &VmId, origin: &Origin, socket: &Path) -> std::io::Result<File> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(path.join(LOCK))?;
-    // Waits for whoever looks at it just now.
-    rustix::fs::flock(&file, FlockOperation::LockExclusive)?;
-    let text = format!("{}\n{origin}\n{}\n", vm.as_str(), socket.display());
-    file.write_all(text.as_bytes())?;
-    Ok(file)
+    let found = host.folders(&all, &format!("domain-{number}-"))?;
+    Ok(found.into_iter().next())
 }
 
 fn digits(entropy: &dyn Entropy) -> String {
@@ -206,41 +161,26 @@ fn digits(entropy: &dyn Entropy) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Bytes that are free for everybody.
-pub(crate) fn free_bytes(path: &Path) -> Result<u64> {
-    let room = rustix::fs::statvfs(path)
-        .map_err(|e| Error::io("asking the free space of", path.display().to_string(), e))?;
-    Ok(room.f_bavail.saturating_mul(room.f_frsize))
-}
-
 /// Looks whether the run of a folder lives.
-pub(crate) fn look(folder: &Path) -> Sign {
-    let Ok(mut file) = File::open(folder.join(LOCK)) else {
-        return Sign::Gone;
+pub(crate) fn look(host: &dyn Host, folder: &Path) -> Result<Sign> {
+    let Some(seen) = host.look(&folder.join(LOCK))? else {
+        return Ok(Sign::Gone);
     };
-    let locked = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
-    let mut text = String::new();
-    let read = Read::by_ref(&mut file)
-        .take(LOCK_BYTES_MAX)
-        .read_to_string(&mut text);
-    let mut lines = text.lines();
+    let mut lines = seen.text.lines();
     let record = RunRecord {
         vm: lines.next().unwrap_or_default().to_owned(),
         origin: lines.next().unwrap_or_default().to_owned(),
         socket: lines.next().unwrap_or_default().into(),
     };
-    match (read, locked) {
-        (Ok(_), true) => Sign::Dead(record),
-        (Ok(_), false) => Sign::Alive(record),
-        (Err(_), _) => Sign::Gone,
-    }
+    Ok(match seen.is_held {
+        true => Sign::Alive(record),
+        false => Sign::Dead(record),
+    })
 }
 
 /// The folders of runs below a base.
-pub(crate) fn folders(base: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(base).into_iter().flatten().flatten();
-    let named = entries.filter(|it| is_ours(Path::new(&it.file_name())));
-    named.map(|it| it.path()).filter(|it| it.is_dir()).collect()
+pub(crate) fn folders(host: &dyn Host, base: &Path) -> Result<Vec<PathBuf>> {
+    host.folders(base, CHECKPOINT_PREFIX)
 }
 
 /// Whether the last part of the path carries our prefix.
@@ -250,24 +190,11 @@ pub(crate) fn is_ours(path: &Path) -> bool {
 }
 
 /// Whether a dead run may have left its guest frozen.
-pub(crate) fn was_frozen(folder: &Path) -> bool {
-    folder.join(FROZEN).exists()
+pub(crate) fn was_frozen(host: &dyn Host, folder: &Path) -> Result<bool> {
+    Ok(host.kind(&folder.join(FROZEN))? != FileKind::Absent)
 }
 
 /// Removes a run's folder and socket.
-pub(crate) fn remove(folder: &Path, socket: &Path) -> Result<()> {
-    let is_socket = fs::symlink_metadata(socket).is_ok_and(|it| it.file_type().is_socket());
-    if is_ours(socket) && is_socket {
-        ignore_absent(fs::remove_file(socket))
-            .map_err(|e| Error::io("removing", socket.display().to_string(), e))?;
-    }
-    ignore_absent(fs::remove_dir_all(folder))
-        .map_err(|e| Error::io("removing", folder.display().to_string(), e))
-}
-
-fn ignore_absent(result: std::io::Result<()>) -> std::io::Result<()> {
-    match result {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
+pub(crate) fn remove(host: &dyn Host, folder: &Path, socket: &Path) -> Result<()> {
+    host.remove_run(folder, Some(socket).filter(|it| is_ours(it)))
 }

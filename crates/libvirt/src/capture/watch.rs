@@ -8,15 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Once};
 use std::thread;
-use std::time::Duration;
 
 use lifeboat_platform::VmId;
 
 use crate::access::Access;
 
-use super::scratch::free_bytes;
-
-const PAUSE: Duration = Duration::from_millis(500);
 /// Limit: bytes that are always left free, if the run needs as much.
 const FLOOR_MAX: u64 = 1 << 30;
 
@@ -37,8 +33,9 @@ impl ScratchWatch {
         let floor = (needed / 4).min(FLOOR_MAX);
         let once = Once::new();
         let watch = move || {
-            while stopped.recv_timeout(PAUSE) == Err(RecvTimeoutError::Timeout) {
-                let is_low = free_bytes(&folder).is_ok_and(|free| free < floor);
+            let Ok(host) = access.host() else { return };
+            while stopped.recv_timeout(host.pause()) == Err(RecvTimeoutError::Timeout) {
+                let is_low = host.free_bytes(&folder).is_ok_and(|free| free < floor);
                 if is_low {
                     signal.store(true, Ordering::Release);
                     once.call_once(|| {

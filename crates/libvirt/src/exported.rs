@@ -1,4 +1,4 @@
-//! The disks of a job, read over NBD.
+//! Disks that QEMU shows over NBD, read.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -9,8 +9,6 @@ use lifeboat_disk::{DiskReader, Error as DiskError, ExtentState, MappedExtent};
 use lifeboat_model::{ErrorKind, Extent, ExtentSet};
 use lifeboat_nbd::{Address, Client, ClientOptions, Mapped, RetryRule};
 use lifeboat_platform::{Error, Result};
-
-use super::job::CHANGED;
 
 const ALLOCATION: &str = "base:allocation";
 /// The flag of `base:allocation` that means zeros.
@@ -35,16 +33,25 @@ pub(crate) struct Opened {
     pub(crate) changed: Option<ExtentSet>,
 }
 
-/// Opens the export of a disk; with `wants_changes` reads what changed too.
-pub(crate) fn open(socket: &Path, export: &str, wants_changes: bool) -> Result<Opened> {
+/// What must stay while a disk is read; goes after the last connection.
+pub(crate) type Kept = Box<dyn Send + Sync>;
+
+/// Opens the export of a disk; reads what changed too, if `bitmap` is the name of a bitmap.
+///
+/// `advice` says what to look at when reading fails.
+pub(crate) fn open(
+    socket: &Path,
+    export: &str,
+    bitmap: Option<&str>,
+    advice: &'static str,
+    kept: Kept,
+) -> Result<Opened> {
     let failed = |error: lifeboat_nbd::Error| {
         Error::new(error.kind(), "opening the disk", export).because(error)
     };
-    let bitmap = format!("qemu:dirty-bitmap:{CHANGED}");
+    let bitmap = bitmap.map(|name| format!("qemu:dirty-bitmap:{name}"));
     let mut contexts = vec![ALLOCATION.to_owned()];
-    if wants_changes {
-        contexts.push(bitmap.clone());
-    }
+    contexts.extend(bitmap.clone());
     let options = ClientOptions {
         contexts,
         connections_max: CONNECTIONS,
@@ -57,16 +64,17 @@ pub(crate) fn open(socket: &Path, export: &str, wants_changes: bool) -> Result<O
         ..ClientOptions::default()
     };
     let client = Client::connect(&Address::unix(socket, export), options).map_err(failed)?;
-    let changed = match client.facts().contexts.contains(&bitmap) {
-        true => Some(changed(&client, &bitmap).map_err(failed)?),
-        false => None,
-    };
+    let bitmap = bitmap.filter(|it| client.facts().contexts.contains(it));
+    let changed = bitmap.map(|it| changed(&client, &it)).transpose();
+    let changed = changed.map_err(failed)?;
     let place = PathBuf::from(client.address().to_string());
     Ok(Opened {
         reader: Arc::new(RemoteDisk {
             client,
             place,
             ahead: Mutex::new(Vec::new()),
+            advice,
+            _kept: kept,
         }),
         changed,
     })
@@ -101,15 +109,15 @@ struct RemoteDisk {
     place: PathBuf,
     /// What the server said last, in order.
     ahead: Mutex<Vec<MappedExtent>>,
+    advice: &'static str,
+    _kept: Kept,
 }
 
 impl RemoteDisk {
     fn failed(&self, doing: &'static str, offset: u64, cause: lifeboat_nbd::Error) -> DiskError {
         let error = DiskError::new(cause.kind(), doing, &self.place).at(offset);
         let error = match cause.kind() {
-            ErrorKind::Unreachable | ErrorKind::NotFound => {
-                error.seen("the backup job has ended; see whether its machine still runs")
-            }
+            ErrorKind::Unreachable | ErrorKind::NotFound => error.seen(self.advice),
             _ => error,
         };
         error.because(cause)
