@@ -1,5 +1,6 @@
 //! Captures of machines: running ones by a backup job, others by their images.
 
+mod ahead;
 mod choice;
 mod describe;
 mod freeze;

@@ -10,6 +10,7 @@ use lifeboat_model::{ErrorKind, Extent, ExtentSet};
 use lifeboat_nbd::{Address, Client, ClientOptions, Mapped, RetryRule};
 use lifeboat_platform::{Error, Result};
 
+use super::ahead::AheadDisk;
 use super::job::CHANGED;
 
 const ALLOCATION: &str = "base:allocation";
@@ -62,12 +63,13 @@ pub(crate) fn open(socket: &Path, export: &str, wants_changes: bool) -> Result<O
         false => None,
     };
     let place = PathBuf::from(client.address().to_string());
+    let disk = RemoteDisk {
+        client,
+        place,
+        ahead: Mutex::new(Vec::new()),
+    };
     Ok(Opened {
-        reader: Arc::new(RemoteDisk {
-            client,
-            place,
-            ahead: Mutex::new(Vec::new()),
-        }),
+        reader: Arc::new(AheadDisk::begin(Arc::new(disk), changed.clone())),
         changed,
     })
 }
