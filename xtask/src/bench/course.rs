@@ -217,10 +217,13 @@ fn with_short_program(words: &str) -> String {
 }
 
 fn told(counts: &Counts) -> String {
-    let mib = |bytes: &u64| bytes / (1 << 20);
+    let told = |count: &u64| match count >> 20 {
+        0 => count.to_string(),
+        mebibytes => format!("{mebibytes} MiB"),
+    };
     let all = counts.iter();
     let words: Vec<_> = all
-        .map(|(name, it)| format!("{name} {} MiB", mib(it)))
+        .map(|(name, it)| format!("{name} {}", told(it)))
         .collect();
     words.join(", ")
 }

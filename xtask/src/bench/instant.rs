@@ -145,6 +145,7 @@ fn make_images(course: &mut Course<'_>, data: &Images, folder: &Path) -> Result<
     let mut convert = Command::new("qemu-img");
     convert.args(["convert", "-f", "qcow2", "-O", "raw"]);
     process::quiet(convert.arg(&made).arg(&small))?;
+    fs::remove_file(&made).context("removing what was converted")?;
     let_the_kernel_speak(&small, folder)?;
     let large = folder.join("images/large");
     for (from, to) in [
