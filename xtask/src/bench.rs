@@ -20,6 +20,7 @@ mod changed;
 mod course;
 mod dataset;
 mod fleet;
+mod instant;
 mod machine;
 mod measure;
 mod noise;
@@ -29,6 +30,9 @@ mod place;
 mod record;
 mod report;
 mod rows;
+mod running;
+mod served;
+mod site;
 mod statistics;
 mod suites;
 mod tools;
@@ -40,22 +44,34 @@ use place::Place;
 use record::Records;
 use rows::{ROWS, Suite};
 use suites::Images;
-use tools::{Borg, Bupstash, Lifeboat, QemuImg, Restic, Rustic, Tool};
+use tools::{
+    Borg, Bupstash, Copy, Lifeboat, QemuImg, QemuNbd, Recovery, Restic, ResticDump, Rustic, Tool,
+    Virtnbdbackup,
+};
 
 /// Names of the peers, as records and the command line have them.
-const PEERS: [&str; 6] = [
+const PEERS: [&str; 12] = [
     "restic",
     "restic-0.14",
     "rustic",
     "borg",
     "bupstash",
     "qemu-img",
+    "virtnbdbackup",
+    "virtnbdbackup-lz4",
+    "qemu-nbd",
+    "restic-dump",
+    "recover",
+    "cp",
 ];
-const SUITES: [Suite; 4] = [
+const SUITES: [Suite; 7] = [
     Suite::Machines,
     Suite::Sparse,
     Suite::Incompressible,
     Suite::Fleet,
+    Suite::Running,
+    Suite::Served,
+    Suite::Instant,
 ];
 
 /// Runs what the words after `bench` ask for.
@@ -76,7 +92,8 @@ fn work(workspace: &Workspace, words: &[String], options: Options) -> Result<()>
     }
     let mut narrator = Narrator::new();
     narrator.title("bench: what is compared");
-    let tools = tools(workspace, &options, &mut narrator)?;
+    let ours = lifeboat(workspace, &options, &mut narrator)?;
+    let tools = tools(workspace, &options, &ours, &mut narrator)?;
     let suites = suites(&options);
     dataset::make(&mut narrator, &folders.data, &suites)?;
     if options.part == Part::Prepare {
@@ -84,7 +101,7 @@ fn work(workspace: &Workspace, words: &[String], options: Options) -> Result<()>
     }
     Machine::look(&folders.work, words)?.save(&folders.machine())?;
     let mut bench = Bench {
-        images: Images::new(&folders.data, &folders.work.join("lists"))?,
+        images: Images::new(&folders.data, &folders.work.join("lists"), &ours)?,
         records: Records::open(&folders.records())?,
         options,
         tools,
@@ -151,6 +168,7 @@ impl Folders {
 fn tools(
     workspace: &Workspace,
     options: &Options,
+    ours: &Path,
     narrator: &mut Narrator,
 ) -> Result<Vec<Box<dyn Tool>>> {
     let folder = workspace.tools();
@@ -159,20 +177,30 @@ fn tools(
         Some(names) => names.iter().map(String::as_str).collect(),
         None => PEERS.to_vec(),
     };
-    let ours = lifeboat(workspace, options, narrator)?;
-    let mut tools: Vec<Box<dyn Tool>> = vec![Box::new(Lifeboat::new(&ours))];
+    let mut tools: Vec<Box<dyn Tool>> = vec![Box::new(Lifeboat::new(ours))];
     for name in names {
-        tools.push(peer(name, &folder, narrator)?);
+        tools.push(peer(name, &folder, ours, narrator)?);
+    }
+    if tools.iter().any(|tool| tool.takes_part(Suite::Running)) {
+        peers::for_machines()?;
     }
     Ok(tools)
 }
 
-fn peer(name: &str, folder: &Path, narrator: &mut Narrator) -> Result<Box<dyn Tool>> {
+fn peer(name: &str, folder: &Path, ours: &Path, narrator: &mut Narrator) -> Result<Box<dyn Tool>> {
+    let mut restic = || -> Result<Restic> {
+        let program = peers::newer_restic(narrator, folder)?;
+        Ok(Restic::new(tools::RESTIC, &program, true))
+    };
     Ok(match name {
-        "restic" => {
-            let program = peers::newer_restic(narrator, folder)?;
-            Box::new(Restic::new(tools::RESTIC, &program, true))
-        }
+        "restic" => Box::new(restic()?),
+        "restic-dump" => Box::new(ResticDump(restic()?)),
+        "virtnbdbackup" | "virtnbdbackup-lz4" => Box::new(Virtnbdbackup {
+            is_compressed: name != "virtnbdbackup",
+        }),
+        "qemu-nbd" => Box::new(QemuNbd),
+        "recover" => Box::new(Recovery(Lifeboat::new(ours))),
+        "cp" => Box::new(Copy),
         "restic-0.14" => Box::new(Restic::new("restic-0.14", &peers::debian_restic()?, false)),
         "rustic" => Box::new(Rustic::new(&peers::rustic(narrator, folder)?)),
         "borg" => Box::new(Borg::new(&peers::borg(narrator, folder)?)),

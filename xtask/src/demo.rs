@@ -20,11 +20,12 @@ mod bitmap;
 mod boot_sector;
 mod figures;
 mod guest;
-mod image;
+pub(crate) mod image;
 mod judge;
 mod lifeboat;
 mod monitor;
 
+pub(crate) use boot_sector::PARTITION_START;
 use figures::Figures;
 use guest::{Guest, Report};
 use lifeboat::{Backup, Lifeboat};

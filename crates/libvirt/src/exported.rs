@@ -10,6 +10,8 @@ use lifeboat_model::{ErrorKind, Extent, ExtentSet};
 use lifeboat_nbd::{Address, Client, ClientOptions, Mapped, RetryRule};
 use lifeboat_platform::{Error, Result};
 
+use crate::ahead::AheadDisk;
+
 const ALLOCATION: &str = "base:allocation";
 /// The flag of `base:allocation` that means zeros.
 const READS_AS_ZEROS: u64 = 2;
@@ -68,14 +70,15 @@ pub(crate) fn open(
     let changed = bitmap.map(|it| changed(&client, &it)).transpose();
     let changed = changed.map_err(failed)?;
     let place = PathBuf::from(client.address().to_string());
+    let disk = RemoteDisk {
+        client,
+        place,
+        ahead: Mutex::new(Vec::new()),
+        advice,
+        _kept: kept,
+    };
     Ok(Opened {
-        reader: Arc::new(RemoteDisk {
-            client,
-            place,
-            ahead: Mutex::new(Vec::new()),
-            advice,
-            _kept: kept,
-        }),
+        reader: Arc::new(AheadDisk::begin(Arc::new(disk), changed.clone())),
         changed,
     })
 }

@@ -20,6 +20,7 @@
 )]
 
 mod access;
+mod ahead;
 mod binding;
 mod build;
 mod capture;

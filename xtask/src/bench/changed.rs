@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
+use serde_json::Value;
 
 /// Granularity of QEMU's bitmaps unless told otherwise.
 const GRAIN_BYTES: usize = 64 << 10;
@@ -52,6 +53,19 @@ pub(crate) fn write(before: &Path, after: &Path, list: &Path) -> Result<u64> {
     }
     save(&entries, list)?;
     Ok(marked)
+}
+
+/// Beginnings and ends of what a list marks.
+pub(crate) fn read(list: &Path) -> Result<Vec<(u64, u64)>> {
+    let text = fs::read(list).with_context(|| format!("reading {}", list.display()))?;
+    let entries: Vec<Value> = serde_json::from_slice(&text).context("reading a list of changes")?;
+    let number = |entry: &Value, name: &str| entry[name].as_u64().unwrap_or(0);
+    let marked = entries.iter().filter(|entry| number(entry, "type") == 1);
+    let of = |entry: &Value| (number(entry, "offset"), number(entry, "length"));
+    Ok(marked
+        .map(of)
+        .map(|(start, length)| (start, start + length))
+        .collect())
 }
 
 /// Whether two files hold the same bytes.

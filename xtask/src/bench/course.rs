@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
@@ -11,6 +12,7 @@ use super::place::Place;
 use super::record::{Record, Records};
 use super::tools::{Backup, Snapshot, Tool};
 use crate::narrator::Narrator;
+use crate::process;
 
 /// Counts by name.
 pub(crate) type Counts = BTreeMap<String, u64>;
@@ -165,13 +167,23 @@ impl Course<'_> {
         measure(calls, self.place.folder(), &self.log(name))
     }
 
-    fn log(&self, name: &str) -> PathBuf {
+    /// The folder with everything that outlives a place.
+    pub(crate) fn work(&self) -> Result<&Path> {
+        self.logs.parent().context("the logs lie in no folder")
+    }
+
+    pub(crate) fn log(&self, name: &str) -> PathBuf {
         let tool = self.tool.name();
         self.logs.join(format!("{}-{tool}-{name}.log", self.round))
     }
 
+    /// One command as typed in the place's folder.
+    pub(crate) fn shown_command(&self, command: &Command) -> String {
+        self.without_places(&with_short_program(&process::shown(command)))
+    }
+
     /// Commands as typed in the place's folder.
-    fn shown(&self, calls: &[Call]) -> String {
+    pub(crate) fn shown(&self, calls: &[Call]) -> String {
         let all: Vec<_> = calls
             .iter()
             .map(|call| with_short_program(&call.shown()))
@@ -205,10 +217,13 @@ fn with_short_program(words: &str) -> String {
 }
 
 fn told(counts: &Counts) -> String {
-    let mib = |bytes: &u64| bytes / (1 << 20);
+    let told = |count: &u64| match count >> 20 {
+        0 => count.to_string(),
+        mebibytes => format!("{mebibytes} MiB"),
+    };
     let all = counts.iter();
     let words: Vec<_> = all
-        .map(|(name, it)| format!("{name} {} MiB", mib(it)))
+        .map(|(name, it)| format!("{name} {}", told(it)))
         .collect();
     words.join(", ")
 }

@@ -75,7 +75,7 @@ fn twice(
 impl Fleet {
     /// Makes the repository, if it is not there, and presents it as the place's.
     fn enter(&self, course: &Course<'_>) -> Result<()> {
-        let work = course.logs.parent().context("the logs lie in no folder")?;
+        let work = course.work()?;
         let folder = work.join(self.folder);
         if !folder.exists() {
             self.make(&folder, &course.place.password_file())?;

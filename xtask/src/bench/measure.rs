@@ -19,7 +19,7 @@ use wait4::Wait4;
 
 use crate::process;
 
-/// Names a program that is started before each measurement, if it is set.
+/// Names a program that is started before and after each measurement, if it is set.
 const QUIET_VARIABLE: &str = "LIFEBOAT_BENCH_QUIET";
 const BUFFER_BYTES: usize = 1 << 20;
 /// Files above this are warmed where they hold data: their holes would fill the memory.
@@ -72,28 +72,41 @@ pub(crate) struct Measured {
 /// `folder` is on the file system that they write to; what they say goes into files called
 /// `log` with other endings.
 pub(crate) fn measure(list: Vec<Call>, folder: &Path, log: &Path) -> Result<Measured> {
-    wait_for_quiet()?;
-    calls::sync();
     let place = File::open(folder).with_context(|| format!("opening {}", folder.display()))?;
+    quietly(|| {
+        let began = Instant::now();
+        let mut all = run_all(list, log)?;
+        calls::syncfs(&place).context("bringing everything to the disk")?;
+        all.durable = began.elapsed();
+        Ok(all)
+    })
+}
+
+/// Runs the commands in turn, whatever else happens.
+pub(crate) fn run_all(list: Vec<Call>, log: &Path) -> Result<Measured> {
     let mut all = Measured::default();
-    let began = Instant::now();
     for call in list {
         let one = run(call, log)?;
         all.wall += one.wall;
         all.cpu += one.cpu;
         all.resident_bytes = all.resident_bytes.max(one.resident_bytes);
     }
-    calls::syncfs(&place).context("bringing everything to the disk")?;
-    all.durable = began.elapsed();
+    all.durable = all.wall;
     Ok(all)
 }
 
-/// Runs the program that was named to wait until nothing else works on this machine.
-fn wait_for_quiet() -> Result<()> {
-    match env::var_os(QUIET_VARIABLE) {
-        Some(program) => process::quiet(&mut Command::new(program)),
+/// Measures while nothing else works on this machine, as far as the named program knows, and
+/// nothing that was written before is still on its way to the disk.
+pub(crate) fn quietly<T>(measured: impl FnOnce() -> Result<T>) -> Result<T> {
+    let tell = |word: &str| match env::var_os(QUIET_VARIABLE) {
+        Some(program) => process::quiet(Command::new(program).arg(word)),
         None => Ok(()),
-    }
+    };
+    tell("before")?;
+    calls::sync();
+    let result = measured();
+    tell("after")?;
+    result
 }
 
 /// Where the standard output of a measured command is kept.

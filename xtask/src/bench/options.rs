@@ -25,8 +25,8 @@ usage: cargo xtask bench [OPTIONS]
   --list             only list rows and peers
 
 What was measured stays in results.jsonl in the work folder: a bench that was interrupted goes on
-where it was. The program named by LIFEBOAT_BENCH_QUIET is run before each measurement: it may wait
-until nothing else works on the machine.";
+where it was. The program named by LIFEBOAT_BENCH_QUIET is run with the word `before` ahead of each
+measurement, and with `after` behind it: it may wait until nothing else works on the machine.";
 
 const ROUNDS: u32 = 3;
 

@@ -126,7 +126,7 @@ fn write_commands(text: &mut String, rows: &[(&Row, Figures)]) -> Result<()> {
     );
     for (row, figures) in rows {
         for (tool, command) in figures.commands() {
-            writeln!(text, "{:>3}  {tool:<11}  {command}", row.name)?;
+            writeln!(text, "{:>3}  {tool:<17}  {command}", row.name)?;
         }
     }
     text.push_str("```\n\n");

@@ -11,6 +11,19 @@ pub(crate) enum Suite {
     Incompressible,
     /// Repositories with very many snapshots and blobs.
     Fleet,
+    /// Machines that run under libvirt.
+    Running,
+    /// A snapshot's disk, read at any place without a restore.
+    Served,
+    /// Machines that are started again.
+    Instant,
+}
+
+impl Suite {
+    /// Whether plain disks are backed up there, which every backup program can.
+    pub(crate) fn is_of_disks(self) -> bool {
+        matches!(self, Self::Machines | Self::Sparse | Self::Incompressible)
+    }
 }
 
 /// What a row is judged by. Times and sizes are medians; "best" is the smallest of all peers.
@@ -26,6 +39,8 @@ pub(crate) enum Target {
     WallSeconds(f64),
     /// A count in bytes, by the newest restic's.
     BytesOfRestic(&'static str, f64),
+    /// A count in bytes, by that of one tool.
+    BytesOf(&'static str, &'static str, f64),
     /// Peak memory in MiB.
     ResidentMib(f64),
     /// Peak memory in bytes for each blob of the index.
@@ -50,6 +65,8 @@ pub(crate) struct Row {
     pub(crate) counts: &'static [(&'static str, &'static str)],
     /// Where the peers' figures come from, if not from this row.
     pub(crate) peers_row: Option<&'static str>,
+    /// A tool that is no peer but shows what is possible.
+    pub(crate) bound: Option<&'static str>,
     pub(crate) targets: &'static [Target],
 }
 
@@ -75,11 +92,12 @@ const TIMED: Row = Row {
     has_durable: false,
     counts: &[],
     peers_row: None,
+    bound: None,
     targets: &[],
 };
 
 /// All rows, in the order of the document.
-pub(crate) const ROWS: [Row; 16] = [
+pub(crate) const ROWS: [Row; 28] = [
     Row {
         name: "1",
         title: "First full backup",
@@ -244,7 +262,140 @@ pub(crate) const ROWS: [Row; 16] = [
         ],
         ..TIMED
     },
+    Row {
+        name: "16a",
+        title: "A running machine, first full backup",
+        suite: Suite::Running,
+        note: "vm-a as the qcow2 disk of a machine of libvirt. virtnbdbackup stores plain data \
+               unless told `-z`.",
+        has_durable: true,
+        counts: &[STORED],
+        targets: &[Target::WallOfBest(0.7)],
+        ..TIMED
+    },
+    Row {
+        name: "16b",
+        title: "A running machine, increment",
+        suite: Suite::Running,
+        note: "A fourth of what day 2 changes, written to the running machine's disk where and \
+               as day 2 has it; both tools read what the dirty bitmap says.",
+        counts: &[ADDED, ("changed", "changed")],
+        targets: &[Target::WallOfBest(1.0)],
+        ..TIMED
+    },
+    Row {
+        name: "16c",
+        title: "Full and increment brought back",
+        suite: Suite::Running,
+        note: "To a new qcow2 file; lifeboat also defines a machine that has it. Compared by \
+               qemu-img in the first round.",
+        has_durable: true,
+        counts: &[("allocated", "allocated")],
+        targets: &[Target::WallOfBest(1.0)],
+        ..TIMED
+    },
+    Row {
+        name: "16d",
+        title: "A second running machine",
+        suite: Suite::Running,
+        note: "vm-b as the qcow2 disk of another machine, after those two backups of vm-a.",
+        has_durable: true,
+        counts: &[ADDED],
+        targets: &[Target::BytesOf("virtnbdbackup", "added", 0.2)],
+        ..TIMED
+    },
+    Row {
+        name: "17a",
+        title: "Random reads, one at a time, fresh process",
+        suite: Suite::Served,
+        note: "4 KiB each, at places that hold data, all different; fio reads over NBD, and \
+               through FUSE of `restic mount`. qemu-nbd serves the plain disk: the bound. CPU \
+               and memory are the server's.",
+        counts: RANDOM,
+        bound: Some("qemu-nbd"),
+        targets: &[Target::WallOfBest(1.0)],
+        ..TIMED
+    },
+    Row {
+        name: "17b",
+        title: "Random reads, one at a time",
+        suite: Suite::Served,
+        note: "At other places, by the server that has just served those of 17a.",
+        counts: RANDOM,
+        bound: Some("qemu-nbd"),
+        targets: &[Target::WallOfBest(1.0)],
+        ..TIMED
+    },
+    Row {
+        name: "17c",
+        title: "Random reads, 16 at a time, fresh process",
+        suite: Suite::Served,
+        note: "Over NBD by one connection with 16 requests under way, through FUSE by 16 threads.",
+        counts: RANDOM,
+        bound: Some("qemu-nbd"),
+        targets: &[Target::WallOfBest(1.0)],
+        ..TIMED
+    },
+    Row {
+        name: "17d",
+        title: "Random reads, 16 at a time",
+        suite: Suite::Served,
+        note: "At other places, by the server that has just served those of 17c.",
+        counts: RANDOM,
+        bound: Some("qemu-nbd"),
+        targets: &[Target::WallOfBest(1.0)],
+        ..TIMED
+    },
+    Row {
+        name: "17e",
+        title: "The whole disk in order, fresh process",
+        suite: Suite::Served,
+        note: "All of vm-a, 1 MiB a read, over NBD with 4 requests under way. `restic dump` goes \
+               to /dev/null.",
+        counts: IN_ORDER,
+        bound: Some("qemu-nbd"),
+        targets: &[Target::WallOfBest(1.0)],
+        ..TIMED
+    },
+    Row {
+        name: "17f",
+        title: "The whole disk in order, once more",
+        suite: Suite::Served,
+        note: "By the server that has just served it; the page cache of the mounted file was \
+               dropped.",
+        counts: IN_ORDER,
+        bound: Some("qemu-nbd"),
+        targets: &[Target::WallOfBest(1.0)],
+        ..TIMED
+    },
+    Row {
+        name: "18a",
+        title: "A small machine is started again",
+        suite: Suite::Instant,
+        note: "2 GiB with Debian. Wall time goes until QEMU runs. The others copy the disks first: \
+               `machine recover --start`, `restic restore`, and cp of the plain images.",
+        counts: &[("console", "first console line ms")],
+        targets: &[Target::WallSeconds(2.0)],
+        ..TIMED
+    },
+    Row {
+        name: "18b",
+        title: "A large machine is started again",
+        suite: Suite::Instant,
+        note: "64 GiB with Debian at their beginning, and vm-a as a second disk.",
+        counts: &[("console", "first console line ms")],
+        targets: &[Target::WallSeconds(2.0)],
+        ..TIMED
+    },
 ];
+
+/// What single reads are judged by: the server's answers, in microseconds.
+const RANDOM: &[(&str, &str)] = &[
+    ("iops", "reads/s"),
+    ("median", "median µs"),
+    ("p99", "99 % below µs"),
+];
+const IN_ORDER: &[(&str, &str)] = &[("rate", "MiB/s")];
 
 const RESTORE_TARGETS: &[Target] = &[
     Target::WallOfBest(0.65),

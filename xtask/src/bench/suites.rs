@@ -11,12 +11,12 @@ use anyhow::{Context, Result, ensure};
 
 use super::changed;
 use super::course::{Counts, Course, restored};
-use super::fleet;
 use super::measure::{self, Measured, StoredFile};
 use super::pages;
 use super::place::Place;
 use super::rows::Suite;
 use super::tools::{Backup, Form, How, LIFEBOAT, Snapshot};
+use super::{fleet, instant, running, served};
 
 const VM_A: &str = "vm-a";
 const VM_B: &str = "vm-b";
@@ -32,30 +32,39 @@ const BYTES_PER_WRITE: u64 = 512 << 10;
 pub(crate) struct Images {
     data: PathBuf,
     lists: PathBuf,
+    lifeboat: PathBuf,
 }
 
 impl Images {
-    pub(crate) fn new(data: &Path, lists: &Path) -> Result<Self> {
+    pub(crate) fn new(data: &Path, lists: &Path, lifeboat: &Path) -> Result<Self> {
         fs::create_dir_all(lists).with_context(|| format!("creating {}", lists.display()))?;
         Ok(Self {
             data: data.to_owned(),
             lists: lists.to_owned(),
+            lifeboat: lifeboat.to_owned(),
         })
     }
 
-    /// How much a suite may take on the disk, in bytes: three times its largest dense file.
+    /// How much a suite may take on the disk, in bytes: three times its largest dense file, or
+    /// twice where machines have disks with holes.
     pub(crate) fn room(&self, suite: Suite) -> Result<u64> {
-        let image = match suite {
-            Suite::Machines => "vm-a.raw",
-            Suite::Incompressible => "incompressible.raw",
-            Suite::Sparse | Suite::Fleet => return Ok(1 << 30),
+        let (times, image) = match suite {
+            Suite::Machines => (3, "vm-a.raw"),
+            Suite::Incompressible => (3, "incompressible.raw"),
+            Suite::Running | Suite::Instant => (2, "vm-a.raw"),
+            Suite::Sparse | Suite::Fleet | Suite::Served => return Ok(1 << 30),
         };
         let path = self.image(image);
         let metadata = fs::metadata(&path).with_context(|| format!("at {}", path.display()))?;
-        Ok(3 * metadata.len())
+        Ok(times * metadata.len())
     }
 
-    fn image(&self, name: &str) -> PathBuf {
+    /// Our program, for repositories that all tools share.
+    pub(crate) fn lifeboat(&self) -> &Path {
+        &self.lifeboat
+    }
+
+    pub(crate) fn image(&self, name: &str) -> PathBuf {
         self.data.join(name)
     }
 
@@ -67,7 +76,7 @@ impl Images {
     }
 
     /// The list of what day 2 changed, with how many bytes it marks; made once.
-    fn changed(&self) -> Result<(PathBuf, u64)> {
+    pub(crate) fn changed(&self) -> Result<(PathBuf, u64)> {
         let (list, count) = (self.lists.join("day2.json"), self.lists.join("day2.bytes"));
         if let Ok(text) = fs::read_to_string(&count) {
             return Ok((list, text.trim().parse().context("reading day2.bytes")?));
@@ -86,6 +95,9 @@ pub(crate) fn run(suite: Suite, course: &mut Course<'_>, images: &Images) -> Res
         Suite::Sparse => single(course, images, "9", "sparse64g.raw"),
         Suite::Incompressible => single(course, images, "10", "incompressible.raw"),
         Suite::Fleet => fleet::run(course),
+        Suite::Running => running::run(course, images),
+        Suite::Served => served::run(course, images),
+        Suite::Instant => instant::run(course, images),
     }
 }
 

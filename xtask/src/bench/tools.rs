@@ -5,9 +5,12 @@ use std::process::Command;
 
 use anyhow::Result;
 
+use super::instant::Fallen;
 use super::measure::Call;
 use super::place::Place;
 use super::rows::Suite;
+use super::served::Service;
+use super::site::Site;
 use crate::process;
 
 mod borg;
@@ -16,6 +19,8 @@ mod lifeboat;
 mod qemu_img;
 mod restic;
 mod rustic;
+mod virtnbdbackup;
+mod ways;
 
 pub(crate) use borg::Borg;
 pub(crate) use bupstash::Bupstash;
@@ -23,6 +28,8 @@ pub(crate) use lifeboat::Lifeboat;
 pub(crate) use qemu_img::QemuImg;
 pub(crate) use restic::Restic;
 pub(crate) use rustic::Rustic;
+pub(crate) use virtnbdbackup::Virtnbdbackup;
+pub(crate) use ways::{Copy, QemuNbd, Recovery, ResticDump};
 
 /// The name of our own program in records.
 pub(crate) const LIFEBOAT: &str = "lifeboat";
@@ -65,6 +72,19 @@ pub(crate) enum Form {
     Sparse,
 }
 
+/// What is to be done with a machine of libvirt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deed {
+    /// Making the place for backups; not measured.
+    Prepare,
+    /// Backing up a machine that was not backed up before.
+    Full,
+    /// Backing up what changed since.
+    Increment,
+    /// Making its disk anew, in the place's target.
+    BringBack,
+}
+
 /// A program under test. Where a method gives nothing, the tool has no such thing.
 pub(crate) trait Tool {
     /// As in records and on the command line.
@@ -73,7 +93,7 @@ pub(crate) trait Tool {
     fn version(&self) -> Result<String>;
     /// Whether it is measured there at all.
     fn takes_part(&self, suite: Suite) -> bool {
-        suite != Suite::Fleet
+        suite.is_of_disks()
     }
     /// Makes an empty repository.
     fn init(&self, place: &Place) -> Vec<Call>;
@@ -96,6 +116,32 @@ pub(crate) trait Tool {
     }
     /// A backup that stores nothing.
     fn trial(&self, _place: &Place) -> Option<Vec<Call>> {
+        None
+    }
+    /// Does something with a machine of libvirt.
+    fn on_site(
+        &self,
+        _place: &Place,
+        _site: &Site,
+        _machine: &str,
+        _deed: Deed,
+    ) -> Option<Vec<Call>> {
+        None
+    }
+    /// Shows the only snapshot's disk to readers, over NBD at the socket or as a file.
+    fn serve(&self, _place: &Place, _socket: &Path) -> Option<Service> {
+        None
+    }
+    /// Writes the only snapshot's disk to where nobody keeps it.
+    fn dump(&self, _place: &Place) -> Option<Call> {
+        None
+    }
+    /// Lets a lost machine run again.
+    fn start_again(&self, _place: &Place, _site: &Site, _fallen: &Fallen) -> Option<Vec<Call>> {
+        None
+    }
+    /// Removes the machine that was started again, if ending it is not enough.
+    fn remove_again(&self, _place: &Place, _site: &Site, _fallen: &Fallen) -> Option<Vec<Call>> {
         None
     }
     /// How many bytes of its source the backup that said these words has read.

@@ -22,6 +22,17 @@ const BORG_PACKAGES: [&str; 7] = [
     "pkg-config",
     "python3-venv",
 ];
+/// What is measured around machines: libvirt, its peer, and the reader of disks.
+const MACHINE_PACKAGES: [&str; 8] = [
+    "fio",
+    "fuse3",
+    "libnbd-bin",
+    "libvirt-clients",
+    "libvirt-daemon",
+    "libvirt-daemon-driver-qemu",
+    "qemu-system-x86",
+    "virtnbdbackup",
+];
 const BUPSTASH_PACKAGES: [&str; 2] = ["libsodium-dev", "pkg-config"];
 
 /// Not the quick build that the tests ask for their judgement.
@@ -89,6 +100,11 @@ pub(crate) fn borg(narrator: &mut Narrator, tools: &Path) -> Result<PathBuf> {
     }
     narrator.done(&wanted, began.elapsed());
     Ok(program)
+}
+
+/// virtnbdbackup and libvirt come with Debian, too.
+pub(crate) fn for_machines() -> Result<()> {
+    debian::install(&MACHINE_PACKAGES).map(drop)
 }
 
 /// qemu-img comes with Debian.

@@ -45,6 +45,8 @@ impl Figure {
 #[derive(Debug)]
 pub(crate) struct Figures {
     list: Vec<Figure>,
+    /// The tool that is no peer.
+    bound: Option<&'static str>,
     /// Every record of the row itself.
     records: Vec<Record>,
 }
@@ -69,6 +71,7 @@ impl Figures {
         };
         Self {
             list: tools.iter().filter_map(of_tool).collect(),
+            bound: row.bound,
             records: own,
         }
     }
@@ -87,7 +90,8 @@ impl Figures {
 
     /// The peer with the smallest value.
     pub(crate) fn best(&self, value: impl Fn(&Figure) -> Option<f64>) -> Option<(&str, f64)> {
-        let peers = self.list.iter().filter(|it| !it.is_ours());
+        let is_peer = |it: &&Figure| !it.is_ours() && self.bound != Some(it.tool.as_str());
+        let peers = self.list.iter().filter(is_peer);
         let values = peers.filter_map(|it| Some((it.tool.as_str(), value(it)?)));
         values.min_by(|one, two| one.1.total_cmp(&two.1))
     }

@@ -65,15 +65,16 @@ fn held(target: Target, figures: &Figures) -> Held {
                 tool,
             )
         }
-        Target::BytesOfRestic(count, limit) => {
-            let theirs = figures.named(RESTIC).and_then(|it| it.count(count));
+        Target::BytesOfRestic(count, limit) => held(Target::BytesOf(RESTIC, count, limit), figures),
+        Target::BytesOf(tool, count, limit) => {
+            let theirs = figures.named(tool).and_then(|it| it.count(count));
             let ours = figures.ours().and_then(|it| it.count(count));
             by(
-                format!("{count} ≤ {limit} × restic"),
+                format!("{count} ≤ {limit} × {tool}"),
                 limit,
                 ours,
                 theirs,
-                RESTIC,
+                tool,
             )
         }
         Target::WallSeconds(limit) => {

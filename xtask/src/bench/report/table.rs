@@ -10,7 +10,15 @@ use crate::bench::statistics::{Spread, ratio};
 
 const MIB: f64 = 1024.0 * 1024.0;
 /// Counts that are no bytes.
-const NUMBERS: [&str; 2] = ["snapshots", "blobs"];
+const NUMBERS: [&str; 7] = [
+    "snapshots",
+    "blobs",
+    "iops",
+    "median",
+    "p99",
+    "rate",
+    "console",
+];
 
 /// A number of a tool, if it has it.
 type Value = Box<dyn Fn(&Figure) -> Option<f64>>;

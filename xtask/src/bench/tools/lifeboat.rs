@@ -7,10 +7,13 @@ use std::process::Command;
 use anyhow::Result;
 use serde_json::Value;
 
-use super::{Backup, Form, How, LIFEBOAT, Snapshot, Tool, command, ids, version_word};
+use super::{Backup, Deed, Form, How, LIFEBOAT, Snapshot, Tool, command, ids, version_word};
+use crate::bench::instant::Fallen;
 use crate::bench::measure::Call;
 use crate::bench::place::Place;
 use crate::bench::rows::Suite;
+use crate::bench::served::{Door, SERVED, Service};
+use crate::bench::site::Site;
 
 /// lifeboat with its defaults.
 #[derive(Debug)]
@@ -25,9 +28,9 @@ impl Lifeboat {
         }
     }
 
-    fn command(&self, place: &Place, verb: &str) -> Command {
+    pub(super) fn command(&self, place: &Place, verbs: &[&str]) -> Command {
         let mut command = command(&self.program, place);
-        command.arg(verb).arg("-r").arg(place.repository());
+        command.args(verbs).arg("-r").arg(place.repository());
         command.arg("-p").arg(place.password_file());
         command
     }
@@ -54,11 +57,11 @@ impl Tool for Lifeboat {
     }
 
     fn init(&self, place: &Place) -> Vec<Call> {
-        vec![self.command(place, "init").into()]
+        vec![self.command(place, &["init"]).into()]
     }
 
     fn backup(&self, place: &Place, backup: Backup<'_>) -> Option<Vec<Call>> {
-        let mut command = self.command(place, "backup");
+        let mut command = self.command(place, &["backup"]);
         command.args(["--json", "-m", backup.machine, "--tag", backup.label]);
         command.arg("-d").arg(of_disk(&place.disk()));
         if let How::Changed(list) | How::Unchanged(list) = backup.how {
@@ -68,30 +71,74 @@ impl Tool for Lifeboat {
     }
 
     fn restore(&self, place: &Place, snapshot: &Snapshot, _form: Form) -> Option<Vec<Call>> {
-        let mut command = self.command(place, "restore");
+        let mut command = self.command(place, &["restore"]);
         command.arg(snapshot.id.as_ref()?).args(["-d", "vda", "-t"]);
         command.arg(place.target().join("vda.raw"));
         Some(vec![command.into()])
     }
 
     fn verify(&self, place: &Place) -> Option<Vec<Call>> {
-        Some(vec![self.command(place, "verify").into()])
+        Some(vec![self.command(place, &["verify"]).into()])
     }
 
     fn remove(&self, place: &Place, snapshots: &[Snapshot]) -> Option<Vec<Call>> {
-        let mut command = self.command(place, "forget");
+        let mut command = self.command(place, &["forget"]);
         command.args(["--prune", "--instant"]).args(ids(snapshots));
         Some(vec![command.into()])
     }
 
     fn list(&self, place: &Place) -> Option<Vec<Call>> {
-        Some(vec![self.command(place, "snapshots").into()])
+        Some(vec![self.command(place, &["snapshots"]).into()])
     }
 
     fn trial(&self, place: &Place) -> Option<Vec<Call>> {
-        let mut command = self.command(place, "backup");
+        let mut command = self.command(place, &["backup"]);
         command.args(["--dry-run", "-m", "trial", "-d"]);
         command.arg(of_disk(&place.disk()));
+        Some(vec![command.into()])
+    }
+
+    fn on_site(&self, place: &Place, site: &Site, machine: &str, deed: Deed) -> Option<Vec<Call>> {
+        let command = match deed {
+            Deed::Prepare => return Some(self.init(place)),
+            Deed::Full | Deed::Increment => {
+                let mut command = self.command(place, &["machine", "backup"]);
+                command.args([machine, "-q", "-P", &site.uri(), "--scratch"]);
+                command.arg(site.path("scratch"));
+                command
+            }
+            Deed::BringBack => {
+                let mut command = self.command(place, &["machine", "recover"]);
+                command.args([machine, "-q", "-P", &site.uri(), "--as", "again", "--to"]);
+                // A folder ends with a slash.
+                command.arg(place.target().join(""));
+                command
+            }
+        };
+        Some(vec![command.into()])
+    }
+
+    fn serve(&self, place: &Place, socket: &Path) -> Option<Service> {
+        let mut command = self.command(place, &["nbd"]);
+        command.arg(SERVED).arg("--socket").arg(socket);
+        Some(Service {
+            command,
+            door: Door::Nbd,
+        })
+    }
+
+    fn start_again(&self, place: &Place, site: &Site, fallen: &Fallen) -> Option<Vec<Call>> {
+        let mut command = self.command(place, &["instant", "start"]);
+        command.args([fallen.name(), "-q", "-P", &site.uri(), "--state"]);
+        // Sockets need short paths.
+        command.arg(site.path("state"));
+        Some(vec![command.into()])
+    }
+
+    fn remove_again(&self, place: &Place, site: &Site, fallen: &Fallen) -> Option<Vec<Call>> {
+        let mut command = self.command(place, &["instant", "discard"]);
+        command.arg(format!("{}-instant", fallen.name()));
+        command.arg("--state").arg(site.path("state"));
         Some(vec![command.into()])
     }
 

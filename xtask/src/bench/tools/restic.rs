@@ -5,10 +5,13 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::{Backup, Form, Snapshot, Tool, add_force, asked, command, ids, version_word};
+use super::{Backup, Form, RESTIC, Snapshot, Tool, add_force, asked, command, ids, version_word};
+use crate::bench::instant::Fallen;
 use crate::bench::measure::Call;
 use crate::bench::place::Place;
 use crate::bench::rows::Suite;
+use crate::bench::served::{Door, Service};
+use crate::bench::site::Site;
 
 /// restic with its defaults: compression auto, packs of 16 MiB.
 #[derive(Debug)]
@@ -28,7 +31,7 @@ impl Restic {
         }
     }
 
-    fn command(&self, place: &Place) -> Command {
+    pub(super) fn command(&self, place: &Place) -> Command {
         let mut command = command(&self.program, place);
         command.arg("-r").arg(place.repository());
         command.arg("--password-file").arg(place.password_file());
@@ -46,8 +49,12 @@ impl Tool for Restic {
         version_word(&self.program, "version", 1)
     }
 
-    fn takes_part(&self, _suite: Suite) -> bool {
-        true
+    fn takes_part(&self, suite: Suite) -> bool {
+        match suite {
+            Suite::Running => false,
+            Suite::Served | Suite::Instant => self.name == RESTIC,
+            _ => true,
+        }
     }
 
     fn init(&self, place: &Place) -> Vec<Call> {
@@ -89,6 +96,23 @@ impl Tool for Restic {
 
     fn list(&self, place: &Place) -> Option<Vec<Call>> {
         asked(self.command(place), &["snapshots"])
+    }
+
+    fn serve(&self, place: &Place, _socket: &Path) -> Option<Service> {
+        let mut command = self.command(place);
+        command.arg("mount").arg(place.target());
+        let file = place.target().join("snapshots/latest/disks/vda.raw");
+        Some(Service {
+            command,
+            door: Door::File(file),
+        })
+    }
+
+    fn start_again(&self, place: &Place, site: &Site, fallen: &Fallen) -> Option<Vec<Call>> {
+        let mut command = self.command(place);
+        command.args(["restore", "latest", "--host", fallen.name(), "--sparse"]);
+        command.arg("--target").arg(place.target());
+        Some(vec![command.into(), fallen.create(place, site).into()])
     }
 
     fn trial(&self, place: &Place) -> Option<Vec<Call>> {

@@ -42,8 +42,8 @@ impl Tool for Rustic {
         version_word(&self.program, "--version", 1)
     }
 
-    fn takes_part(&self, _suite: Suite) -> bool {
-        true
+    fn takes_part(&self, suite: Suite) -> bool {
+        suite.is_of_disks() || suite == Suite::Fleet
     }
 
     fn init(&self, place: &Place) -> Vec<Call> {
