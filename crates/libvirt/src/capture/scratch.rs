@@ -167,7 +167,7 @@ fn socket_place(access: &Access, number: Option<u32>) -> Option<PathBuf> {
         .find(|path| path.is_dir())
 }
 
-fn make_base(base: &Path) -> Result<()> {
+pub(crate) fn make_base(base: &Path) -> Result<()> {
     let failed = |e| Error::io("making the folder", base.display().to_string(), e);
     if base.is_dir() {
         return Ok(());
