@@ -1,6 +1,7 @@
 //! Promises of the program as a whole, one module each.
 
 mod archives_carry_snapshots_anywhere;
+mod captures_that_end_early_say_why;
 mod catalogs_bring_records_back;
 mod chains_become_snapshots_and_back;
 mod devices_take_disks;
@@ -13,8 +14,14 @@ mod full_disk_is_told_and_prune_makes_room;
 mod interop;
 mod interrupted_runs_are_taken_over;
 mod kills_leave_whole_repositories;
+mod kills_of_instant_machines_lose_no_write;
+mod kills_of_machine_backups_leave_nothing;
+mod kills_of_recoveries_are_taken_back;
 mod large_disks_fit_into_memory;
+mod machines;
+mod machines_come_and_go_by_commands;
 mod repairs_reach_every_finding;
+mod repositories_share_a_machine_without_loss;
 mod trial;
 
 use std::fs::{self, File};

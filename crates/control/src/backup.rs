@@ -241,6 +241,7 @@ impl VmBackup<'_> {
         let capture = self.platform.begin_capture(&request);
         let mut capture = capture.doing(|| format!("cannot capture {}", vm.name))?;
         let done = self.stored(vm, &mut *capture, parent, parents, notes);
+        let done = done.map_err(|error| explained(&mut *capture, error));
         let seen = capture.findings().to_vec();
         self.note(vm, notes, seen);
         let outcome = match &done {
@@ -403,6 +404,21 @@ impl VmBackup<'_> {
                 self.watch.finding(&vm.name, &finding);
                 notes.findings.push(finding);
             }
+        }
+    }
+}
+
+/// The failure; if the capture is lost, that: reads that fail are only how it showed.
+fn explained(capture: &mut dyn Capture, error: Error) -> Error {
+    if error.kind() == ErrorKind::Cancelled {
+        return error;
+    }
+    match capture.confirm() {
+        Ok(()) => error,
+        Err(cause) => {
+            let name = capture.name();
+            let message = format!("the capture of {name} was lost while it was read");
+            Error::new(cause.kind(), message).with_source(cause)
         }
     }
 }

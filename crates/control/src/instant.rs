@@ -8,17 +8,19 @@
 //! lock that says whether the server lives. It is written before anything is made, so that
 //! `discard` finds all of it after a crash at any point.
 
+mod moving;
+
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use lifeboat_disk::ImageFormat;
-use lifeboat_model::{CancelToken, Clock, DiskName, ErrorKind, VmName};
+use lifeboat_model::{CancelToken, ErrorKind, VmName};
 use lifeboat_nbd::Address;
 use lifeboat_platform::{
     BuildDisk, BuildRequest, Finding, Identity, LiveMachines, NetworkMapping, Occupied, Placement,
-    Platform, Promotion, Vm, VmId,
+    Platform, Vm, VmId, VmState,
 };
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
@@ -27,12 +29,13 @@ use crate::error::Doing;
 use crate::recover::{RecoverySource, describing_files};
 use crate::{Error, Result};
 
+pub use moving::{MovingDisk, promote};
+
 const STATE_FILE: &str = "instant.json";
 const SOCKET: &str = "nbd";
 const SERVER_LOCK: &str = "server.lock";
 /// Between two looks at something that takes its time.
 const POLL: Duration = Duration::from_millis(20);
-const PROMOTION_POLL: Duration = Duration::from_millis(200);
 
 /// What is known of a machine that runs from the repository.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -55,6 +58,9 @@ pub struct InstantState {
     pub vm: Option<String>,
     /// When it was begun, by RFC 3339.
     pub begun: String,
+    /// Disks that were, or are being, moved into storage, and to where.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moving: Vec<MovingDisk>,
 }
 
 /// A folder with the state of one machine.
@@ -72,6 +78,18 @@ pub struct InstantView {
     pub is_served: bool,
     /// Bytes that its overlays take.
     pub overlay_bytes: u64,
+}
+
+impl InstantView {
+    /// How the machine of a folder is doing.
+    pub fn of(folder: InstantFolder, state: InstantState) -> Self {
+        Self {
+            is_served: folder.server().is_some(),
+            overlay_bytes: folder.overlay_bytes(),
+            state,
+            folder,
+        }
+    }
 }
 
 fn failed<'a>(doing: &'a str, path: &'a Path) -> impl Fn(std::io::Error) -> Error + 'a {
@@ -247,12 +265,7 @@ pub fn list(base: &Path) -> Result<Vec<InstantView>> {
     for entry in entries.flatten() {
         let folder = InstantFolder(entry.path());
         if let Ok(state) = folder.load() {
-            found.push(InstantView {
-                is_served: folder.server().is_some(),
-                overlay_bytes: folder.overlay_bytes(),
-                state,
-                folder,
-            });
+            found.push(InstantView::of(folder, state));
         }
     }
     found.sort_by(|a, b| a.state.name.cmp(&b.state.name));
@@ -339,120 +352,31 @@ fn uses(vm: &Vm, view: &InstantView) -> bool {
     vm.disks.iter().any(|disk| disk.place.contains(&socket))
 }
 
-/// Moves every disk of the machine to `placement` while it runs; then nothing of the repository
-/// is needed any more.
+/// Lets the machine go on when its server is back: it stood still at the first read or write
+/// that nobody answered. One that is off stays so.
 ///
-/// `told` hears of every step: disk, bytes done, bytes in all.
-///
-/// Errors: those of the platform; disks that were moved stay moved, the others stay where they
-/// were, and the same call goes on.
-pub fn promote(
-    platform: &dyn Platform,
-    view: &InstantView,
-    placement: &Placement,
-    (clock, cancel): (&dyn Clock, &CancelToken),
-    told: &mut dyn FnMut(&DiskName, u64, u64),
-) -> Result<()> {
-    let side = live(platform)?;
-    let name: VmName = view.state.name.parse().map_err(|error| of_name(&error))?;
+/// Errors: `NotFound` if the machine is gone; those of the platform.
+pub fn go_on(platform: &dyn Platform, view: &InstantView) -> Result<VmState> {
+    let name = &view.state.name;
     let vm = machine(platform, view)?.ok_or_else(|| {
-        let message = format!("{name} is gone from {}", platform.place());
+        let message = format!(
+            "{name} is gone from {}: 'lifeboat instant discard {name}' removes what it wrote",
+            platform.place()
+        );
         Error::new(ErrorKind::NotFound, message)
     })?;
-    for (disk, size) in &view.state.disks {
-        let disk: DiskName = disk.parse().map_err(|error| of_name(&error))?;
-        if !is_remote(&vm, &disk, view)? {
-            continue;
-        }
-        let wish = BuildDisk {
-            name: disk.clone(),
-            size: *size,
-            format: None,
-            placement: placement.clone(),
-        };
-        let planned = side.plan_disk(&name, &wish);
-        let planned = planned.doing(|| format!("cannot find room for the disk {disk}"))?;
-        let moving = side.begin_promotion(&vm.id, &planned);
-        let moving = moving.doing(|| format!("cannot move the disk {disk}"))?;
-        follow(&*moving, &disk, (clock, cancel), told)?;
-    }
-    require_moved(platform, view)
+    let gone_on = live(platform)?.go_on(&vm.id);
+    gone_on.doing(|| format!("cannot let {name} go on"))?;
+    Ok(vm.state)
 }
 
-/// Waits until a disk is at its new place, and goes over.
-fn follow(
-    moving: &dyn Promotion,
-    disk: &DiskName,
-    (clock, cancel): (&dyn Clock, &CancelToken),
-    told: &mut dyn FnMut(&DiskName, u64, u64),
-) -> Result<()> {
-    loop {
-        let moved = moving.progress();
-        let moved = moved.doing(|| format!("cannot move the disk {disk}"))?;
-        told(disk, moved.done, moved.end);
-        if moved.is_ready() {
-            break;
-        }
-        if cancel.is_cancelled() {
-            let stopped = moving.give_up();
-            stopped.doing(|| format!("cannot stop moving the disk {disk}"))?;
-            return Err(Error::new(ErrorKind::Cancelled, "stopped on request"));
-        }
-        clock.sleep(PROMOTION_POLL);
-    }
-    let gone_over = moving.finish();
-    gone_over.doing(|| format!("cannot go over to the new disk {disk}"))
-}
-
-/// Whether a disk of the machine is still the folder's; one whose place is not known is an error,
-/// for what is taken for moved is removed.
-fn is_remote(vm: &Vm, disk: &DiskName, view: &InstantView) -> Result<bool> {
-    let socket = view.folder.socket().display().to_string();
-    let found = vm.disks.iter().find(|it| it.name == *disk);
-    let place = found.map(|it| it.place.as_str()).unwrap_or_default();
-    if place.contains(&socket) {
-        return Ok(true);
-    }
-    if place.starts_with('/') {
-        return Ok(false);
-    }
-    let message = format!(
-        "it is not clear where the disk {disk} of {} is: \"{place}\"",
-        vm.name
-    );
-    Err(Error::new(ErrorKind::Unsupported, message))
-}
-
-/// Looks again: every disk must be at a place of its own.
-fn require_moved(platform: &dyn Platform, view: &InstantView) -> Result<()> {
-    let gone = || Error::new(ErrorKind::NotFound, format!("{} is gone", view.state.name));
-    let vm = machine(platform, view)?.ok_or_else(gone)?;
-    for (disk, _) in &view.state.disks {
-        let disk: DiskName = disk.parse().map_err(|error| of_name(&error))?;
-        if is_remote(&vm, &disk, view)? {
-            let message = format!("the disk {disk} of {} was not moved", vm.name);
-            return Err(Error::new(ErrorKind::Busy, message));
-        }
-    }
-    Ok(())
-}
-
-/// Lets the machine go on when its server is back: it stood still at the first read or write
-/// that nobody answered.
-pub fn go_on(platform: &dyn Platform, view: &InstantView) -> Result<()> {
-    if let Some(vm) = machine(platform, view)? {
-        let gone_on = live(platform)?.go_on(&vm.id);
-        gone_on.doing(|| format!("cannot let {} go on", vm.name))?;
-    }
-    Ok(())
-}
-
-/// Removes the machine, its server and what it wrote.
+/// Removes the machine, its server and what it wrote, also where that was moved to already.
 pub fn discard(platform: &dyn Platform, view: &InstantView, limit: Duration) -> Result<()> {
     if let Some(vm) = machine(platform, view)? {
         let removed = live(platform)?.remove(&VmId::new(vm.id.as_str()));
         removed.doing(|| format!("cannot remove the machine {}", vm.name))?;
     }
+    moving::remove_copies(platform, view)?;
     view.folder.stop_server(limit)?;
     view.folder.remove()
 }

@@ -35,7 +35,7 @@ pub use parent::{
 pub use priority::{IoClass, lower_priority};
 pub use recover::{
     InsideDisks, Recovered, RecoveryPlan, RecoverySettings, RecoverySource, apply_recovery,
-    plan_recovery,
+    clear_recovery, plan_recovery,
 };
 pub use selection::{Rule, Selection};
 pub use several::{Each, each};

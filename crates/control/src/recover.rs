@@ -87,6 +87,27 @@ pub struct Recovered {
 /// this host.
 pub type InsideDisks<'a> = dyn Fn(&BuildPlan, &mut Vec<HookRun>) -> Result<()> + 'a;
 
+/// Takes back what a recovery of the same machine left that was killed.
+///
+/// Errors: `Busy` if it lives; what could not be taken back; a snapshot that is no machine's.
+pub fn clear_recovery(
+    builder: &dyn Builder,
+    source: RecoverySource<'_>,
+    settings: &RecoverySettings,
+) -> Result<Vec<Finding>> {
+    let mut reader = BlobReader::new(source.repository, source.index);
+    let name = name_of(&read_manifest(&mut reader, source.snapshot)?, settings)?;
+    let cleared = builder.clear(&name);
+    cleared.doing(|| format!("cannot clear what an earlier recovery of {name} left"))
+}
+
+/// What the new machine is called.
+fn name_of(manifest: &MachineManifest, settings: &RecoverySettings) -> Result<VmName> {
+    let old = || manifest.machine.name.parse();
+    let name = settings.name.clone().map_or_else(old, Ok);
+    name.map_err(|error| wrong_name(&error))
+}
+
 /// Says what bringing a machine back would do.
 ///
 /// Errors: what the platform's side refuses; a snapshot that is no machine's or lacks data.
@@ -97,14 +118,7 @@ pub fn plan_recovery(
 ) -> Result<RecoveryPlan> {
     let mut reader = BlobReader::new(source.repository, source.index);
     let manifest = read_manifest(&mut reader, source.snapshot)?;
-    let name = match &settings.name {
-        Some(name) => name.clone(),
-        None => manifest
-            .machine
-            .name
-            .parse()
-            .map_err(|error| wrong_name(&error))?,
-    };
+    let name = name_of(&manifest, settings)?;
     let mut disks = Vec::new();
     let mut wanted = Vec::new();
     for disk in chosen(&manifest, settings)? {

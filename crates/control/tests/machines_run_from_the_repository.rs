@@ -30,6 +30,7 @@ fn started(base: &TempDir) -> (FakePlatform, InstantFolder) {
         ],
         vm: None,
         begun: "2026-11-21T00:00:00Z".to_owned(),
+        moving: Vec::new(),
     };
     folder.create(&state).unwrap();
     let again = folder.create(&state).unwrap_err();
@@ -54,7 +55,7 @@ fn promote(platform: &FakePlatform, base: &TempDir) -> lifeboat_control::Result<
     let place = Placement::Pool("default".to_owned());
     instant::promote(
         platform,
-        &view(base),
+        &mut view(base),
         &place,
         (&clock, &cancel),
         &mut |_, _, _| {},
@@ -84,6 +85,33 @@ fn a_disk_that_was_not_moved_or_is_nowhere_to_be_found_is_an_error() {
     let error = promote(&platform, &base).unwrap_err();
     assert!(error.to_string().contains("not clear where"), "{error}");
     assert!(folder.path().exists());
+}
+
+#[test]
+fn a_move_that_ended_without_its_machine_is_begun_anew() {
+    let base = TempDir::new().unwrap();
+    let (platform, _) = started(&base);
+    platform.set_fault(Some(PlatformFault::Promote));
+    promote(&platform, &base).unwrap_err();
+    platform.set_fault(None);
+    platform.take_events();
+    promote(&platform, &base).unwrap();
+    let [vda, vdb] = ["vda", "vdb"].map(|disk| format!("/moved/web01-instant/{disk}"));
+    let expected = [
+        format!("remove the copy {vda}"),
+        "promote vda".to_owned(),
+        format!("remove the copy {vdb}"),
+        "promote vdb".to_owned(),
+    ];
+    assert_eq!(platform.take_events(), expected);
+    // What was moved is a part of what the machine wrote.
+    instant::discard(&platform, &view(&base), Duration::from_secs(1)).unwrap();
+    let expected = [
+        "remove",
+        &format!("remove the copy {vda}"),
+        &format!("remove the copy {vdb}"),
+    ];
+    assert_eq!(platform.take_events(), expected);
 }
 
 #[test]

@@ -89,7 +89,7 @@ impl Access {
     }
 
     /// Whether machines and files are on this host, and not behind a connection to another.
-    fn is_local(&self) -> bool {
+    pub(crate) fn is_local(&self) -> bool {
         let (scheme, rest) = self.options.uri.split_once("://").unwrap_or(("", ""));
         rest.starts_with('/') && !scheme.contains('+') || scheme.ends_with("+unix")
     }

@@ -8,11 +8,13 @@ mod live;
 mod place;
 mod plan;
 mod promote;
+mod record;
 mod rewrite;
 
 use std::sync::Arc;
 
-use lifeboat_platform::{Build, BuildPlan, BuildRequest, Builder, Result};
+use lifeboat_model::VmName;
+use lifeboat_platform::{Build, BuildPlan, BuildRequest, Builder, Finding, Result};
 
 use crate::access::Access;
 
@@ -36,6 +38,10 @@ impl Builder for LibvirtBuilder {
 
     fn begin(&self, plan: &BuildPlan) -> Result<Box<dyn Build>> {
         begun::begin(&self.access, plan)
+    }
+
+    fn clear(&self, name: &VmName) -> Result<Vec<Finding>> {
+        record::clear(&self.access, name)
     }
 }
 

@@ -25,6 +25,7 @@ pub use guard::{GUARD_ARGUMENT, guard_a_frozen_guest};
 pub(crate) use job::escaped;
 pub(crate) use leftovers::sweep;
 pub(crate) use marks::{ours as marks_of_ours, remove_record};
+pub(crate) use scratch::usual_base;
 
 /// Begins a capture in the way that the machine's state allows.
 pub(crate) fn begin(access: &Arc<Access>, request: &CaptureRequest) -> Result<Box<dyn Capture>> {

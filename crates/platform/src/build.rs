@@ -132,6 +132,15 @@ pub trait Builder: Send + Sync {
     /// Errors: `Exists`, `NotFound` for pools and networks, `Full`, `Invalid` definitions.
     fn plan(&self, request: &BuildRequest) -> Result<BuildPlan>;
 
+    /// Takes back what a build of this name left whose process died. A machine that it had
+    /// defined stays.
+    ///
+    /// Errors: `Busy` if that process lives; what could not be taken back.
+    fn clear(&self, name: &VmName) -> Result<Vec<Finding>> {
+        let _ = name;
+        Ok(Vec::new())
+    }
+
     /// Makes room and creates the disks, exactly as planned.
     ///
     /// Errors: whatever changed since the plan; then nothing is left behind.

@@ -51,6 +51,17 @@ pub trait LiveMachines: Send + Sync {
     /// Errors: `Exists` for a place that is taken; `Busy` if a job runs on the disk.
     fn begin_promotion(&self, vm: &VmId, disk: &PlannedDisk) -> Result<Box<dyn Promotion>>;
 
+    /// A move that a process that is gone began, if it still goes on.
+    ///
+    /// Errors: `Busy` if something else runs on the disk.
+    fn find_promotion(&self, vm: &VmId, disk: &PlannedDisk) -> Result<Option<Box<dyn Promotion>>>;
+
+    /// Removes the copy that a move left which ended before the machine went over; nothing where
+    /// there is none.
+    ///
+    /// Errors: `Busy` for a disk that a machine has.
+    fn remove_copy(&self, vm: &VmName, disk: &PlannedDisk) -> Result<()>;
+
     /// Lets a machine go on that stopped because a disk did not answer; others stay as they are.
     ///
     /// Errors: `NotFound`.

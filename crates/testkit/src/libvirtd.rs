@@ -151,9 +151,14 @@ impl Daemon {
         fs::read_to_string(file).ok()?.trim().parse().ok()
     }
 
+    /// Kills the machine's process.
+    pub fn kill_emulator_at_once(&self, name: &str) {
+        kill(self.emulator(name));
+    }
+
     /// Kills the machine's process and waits until libvirt has seen it.
     pub fn kill_emulator(&self, name: &str) {
-        kill(self.emulator(name));
+        self.kill_emulator_at_once(name);
         wait_for(|| self.virsh(&["domstate", name]).trim() == "shut off");
     }
 
@@ -270,7 +275,9 @@ fn command_of_user(program: &OsStr, home: &Path, cache: &Path) -> Command {
         .env("XDG_RUNTIME_DIR", home.join("run"))
         .env("XDG_CONFIG_HOME", home.join("cfg"))
         .env("XDG_DATA_HOME", home.join("data"))
-        .env("XDG_CACHE_HOME", cache);
+        .env("XDG_CACHE_HOME", cache)
+        // A client that finds no daemon would start one more.
+        .env("LIBVIRT_AUTOSTART", "0");
     command
 }
 

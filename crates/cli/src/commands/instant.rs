@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use lifeboat_control::instant::{self, InstantFolder, InstantState, InstantView};
 use lifeboat_control::{Parent, RecoverySource};
 use lifeboat_model::{ByteCount, DiskName, ErrorKind, VmName};
-use lifeboat_platform::Severity;
+use lifeboat_platform::{Finding, Platform, Severity, VmState};
 use lifeboat_repository::LockMode;
 use serde::Serialize;
 
@@ -68,8 +68,11 @@ fn start(context: &Context, arguments: &InstantStartArguments) -> Result<u8> {
         disks: disks.collect(),
         vm: None,
         begun: context.environment.clock.now().to_string(),
+        moving: Vec::new(),
     };
     let platform = context.open_platform(&arguments.platform)?;
+    // A platform that is out of reach from the beginning leaves nothing to remove.
+    platform.inventory()?;
     let folder = InstantFolder::of(&arguments.state.folder, &name);
     folder.create(&state)?;
     let source = RecoverySource {
@@ -87,14 +90,9 @@ fn start(context: &Context, arguments: &InstantStartArguments) -> Result<u8> {
         });
     let findings = match started {
         Ok(findings) => findings,
-        Err(error) => return Err(undone(&folder, error)),
+        Err(error) => return Err(undone(&*platform, folder, state, error)),
     };
-    for finding in findings {
-        match finding.severity {
-            Severity::Warning => context.output.warn(&finding.text),
-            Severity::Note => context.output.detail_aside(&finding.text),
-        }
-    }
+    tell_findings(context, &findings);
     let seconds = begun.elapsed().as_secs_f64();
     let id = snapshot.id.short();
     context.output.result(format!(
@@ -108,14 +106,30 @@ fn start(context: &Context, arguments: &InstantStartArguments) -> Result<u8> {
     Ok(0)
 }
 
+fn tell_findings(context: &Context, findings: &[Finding]) {
+    for finding in findings {
+        match finding.severity {
+            Severity::Warning => context.output.warn(&finding.text),
+            Severity::Note => context.output.detail_aside(&finding.text),
+        }
+    }
+}
+
 /// The failure, after everything that was begun is gone.
-fn undone(folder: &InstantFolder, error: Error) -> Error {
-    let stopped = folder
-        .stop_server(STOP_LIMIT)
-        .and_then(|()| folder.remove());
-    match stopped {
+fn undone(
+    platform: &dyn Platform,
+    folder: InstantFolder,
+    state: InstantState,
+    error: Error,
+) -> Error {
+    let name = state.name.clone();
+    let view = InstantView::of(folder, state);
+    match instant::discard(platform, &view, STOP_LIMIT) {
         Ok(()) => error,
-        Err(left) => error.add(&format!("; and {}", chain(&left))),
+        Err(left) => error.add(&format!(
+            "; and {}: 'lifeboat instant discard {name}' removes what was begun",
+            chain(&left)
+        )),
     }
 }
 
@@ -174,18 +188,27 @@ fn find(arguments: &InstantStateArguments, name: &str) -> Result<InstantView> {
 
 fn resume(context: &Context, arguments: &InstantNameArguments) -> Result<u8> {
     let view = find(&arguments.state, &arguments.name)?;
-    let name: VmName = view.state.name.parse()?;
     let platform = context.open_platform(&platform_of(&view))?;
+    let state = serve_again(context, &*platform, &view)?;
+    let how = match state {
+        VmState::Off => "is off: start it",
+        _ => "goes on",
+    };
+    let name = &view.state.name;
+    context
+        .output
+        .result(format!("{name} is served and {how}"))?;
+    Ok(0)
+}
+
+/// Starts the server if it is gone, and lets the machine go on if it waits.
+fn serve_again(context: &Context, platform: &dyn Platform, view: &InstantView) -> Result<VmState> {
     if !view.is_served {
-        server::spawn(context, &view.folder, &name)?;
+        server::spawn(context, &view.folder, &view.state.name.parse()?)?;
         let cancel = &context.environment.cancel;
         view.folder.wait_for_server(SERVER_LIMIT, cancel)?;
     }
-    instant::go_on(&*platform, &view)?;
-    context
-        .output
-        .result(format!("{name} is served and goes on"))?;
-    Ok(0)
+    Ok(instant::go_on(platform, view)?)
 }
 
 fn platform_of(view: &InstantView) -> PlatformArguments {
@@ -195,9 +218,16 @@ fn platform_of(view: &InstantView) -> PlatformArguments {
 }
 
 fn promote(context: &Context, arguments: &InstantPromoteArguments) -> Result<u8> {
-    let view = find(&arguments.state, &arguments.name)?;
+    let mut view = find(&arguments.state, &arguments.name)?;
     let to = placement(&arguments.to)?;
     let platform = context.open_platform(&platform_of(&view))?;
+    if serve_again(context, &*platform, &view)? == VmState::Off {
+        let message = format!(
+            "{} is off, and its disks are moved while it runs: start it, and promote it again",
+            view.state.name
+        );
+        return Err(Error::new(ErrorKind::Busy, message));
+    }
     let environment = &context.environment;
     let mut last: Option<(DiskName, u64)> = None;
     let mut told = |disk: &DiskName, done: u64, end: u64| {
@@ -211,7 +241,7 @@ fn promote(context: &Context, arguments: &InstantPromoteArguments) -> Result<u8>
         }
     };
     let clock = (&*environment.clock, &environment.cancel);
-    instant::promote(&*platform, &view, &to, clock, &mut told)?;
+    instant::promote(&*platform, &mut view, &to, clock, &mut told)?;
     view.folder.stop_server(STOP_LIMIT)?;
     view.folder.remove()?;
     let name = &view.state.name;

@@ -17,6 +17,7 @@ use crate::capture::{marks_of_ours, remove_record};
 use crate::definition::{Definition, DiskSource};
 
 use super::place::{self, Place};
+use super::record::{AsideChange, MadeFile, Record};
 
 /// Pause between two looks whether a machine has shut down.
 const STOP_PAUSE: Duration = Duration::from_millis(250);
@@ -29,6 +30,8 @@ struct BegunBuild {
     nvram: Option<PathBuf>,
     aside: Option<Aside>,
     defined: Option<VmId>,
+    /// Written as soon as something is changed.
+    record: Option<Record>,
     is_over: bool,
 }
 
@@ -55,6 +58,7 @@ pub(crate) fn begin(access: &Arc<Access>, plan: &BuildPlan) -> Result<Box<dyn Bu
         nvram: None,
         aside: None,
         defined: None,
+        record: None,
         is_over: false,
     };
     // Dropped on failure, which undoes what was done until then.
@@ -68,6 +72,25 @@ pub(crate) fn begin(access: &Arc<Access>, plan: &BuildPlan) -> Result<Box<dyn Bu
 impl BegunBuild {
     fn failed(&self, doing: &'static str) -> impl Fn(Failure) -> Error + '_ {
         move |failure| failure.of(doing, self.plan.name.as_str())
+    }
+
+    /// Writes down what changes, for the time after a crash; only for machines of this host,
+    /// whose files can be told from others' by their numbers.
+    fn note(&mut self, change: impl FnOnce(&mut Record)) -> Result<()> {
+        if !self.access.is_local() {
+            return Ok(());
+        }
+        let mut record = match self.record.take() {
+            Some(record) => record,
+            None => {
+                let uuid = Definition::parse(&self.plan.definition)?.uuid;
+                Record::begin(&self.access, &self.plan.name, &uuid)?
+            }
+        };
+        change(&mut record);
+        let saved = record.save();
+        self.record = Some(record);
+        saved
     }
 
     fn set_aside(&mut self) -> Result<()> {
@@ -87,6 +110,14 @@ impl BegunBuild {
             is_renamed: false,
             was_running: matches!(state, DomainState::Running | DomainState::Paused { .. }),
         });
+        let was_running = self.aside.as_ref().is_some_and(|it| it.was_running);
+        self.note(|record| {
+            record.changes.aside = Some(AsideChange {
+                id: id.to_string(),
+                aside: aside.to_string(),
+                was_running,
+            });
+        })?;
         self.stop(&old)?;
         for mark in marks_of_ours(&old, &id)? {
             remove_record(&mark).map_err(self.failed("removing the checkpoints of"))?;
@@ -140,22 +171,34 @@ impl BegunBuild {
         for disk in self.plan.disks.clone() {
             let place = place::find(there, &self.plan.name, &disk)?;
             let writer = place.make(there, &disk)?;
+            let made = match &place {
+                Place::File(path) if self.access.is_local() => MadeFile::at(path),
+                _ => None,
+            };
             self.disks.push(MadeDisk {
                 name: disk.name,
                 place,
                 writer,
             });
+            if let Some(made) = made {
+                self.note(|record| record.changes.files.push(made))?;
+            }
         }
         Ok(())
     }
 
     fn write_nvram(&mut self) -> Result<()> {
         let path = Definition::parse(&self.plan.definition)?.nvram;
-        let (Some(file), Some(path)) = (self.plan.files.first(), path) else {
+        let (Some(file), Some(path)) = (self.plan.files.first().cloned(), path) else {
             return Ok(());
         };
-        self.access.host()?.write_new(&path, &file.content)?;
-        self.nvram = Some(path);
+        let host = self.access.host()?;
+        host.write_new(&path, &file.content)?;
+        self.nvram = Some(path.clone());
+        let made = self.access.is_local().then(|| MadeFile::at(&path));
+        if let Some(made) = made.flatten() {
+            self.note(|record| record.changes.files.push(made))?;
+        }
         Ok(())
     }
 
@@ -185,6 +228,10 @@ impl BegunBuild {
             errors.extend(host.and_then(|it| it.remove_file(&nvram)).err());
         }
         errors.extend(self.put_back().err());
+        // What could not be taken back is tried again before the next build.
+        if let Some(record) = self.record.take().filter(|_| errors.is_empty()) {
+            errors.extend(record.remove().err());
+        }
         errors
     }
 
@@ -250,19 +297,7 @@ impl BegunBuild {
     }
 
     fn is_used(&self, path: &std::path::Path) -> Result<bool> {
-        let connection = self.access.connection()?;
-        let all = connection
-            .domains()
-            .map_err(self.failed("listing machines beside"))?;
-        let shown = crate::capture::escaped(&path.display().to_string());
-        // Any mention counts: as a disk, a backing file, a log.
-        let forms = [("'", "'"), ("\"", "\""), (">", "<")];
-        let forms = forms.map(|(before, behind)| format!("{before}{shown}{behind}"));
-        let mentions = |domain: &Domain| {
-            let xml = domain.xml(DefinitionKind::Stored);
-            xml.map_or(true, |xml| forms.iter().any(|form| xml.contains(form)))
-        };
-        Ok(all.iter().any(mentions))
+        place::is_mentioned(&self.access.connection()?, &path.display().to_string())
     }
 }
 
@@ -318,10 +353,12 @@ impl Build for BegunBuild {
 
     fn keep(mut self: Box<Self>) -> Result<Vec<Finding>> {
         self.is_over = true;
-        match &self.aside {
-            Some(aside) => self.remove_aside(aside),
-            None => Ok(Vec::new()),
-        }
+        let findings = match &self.aside {
+            Some(aside) => self.remove_aside(aside)?,
+            None => Vec::new(),
+        };
+        self.record.take().map_or(Ok(()), |it| it.remove())?;
+        Ok(findings)
     }
 
     fn undo(mut self: Box<Self>) -> Result<Vec<Finding>> {

@@ -1,12 +1,36 @@
 //! Machines on remote disks: moved to their final place while they run, or removed.
 
-use lifeboat_model::VmName;
+use std::time::Duration;
+
+use lifeboat_model::{ErrorKind, VmName};
 use lifeboat_platform::{
-    BuildDisk, Finding, LiveMachines, Moved, PlannedDisk, Promotion, Result, VmId,
+    BuildDisk, Error, Finding, LiveMachines, Moved, PlannedDisk, Promotion, Result, VmId,
 };
 
 use super::{LibvirtBuilder, place, promote};
-use crate::binding::{DomainState, Undefining};
+use crate::binding::{Domain, DomainState, Undefining};
+
+/// How long a machine may stop again and again.
+const GO_ON_LIMIT: Duration = Duration::from_secs(60);
+/// How long it must run to be called going on, and how often that is looked at.
+const LOOKS: u32 = 10;
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
+
+impl LibvirtBuilder {
+    /// Whether a disk's error stops the machine, now or within a second.
+    fn stands_still(&self, domain: &Domain, vm: &VmId) -> Result<bool> {
+        for _ in 0..LOOKS {
+            let state = domain.state();
+            let state = state.map_err(|failure| failure.of("looking at", vm.as_str()))?;
+            match state {
+                DomainState::Paused { by_error: true } => return Ok(true),
+                DomainState::Running => self.access.clock.sleep(LOOK_PAUSE),
+                _ => return Ok(false),
+            }
+        }
+        Ok(false)
+    }
+}
 
 impl LiveMachines for LibvirtBuilder {
     fn plan_disk(&self, vm: &VmName, disk: &BuildDisk) -> Result<PlannedDisk> {
@@ -19,15 +43,29 @@ impl LiveMachines for LibvirtBuilder {
         Ok(Box::new(begun))
     }
 
+    fn find_promotion(&self, vm: &VmId, disk: &PlannedDisk) -> Result<Option<Box<dyn Promotion>>> {
+        let found = promote::find(&self.access, vm, disk)?;
+        Ok(found.map(|it| Box::new(it) as Box<dyn Promotion>))
+    }
+
+    fn remove_copy(&self, vm: &VmName, disk: &PlannedDisk) -> Result<()> {
+        promote::remove_copy(&self.access, vm, disk)
+    }
+
     fn go_on(&self, vm: &VmId) -> Result<()> {
         let domain = self.access.domain(vm)?;
-        let state = domain.state();
-        let state = state.map_err(|failure| failure.of("looking at", vm.as_str()))?;
-        if state != (DomainState::Paused { by_error: true }) {
-            return Ok(());
+        let end = self.access.clock.monotonic() + GO_ON_LIMIT;
+        // QEMU connects anew when it is asked for data, and fails the question that made it do
+        // so: the machine stops once more for each of its disks.
+        while self.stands_still(&domain, vm)? {
+            if self.access.clock.monotonic() >= end {
+                return Err(Error::new(ErrorKind::Io, "letting go on", vm.as_str())
+                    .seen("a disk does not answer; see whether its server runs, and its log"));
+            }
+            let resumed = domain.resume();
+            resumed.map_err(|failure| failure.of("letting go on", vm.as_str()))?;
         }
-        let resumed = domain.resume();
-        resumed.map_err(|failure| failure.of("letting go on", vm.as_str()))
+        Ok(())
     }
 
     fn remove(&self, vm: &VmId) -> Result<Vec<Finding>> {

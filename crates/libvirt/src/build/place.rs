@@ -8,7 +8,7 @@ use lifeboat_model::{ErrorKind, VmName};
 use lifeboat_nbd::{Address, Endpoint};
 use lifeboat_platform::{BuildDisk, Error, Placement, PlannedDisk, Result};
 
-use crate::binding::{Connection, Failure};
+use crate::binding::{Connection, DefinitionKind, Domain, Failure};
 use crate::capture::escaped;
 use crate::definition::{child, parse, text_of};
 use crate::host::{FileKind, Host};
@@ -266,4 +266,22 @@ impl Place {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether the definition of any machine has this path in it: as a disk, a backing file, a log.
+pub(crate) fn is_mentioned(connection: &Connection, path: &str) -> Result<bool> {
+    let all = connection.domains();
+    let all = all.map_err(|failure| failure.of("listing machines that may use", path))?;
+    let shown = escaped(path);
+    let forms = [("'", "'"), ("\"", "\""), (">", "<")];
+    let forms = forms.map(|(before, behind)| format!("{before}{shown}{behind}"));
+    let has = |xml: &str| forms.iter().any(|form| xml.contains(form));
+    let mentions = |domain: &Domain| {
+        let kinds = [DefinitionKind::Stored, DefinitionKind::Present];
+        // A machine that cannot be asked may have it.
+        kinds
+            .into_iter()
+            .any(|kind| domain.xml(kind).map_or(true, |xml| has(&xml)))
+    };
+    Ok(all.iter().any(mentions))
 }

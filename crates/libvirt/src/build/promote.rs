@@ -6,11 +6,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use lifeboat_model::{DiskName, ErrorKind};
+use lifeboat_model::{DiskName, ErrorKind, VmName};
 use lifeboat_platform::{Error, PlannedDisk, Result, VmId};
 
 use crate::access::Access;
-use crate::binding::{CopyRule, Failure, JobEnd};
+use crate::binding::{CopyRule, DefinitionKind as Definition, Domain, Failure, JobEnd};
+use crate::definition::{child, children, parse};
 use crate::host::FileKind;
 
 use super::place::{self, Place};
@@ -52,9 +53,7 @@ pub(crate) fn promote(
 ) -> Result<Promotion> {
     let (connection, host) = (access.connection()?, access.host()?);
     let domain = access.domain(vm)?;
-    let name = domain.name().parse().map_err(|cause| {
-        Error::new(ErrorKind::Invalid, "moving a disk of", vm.as_str()).because(cause)
-    })?;
+    let name = named(&domain, vm)?;
     let place = place::find((&connection, host.as_ref()), &name, target)?;
     match &place {
         Place::Remote(_) => {
@@ -97,6 +96,80 @@ pub(crate) fn promote(
         return Err(promotion.failed("moving the disk")(failure));
     }
     Ok(promotion)
+}
+
+/// The move of a disk that goes on although the process that began it is gone.
+///
+/// Errors: `Busy` if another job runs on the disk.
+pub(crate) fn find(
+    access: &Arc<Access>,
+    vm: &VmId,
+    target: &PlannedDisk,
+) -> Result<Option<Promotion>> {
+    let connection = access.connection()?;
+    let domain = access.domain(vm)?;
+    let name = named(&domain, vm)?;
+    let disk = target.name.as_str();
+    let failed = |failure: Failure| failure.of("asking for the move of", disk);
+    if domain.number().is_none() || domain.block_job(disk).map_err(failed)?.is_none() {
+        return Ok(None);
+    }
+    let host = access.host()?;
+    let place = place::find((&connection, host.as_ref()), &name, target)?;
+    let definition = domain.xml(Definition::Present).map_err(failed)?;
+    let to = mirror_of(&definition, disk)?;
+    if to.as_deref() != Some(place.shown().as_str()) {
+        let elsewhere = to.map_or("of another sort".into(), |to| format!("a copy to {to}"));
+        return Err(
+            Error::new(ErrorKind::Busy, "moving the disk", disk).seen(format!(
+                "a job of libvirt runs on it, {elsewhere}; end it with `virsh blockjob --abort`"
+            )),
+        );
+    }
+    Ok(Some(Promotion {
+        access: Arc::clone(access),
+        vm: vm.clone(),
+        disk: target.name.clone(),
+        place,
+    }))
+}
+
+/// Removes what a move left that ended before the machine went over.
+///
+/// Errors: `Busy` if a machine has it.
+pub(crate) fn remove_copy(access: &Access, vm: &VmName, target: &PlannedDisk) -> Result<()> {
+    let (connection, host) = (access.connection()?, access.host()?);
+    let place = place::find((&connection, host.as_ref()), vm, target)?;
+    if place::is_mentioned(&connection, &place.shown())? {
+        return Err(
+            Error::new(ErrorKind::Busy, "removing the copy", place.shown())
+                .seen("a machine has it as its disk"),
+        );
+    }
+    match place.remove(&connection, host.as_ref()) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+fn named(domain: &Domain, vm: &VmId) -> Result<VmName> {
+    domain.name().parse().map_err(|cause| {
+        Error::new(ErrorKind::Invalid, "moving a disk of", vm.as_str()).because(cause)
+    })
+}
+
+/// Where a disk of a running machine is being copied to.
+fn mirror_of(definition: &str, disk: &str) -> Result<Option<String>> {
+    let document = parse(definition, "a machine's definition")?;
+    let devices = child(document.root_element(), "devices");
+    let disks = devices.into_iter().flat_map(|it| children(it, "disk"));
+    let is_it = |it: &roxmltree::Node<'_, '_>| {
+        child(*it, "target").and_then(|it| it.attribute("dev")) == Some(disk)
+    };
+    let mirrors = disks.filter(is_it).filter_map(|it| child(it, "mirror"));
+    let sources = mirrors.filter_map(|it| child(it, "source"));
+    let mut places = sources.filter_map(|it| it.attribute("file").or(it.attribute("dev")));
+    Ok(places.next().map(str::to_owned))
 }
 
 impl Promotion {

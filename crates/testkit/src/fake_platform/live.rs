@@ -29,6 +29,16 @@ impl LiveMachines for FakePlatform {
         }))
     }
 
+    fn find_promotion(&self, _vm: &VmId, _: &PlannedDisk) -> Result<Option<Box<dyn Promotion>>> {
+        Ok(None)
+    }
+
+    fn remove_copy(&self, _vm: &VmName, disk: &PlannedDisk) -> Result<()> {
+        let event = format!("remove the copy {}", disk.place);
+        self.lock().events.push(event);
+        Ok(())
+    }
+
     fn go_on(&self, _vm: &VmId) -> Result<()> {
         self.lock().events.push("go on".to_owned());
         Ok(())

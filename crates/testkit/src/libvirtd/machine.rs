@@ -159,6 +159,11 @@ impl<'a> TestMachine<'a> {
         self.ask(target, &format!("write -P {byte} {offset} {length}"));
     }
 
+    /// Makes what was written durable, as the machine would.
+    pub fn flush(&self, target: &str) {
+        self.ask(target, "flush");
+    }
+
     /// Gives a command of qemu-io to the machine's own view of a disk.
     fn ask(&self, target: &str, words: &str) {
         let number = target.bytes().next_back().unwrap() - b'a';

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use lifeboat_control::{
-    Recovered, RecoveryPlan, RecoverySettings, RecoverySource, apply_recovery, plan_recovery,
+    Recovered, RecoveryPlan, RecoverySettings, RecoverySource, apply_recovery, clear_recovery,
+    plan_recovery,
 };
 use lifeboat_model::{ByteCount, DiskName, ErrorKind};
 use lifeboat_platform::{Identity, NetworkMapping, Occupied, Placement, Severity};
@@ -35,6 +36,11 @@ pub(crate) fn run(context: &Context, arguments: &MachineRecoverArguments) -> Res
         index: &index,
         snapshot: &snapshot,
     };
+    if !arguments.dry_run {
+        for finding in clear_recovery(builder, source, &settings)? {
+            context.output.warn(&finding.text);
+        }
+    }
     let plan = plan_recovery(builder, source, &settings)?;
     show(context, &snapshot, &plan)?;
     if arguments.dry_run {
