@@ -14,8 +14,10 @@ mod interop;
 mod interrupted_runs_are_taken_over;
 mod kills_leave_whole_repositories;
 mod large_disks_fit_into_memory;
+mod machines_come_back_through_libvirt;
 mod repairs_reach_every_finding;
 mod trial;
+mod volumes_of_this_computer_come_back;
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;

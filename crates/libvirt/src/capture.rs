@@ -11,6 +11,7 @@ mod offline;
 mod remote;
 mod running;
 mod scratch;
+mod still;
 mod watch;
 
 use std::sync::Arc;
@@ -24,8 +25,9 @@ use crate::binding::DomainState;
 pub(crate) use describe::{DEFINITION_FILE, NVRAM_FILE, describe};
 pub use guard::{GUARD_ARGUMENT, guard_a_frozen_guest};
 pub(crate) use job::escaped;
-pub(crate) use leftovers::sweep;
+pub(crate) use leftovers::{sweep, sweep_runs};
 pub(crate) use marks::{ours as marks_of_ours, remove_record};
+pub(crate) use still::around;
 
 /// Begins a capture in the way that the machine's state allows.
 pub(crate) fn begin(access: &Arc<Access>, request: &CaptureRequest) -> Result<Box<dyn Capture>> {

@@ -14,6 +14,7 @@ mod effort;
 mod entropy;
 mod fake_platform;
 mod fleet;
+mod kernel_guest;
 mod mapped_disk;
 mod tool;
 
@@ -23,5 +24,6 @@ pub use effort::{Effort, figure};
 pub use entropy::SeededEntropy;
 pub use fake_platform::{FakePlatform, PlatformFault};
 pub use fleet::{Fleet, FleetMade};
+pub use kernel_guest::{GuestLeft, KernelGuest};
 pub use mapped_disk::{MappedDisk, Mapping, MemoryTarget};
 pub use tool::tool;

@@ -54,9 +54,7 @@ fn enter(
     let _locked = context.lock(&repository, LockMode::Shared)?;
     let (snapshot, path) = place(&repository, text)?;
     let index = Arc::new(context.load_index(&repository)?);
-    let mut settings = Settings::new(&cache_folder());
-    settings.kernel.clone_from(&arguments.kernel);
-    settings.memory_mib = arguments.memory;
+    let settings = rescue_settings(arguments);
     let id = snapshot.id.short();
     context
         .output
@@ -67,6 +65,14 @@ fn enter(
     let code = work(&mut inside, path)?;
     inside.finish()?;
     Ok(code)
+}
+
+/// How rescue VMs are started.
+pub(super) fn rescue_settings(arguments: &RescueArguments) -> Settings {
+    let mut settings = Settings::new(&cache_folder());
+    settings.kernel.clone_from(&arguments.kernel);
+    settings.memory_mib = arguments.memory;
+    settings
 }
 
 /// Where packed systems for the rescue VM are kept.

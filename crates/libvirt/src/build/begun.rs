@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use lifeboat_disk::{DiskReader, DiskWriter, ImageFormat, OpenOptions, open_reader};
 use lifeboat_model::{DiskName, ErrorKind};
-use lifeboat_platform::{Build, BuildPlan, Error, Finding, Replaced, Result, VmId};
+use lifeboat_platform::{Build, BuildPlan, Error, Finding, LocalDisk, Replaced, Result, VmId};
 
 use crate::access::Access;
 use crate::binding::{DefinitionKind, Domain, DomainState, Failure, Undefining};
@@ -280,19 +280,27 @@ impl Build for BegunBuild {
     }
 
     fn read_back(&mut self, name: &DiskName) -> Result<Option<Arc<dyn DiskReader>>> {
-        let planned = self.plan.disks.iter().find(|it| it.name == *name);
-        let made = self.disks.iter().find(|it| it.name == *name);
-        let (Some(planned), Some(made)) = (planned, made) else {
+        let Some(disk) = self.local(name) else {
             return Ok(None);
         };
+        let reader = open_reader(&disk.path, disk.format, &OpenOptions::default())?;
+        // A device may be larger than its disk.
+        Ok((reader.size() == disk.size).then_some(reader))
+    }
+
+    fn local(&self, name: &DiskName) -> Option<LocalDisk> {
+        let planned = self.plan.disks.iter().find(|it| it.name == *name)?;
+        let made = self.disks.iter().find(|it| it.name == *name)?;
         let (path, format) = match &made.place {
             Place::File(path) => (path, planned.format),
             Place::Device(path) | Place::Volume { path, .. } => (path, ImageFormat::Raw),
-            Place::Remote(_) => return Ok(None),
+            Place::Remote(_) => return None,
         };
-        let reader = open_reader(path, format, &OpenOptions::default())?;
-        // A device may be larger than its disk.
-        Ok((reader.size() == planned.size).then_some(reader))
+        Some(LocalDisk {
+            path: path.clone(),
+            format,
+            size: planned.size,
+        })
     }
 
     fn define(&mut self) -> Result<VmId> {

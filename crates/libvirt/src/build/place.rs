@@ -83,6 +83,10 @@ pub(crate) fn plan(connection: &Connection, vm: &VmName, disk: &BuildDisk) -> Re
 
 fn refuse_unfit(path: &Path) -> Result<()> {
     let failed = |kind| Error::new(kind, "placing a disk at", path.display().to_string());
+    if path.starts_with("/dev") && !path.starts_with("/dev/shm") {
+        return Err(failed(ErrorKind::NotFound)
+            .seen("there is no such device; a file there would be lost with the next start"));
+    }
     if path.exists() {
         return Err(failed(ErrorKind::Exists)
             .seen("something is there already; choose another place, or move it away"));
