@@ -7,7 +7,8 @@ use std::process::Command;
 
 use lifeboat_testkit::{Effort, KernelGuest, tool};
 
-const INIT: &str = include_str!("volumes/init.sh");
+/// Beside this file.
+const INIT: &str = "tests/volumes/init.sh";
 /// What every run proves.
 const ALWAYS: [&str; 3] = [
     "its_own_volumes_are_found_and_rules_are_shown",
@@ -38,7 +39,9 @@ fn in_a_guest() {
     };
     let more = Effort::current().pick::<&[&str]>(&[], &AT_LENGTH);
     let promises = [&ALWAYS, more].concat();
-    let init = INIT.replace("@PROMISES@", &promises.join(" "));
+    let init = Path::new(env!("CARGO_MANIFEST_DIR")).join(INIT);
+    let init = std::fs::read_to_string(init).unwrap();
+    let init = init.replace("@PROMISES@", &promises.join(" "));
     let guest = KernelGuest {
         init: &init,
         program: &program,

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use lifeboat_control::{Inside, of_rescue};
 use lifeboat_model::ByteCount;
@@ -15,6 +16,9 @@ use crate::context::Context;
 use crate::error::{EXIT_PARTIAL, Error, Result};
 use crate::select;
 use crate::tables::{Table, count, moment, shown};
+
+/// How long a rescue VM may take to boot: a busy host takes its time, and a person can stop it.
+const BOOT_PATIENCE: Duration = Duration::from_secs(300);
 
 /// Runs a command about files inside disks.
 pub(crate) fn run(context: &Context, command: &FilesCommand) -> Result<u8> {
@@ -72,6 +76,7 @@ pub(super) fn rescue_settings(arguments: &RescueArguments) -> Settings {
     let mut settings = Settings::new(&cache_folder());
     settings.kernel.clone_from(&arguments.kernel);
     settings.memory_mib = arguments.memory;
+    settings.patience.boot = BOOT_PATIENCE;
     settings
 }
 

@@ -110,7 +110,7 @@ impl Lab {
         }
     }
 
-    pub(crate) fn adapter(&self, machine: Machine, options: Options) -> Lvm {
+    pub(crate) fn adapter(&self, machine: Machine, options: SnapshotRules) -> Lvm {
         Lvm::new(Sort::LvmLibvirt, vec![machine], options, self.doors.clone())
     }
 }

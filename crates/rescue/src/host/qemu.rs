@@ -352,4 +352,22 @@ mod tests {
             "{drive}"
         );
     }
+
+    #[test]
+    fn a_disk_that_is_written_may_be_larger_than_a_throwaway_layer() {
+        let settings = Settings {
+            layer_bytes_max: 4 << 30,
+            ..Settings::new(Path::new("/cache"))
+        };
+        let disk = Disk {
+            name: "vda".into(),
+            place: DiskPlace::Local {
+                path: "/srv/vda".into(),
+                format: DiskFormat::Raw,
+                bytes: 8 << 30,
+            },
+        };
+        assert_eq!(file_bytes_max(&settings, &[]), 4 << 30);
+        assert!(file_bytes_max(&settings, &[disk]) > 8 << 30);
+    }
 }
