@@ -196,8 +196,7 @@ pub fn apply_recovery(
     source: RecoverySource<'_>,
     plan: &RecoveryPlan,
     settings: &RecoverySettings,
-    way: &dyn WayInside,
-    hooks: &mut Vec<HookRun>,
+    (way, hooks): (&dyn WayInside, &mut Vec<HookRun>),
 ) -> Result<Recovered> {
     let mut recovered = Recovered {
         vm: VmId::new(""),

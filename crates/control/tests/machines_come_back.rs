@@ -88,7 +88,7 @@ fn recover_by(
         snapshot: all.last().unwrap(),
     };
     let plan = plan_recovery(to, source, settings)?;
-    apply_recovery(to, to, source, &plan, settings, way, hooks)
+    apply_recovery(to, to, source, &plan, settings, (way, hooks))
 }
 
 fn stored() -> (FakePlatform, Site) {

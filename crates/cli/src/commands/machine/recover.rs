@@ -54,7 +54,12 @@ pub(crate) fn run(context: &Context, arguments: &MachineRecoverArguments) -> Res
     };
     let mut hooks = Vec::new();
     let done = apply_recovery(
-        &*platform, builder, source, &plan, &settings, &way, &mut hooks,
+        &*platform,
+        builder,
+        source,
+        &plan,
+        &settings,
+        (&way, &mut hooks),
     );
     drop(display);
     show_hooks(context, &hooks, done.is_err())?;
