@@ -5,29 +5,52 @@
 //! | `qemu:///system`, `qemu:///session`, `qemu+ssh://...`, `test:///...` | those of that libvirt |
 //! | `lvm+qemu:///system` | those of that libvirt, captured by snapshots of their volumes |
 //! | `lvm:GROUP/VOLUME,...` | this computer, of which those volumes are the disks |
+//! | `self:` | this computer, of which the volumes are the disks that it lives on |
+//! | `self:GROUP/VOLUME,/path,...` | this computer with these: volumes, others as they are |
 //! | `plain:/path,...` | this computer, of which those devices or files are the disks |
+
+mod volumes_of_libvirt;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use lifeboat_libvirt::{Libvirt, LibvirtOptions};
-use lifeboat_lvm::{Doors, LocalSystem, Lvm, Machine, Options, Sort};
+use lifeboat_lvm::{Doors, LocalSystem, Lvm, Machine, Sort, own_disks};
 use lifeboat_model::{DiskName, ErrorKind, ParseError, SystemClock, SystemEntropy, VmName};
-use lifeboat_platform::{Error, Platform, Result, Vm, VmDisk, VmId, VmState};
+use lifeboat_platform::{Error, Platform, Result, SnapshotRules, Vm, VmDisk, VmId, VmState};
+
+use volumes_of_libvirt::VolumesOfLibvirt;
 
 /// Beginnings of libvirt's own URIs.
 const LIBVIRT: [&str; 4] = ["qemu:", "qemu+", "test:", "test+"];
+const FORMS: &str = "write a libvirt URI as in qemu:///system, lvm+URI, \
+    lvm:GROUP/VOLUME,..., self:, self:GROUP/VOLUME,/path,... or plain:/path,...";
 
-/// Opens the platform that a URI names; nothing is reached yet.
+/// Opens the platform that a URI names; only `self:` looks at this computer already.
 ///
-/// Errors: `Invalid` for another beginning; what listing the machines for `lvm+` gives.
-pub(crate) fn open(uri: &str) -> Result<Arc<dyn Platform>> {
+/// Errors: `Invalid` for another beginning, and for rules about snapshots where none are taken;
+/// what asking LVM gives.
+pub(crate) fn open(uri: &str, rules: Option<SnapshotRules>) -> Result<Arc<dyn Platform>> {
+    let invalid = || Error::new(ErrorKind::Invalid, "opening the platform", uri);
+    let takes_snapshots = ["lvm+", "lvm:", "self:"]
+        .iter()
+        .any(|it| uri.starts_with(it));
+    if rules.is_some() && !takes_snapshots {
+        return Err(invalid().seen(
+            "the job has rules for snapshots of LVM volumes, [lvm], and this platform takes none; \
+             remove them, or name a platform that begins with lvm+, lvm: or self:",
+        ));
+    }
+    let rules = rules.unwrap_or_default();
     if LIBVIRT.iter().any(|start| uri.starts_with(start)) {
         return Ok(Arc::new(libvirt(uri)));
     }
     if let Some(inner) = uri.strip_prefix("lvm+") {
-        let libvirt = libvirt(inner);
+        if !LIBVIRT.iter().any(|start| inner.starts_with(start)) {
+            return Err(invalid().seen(FORMS));
+        }
+        let libvirt = Arc::new(libvirt(inner));
         if !libvirt.is_here() {
             // Volumes of the same names are here, and are others.
             let error = Error::new(ErrorKind::Unsupported, "opening the platform", uri);
@@ -36,25 +59,20 @@ pub(crate) fn open(uri: &str) -> Result<Arc<dyn Platform>> {
                  lifeboat on that host",
             ));
         }
-        let machines = machines_of(&libvirt)?;
-        return Ok(Arc::new(on_volumes(Sort::LvmLibvirt, machines)));
+        return Ok(Arc::new(VolumesOfLibvirt { libvirt, rules }));
     }
     let (sort, list) = match uri.split_once(':') {
         Some(("lvm", list)) => (Sort::LvmHost, list),
+        Some(("self", list)) => (Sort::SelfHost, list),
         Some(("plain", list)) => (Sort::Plain, list),
-        _ => {
-            let error = Error::new(ErrorKind::Invalid, "opening the platform", uri);
-            return Err(error.seen(
-                "write a libvirt URI as in qemu:///system, lvm+URI, lvm:GROUP/VOLUME,... or \
-                 plain:/path,...",
-            ));
-        }
+        _ => return Err(invalid().seen(FORMS)),
     };
-    let machine = this_computer(sort, list).map_err(|cause| {
-        let error = Error::new(ErrorKind::Invalid, "opening the platform", uri);
-        error.because(cause)
-    })?;
-    Ok(Arc::new(on_volumes(sort, vec![machine])))
+    let disks = match (sort, list) {
+        (Sort::SelfHost, "") => own_disks(&doors().system)?,
+        _ => listed(sort, list).map_err(|cause| invalid().because(cause))?,
+    };
+    let machine = this_computer(sort, disks).map_err(|cause| invalid().because(cause))?;
+    Ok(Arc::new(on_volumes(sort, vec![machine], rules)))
 }
 
 fn libvirt(uri: &str) -> Libvirt {
@@ -62,35 +80,32 @@ fn libvirt(uri: &str) -> Libvirt {
     Libvirt::new(LibvirtOptions::new(uri), clock, entropy)
 }
 
-fn on_volumes(sort: Sort, machines: Vec<Machine>) -> Lvm {
-    let doors = Doors {
+fn doors() -> Doors {
+    Doors {
         system: Arc::new(LocalSystem::default()),
         clock: Arc::new(SystemClock::new()),
         entropy: Arc::new(SystemEntropy),
-    };
-    Lvm::new(sort, machines, Options::default(), doors)
+    }
 }
 
-/// The machines of a libvirt with what describes them.
-fn machines_of(libvirt: &Libvirt) -> Result<Vec<Machine>> {
-    let inventory = libvirt.inventory()?;
-    let machines = inventory.vms.into_iter().map(|vm| {
-        let files = libvirt.describe(&vm.id)?;
-        Ok(Machine { vm, files })
-    });
-    machines.collect()
+fn on_volumes(sort: Sort, machines: Vec<Machine>, rules: SnapshotRules) -> Lvm {
+    Lvm::new(sort, machines, rules, doors())
 }
 
-/// This computer, with the disks that a list names: devices under `/dev/GROUP/VOLUME`, or paths.
-fn this_computer(sort: Sort, list: &str) -> std::result::Result<Machine, ParseError> {
+/// The disks that a list names: devices under `/dev/GROUP/VOLUME`, or paths.
+fn listed(sort: Sort, list: &str) -> std::result::Result<Vec<VmDisk>, ParseError> {
     let mut disks = Vec::new();
     for text in list.split(',') {
-        let path = match sort {
-            Sort::LvmHost => format!("/dev/{}", text.trim_start_matches("/dev/")),
-            _ => text.to_owned(),
+        let is_volume = match sort {
+            Sort::LvmHost => true,
+            Sort::SelfHost => !text.starts_with('/'),
+            Sort::Plain | Sort::LvmLibvirt => false,
         };
-        let name = Path::new(&path).file_name().unwrap_or_default();
-        let name: DiskName = name.to_string_lossy().parse()?;
+        let path = match is_volume {
+            true => format!("/dev/{}", text.trim_start_matches("/dev/")),
+            false => text.to_owned(),
+        };
+        let name = disk_name(sort, is_volume, &path)?;
         if !path.starts_with('/') || disks.iter().any(|disk: &VmDisk| disk.name == name) {
             let rule = "write paths that begin with / and whose last names differ";
             return Err(ParseError::new("list of disks", list, rule));
@@ -103,6 +118,20 @@ fn this_computer(sort: Sort, list: &str) -> std::result::Result<Machine, ParseEr
             passed_over: None,
         });
     }
+    Ok(disks)
+}
+
+/// The last name of the path; for volumes of `self:` what finding them by itself gives.
+fn disk_name(sort: Sort, is_volume: bool, path: &str) -> std::result::Result<DiskName, ParseError> {
+    if sort == Sort::SelfHost && is_volume {
+        let below = path.trim_start_matches("/dev/");
+        return below.replace('/', "-").parse();
+    }
+    let name = Path::new(path).file_name().unwrap_or_default();
+    name.to_string_lossy().parse()
+}
+
+fn this_computer(sort: Sort, disks: Vec<VmDisk>) -> std::result::Result<Machine, ParseError> {
     let host = rustix::system::uname();
     let name: VmName = host.nodename().to_string_lossy().parse()?;
     Ok(Machine {
@@ -124,14 +153,37 @@ mod tests {
 
     #[test]
     fn uris_lead_to_their_platforms() {
-        assert_eq!(open("qemu:///system").unwrap().kind(), "libvirt");
-        assert_eq!(open("lvm:vg0/root,vg0/home").unwrap().kind(), "lvm_host");
-        assert_eq!(open("plain:/dev/sdb").unwrap().kind(), "plain");
-        let same = open("lvm:vg0/root,vg1/root").err().unwrap();
-        assert_eq!(same.kind(), ErrorKind::Invalid);
-        let elsewhere = open("lvm+qemu+ssh://host/system").err().unwrap();
+        let kind = |uri: &str| open(uri, None).unwrap().kind();
+        assert_eq!(kind("qemu:///system"), "libvirt");
+        assert_eq!(kind("lvm+qemu:///system"), "lvm_libvirt");
+        assert_eq!(kind("lvm:vg0/root,vg0/home"), "lvm_host");
+        assert_eq!(kind("self:vg0/root,/dev/sda1"), "self");
+        assert_eq!(kind("plain:/dev/sdb"), "plain");
+        let refused = |uri: &str| open(uri, None).err().unwrap();
+        let elsewhere = refused("lvm+qemu+ssh://host/system");
         assert_eq!(elsewhere.kind(), ErrorKind::Unsupported);
-        let other = open("vbox:///session").err().unwrap().to_string();
-        assert!(other.contains("qemu:///system"), "{other}");
+        assert_eq!(refused("lvm:vg0/root,vg1/root").kind(), ErrorKind::Invalid);
+        for uri in ["vbox:///session", "lvm+vbox:///session", "/dev/sda"] {
+            let told = refused(uri).to_string();
+            assert!(told.contains("qemu:///system"), "{told}");
+        }
+    }
+
+    #[test]
+    fn rules_for_snapshots_are_refused_where_none_are_taken() {
+        let rules = Some(SnapshotRules::default());
+        assert!(open("lvm+qemu:///system", rules).is_ok());
+        for uri in ["qemu:///system", "plain:/dev/sdb"] {
+            let told = open(uri, rules).err().unwrap().to_string();
+            assert!(told.contains("[lvm]"), "{told}");
+        }
+    }
+
+    #[test]
+    fn volumes_of_this_computer_have_one_name_however_they_are_found() {
+        let disks = listed(Sort::SelfHost, "vg0/root,/dev/sda1").unwrap();
+        let names: Vec<&str> = disks.iter().map(|disk| disk.name.as_str()).collect();
+        assert_eq!(names, ["vg0-root", "sda1"]);
+        assert_eq!(disks[0].place, "/dev/vg0/root");
     }
 }

@@ -20,9 +20,11 @@ mod kills_of_recoveries_are_taken_back;
 mod large_disks_fit_into_memory;
 mod machines;
 mod machines_come_and_go_by_commands;
+mod machines_come_back_through_libvirt;
 mod repairs_reach_every_finding;
 mod repositories_share_a_machine_without_loss;
 mod trial;
+mod volumes_of_this_computer_come_back;
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use lifeboat_backend::{Backend, FileKind, LoadedAhead, Location};
 use lifeboat_chunker::ChunkSizes;
 use lifeboat_model::{ByteCount, CancelToken, ParseError, Progress, SystemClock, SystemEntropy};
-use lifeboat_platform::Platform;
+use lifeboat_platform::{Platform, SnapshotRules};
 use lifeboat_repository::{
     Environment, Index, InitOptions, Lock, LockMode, LockWait, Repository, WriteOptions, lock,
     reserve,
@@ -92,7 +92,16 @@ impl Context {
 
     /// Opens the platform that was named.
     pub(crate) fn open_platform(&self, arguments: &PlatformArguments) -> Result<Arc<dyn Platform>> {
-        Ok((self.wiring.open_platform)(&arguments.platform)?)
+        self.open_platform_by(arguments, None)
+    }
+
+    /// The same, with what was decided about snapshots of volumes.
+    pub(crate) fn open_platform_by(
+        &self,
+        arguments: &PlatformArguments,
+        rules: Option<SnapshotRules>,
+    ) -> Result<Arc<dyn Platform>> {
+        Ok((self.wiring.open_platform)(&arguments.platform, rules)?)
     }
 
     /// The place of the repository, from the arguments or the environment.

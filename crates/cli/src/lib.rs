@@ -22,16 +22,22 @@ use std::sync::Arc;
 
 use clap::Parser;
 use lifeboat_model::ByteCount;
-use lifeboat_platform::Platform;
+use lifeboat_platform::{Platform, SnapshotRules};
 
 use args::Arguments;
 use context::Context;
 
+/// Opens a platform.
+///
+/// Errors: `Invalid` for rules about snapshots where the platform takes none.
+pub type OpenPlatform =
+    fn(&str, Option<SnapshotRules>) -> lifeboat_platform::Result<Arc<dyn Platform>>;
+
 /// What the wiring row gives to the commands: how to reach what they must not know.
 #[derive(Clone, Copy, Debug)]
 pub struct Wiring {
-    /// Opens a platform by its URI.
-    pub open_platform: fn(&str) -> lifeboat_platform::Result<Arc<dyn Platform>>,
+    /// Opens a platform by its URI, with what was decided about snapshots of volumes.
+    pub open_platform: OpenPlatform,
 }
 
 /// Runs the command that the process's arguments ask for.

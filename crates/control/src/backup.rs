@@ -228,7 +228,7 @@ impl VmBackup<'_> {
         let environment = self.place.repository.environment();
         let request = CaptureRequest {
             vm: vm.id.clone(),
-            disks: self.wanted_disks(vm)?,
+            disks: self.job.disks_of(vm)?,
             since: parents.since(),
             checkpoint: Some(CheckpointId::new(&*environment.entropy)),
             origin,

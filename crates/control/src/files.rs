@@ -6,7 +6,7 @@ use std::sync::Arc;
 use lifeboat_model::{CancelToken, ErrorKind};
 use lifeboat_nbd::{Exports, Listener, Server, ServerOptions};
 use lifeboat_repository::{Index, Repository, Snapshot};
-use lifeboat_rescue::{Access, Disk, Rescue, Settings};
+use lifeboat_rescue::{Access, Disk, DiskPlace, Rescue, Settings};
 
 use crate::export::{SnapshotDisks, of_nbd};
 use crate::{Error, Result};
@@ -74,8 +74,10 @@ impl Inside {
         let server = server.map_err(|e| of_nbd("cannot serve the disks", e))?;
         let disks = disks.disks().map(|(disk, _)| Disk {
             name: disk.name.clone(),
-            socket: socket.clone(),
-            export: disk.name.clone(),
+            place: DiskPlace::Nbd {
+                socket: socket.clone(),
+                export: disk.name.clone(),
+            },
         });
         let disks: Vec<Disk> = disks.collect();
         let rescue = Rescue::start(&disks, Access::Read, settings, cancel);

@@ -24,6 +24,8 @@ pub enum HookPlace {
     Host,
     /// Inside the captured machine, through its agent.
     Guest,
+    /// Inside restored disks, in a machine of its own.
+    Inside,
     /// On another host, by the system's ssh; the word is a destination as ssh takes it.
     Ssh(String),
 }
@@ -138,13 +140,17 @@ pub fn run(hook: &Hook, context: &HookContext<'_>) -> HookRun {
             process::run(&words, &[], hook.limit, context.cancel)
         }
         HookPlace::Guest => in_guest(hook, context),
+        HookPlace::Inside => {
+            let why = "there are no restored disks to run in".to_owned();
+            (HookEnd::NotStarted(why), Vec::new())
+        }
     };
     HookRun {
         when: hook.when,
         words: hook.words.clone(),
         end,
         seconds: began.elapsed().as_secs_f64(),
-        output: printable(&output),
+        output: kept_output(&output),
     }
 }
 
@@ -156,11 +162,21 @@ pub fn run_and_judge(
     context: &HookContext<'_>,
     kept: &mut Vec<HookRun>,
 ) -> Result<Option<String>> {
-    let run = run(hook, context);
+    judge(run(hook, context), hook.on_failure, kept)
+}
+
+/// Keeps what ran and judges it.
+///
+/// Errors: `Io` for one that failed and must not; `Cancelled`.
+pub(crate) fn judge(
+    run: HookRun,
+    on_failure: OnFailure,
+    kept: &mut Vec<HookRun>,
+) -> Result<Option<String>> {
     let told = (!run.is_success()).then(|| run.told());
     let is_cancelled = run.end == HookEnd::Cancelled;
     kept.push(run);
-    match (told, hook.on_failure) {
+    match (told, on_failure) {
         (Some(told), _) if is_cancelled => Err(Error::new(ErrorKind::Cancelled, told)),
         (Some(told), OnFailure::Fail) => Err(Error::new(ErrorKind::Io, told)),
         (Some(told), OnFailure::Warn) => Ok(Some(told)),
@@ -207,7 +223,7 @@ fn quoted(word: &str) -> String {
 }
 
 /// The end of an output as text that cannot steer a terminal.
-fn printable(output: &[u8]) -> String {
+pub(crate) fn kept_output(output: &[u8]) -> String {
     let from = output.len().saturating_sub(OUTPUT_BYTES_MAX);
     let text = String::from_utf8_lossy(output.get(from..).unwrap_or_default());
     let plain = |c: char| match c {
@@ -247,7 +263,7 @@ mod tests {
 
     #[test]
     fn outputs_cannot_steer_a_terminal() {
-        assert_eq!(printable(b"a\x1b[2Jb\n"), "a\u{fffd}[2Jb\n");
-        assert_eq!(printable(&vec![b'x'; 40_000]).len(), OUTPUT_BYTES_MAX);
+        assert_eq!(kept_output(b"a\x1b[2Jb\n"), "a\u{fffd}[2Jb\n");
+        assert_eq!(kept_output(&vec![b'x'; 40_000]).len(), OUTPUT_BYTES_MAX);
     }
 }

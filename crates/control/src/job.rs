@@ -1,16 +1,19 @@
 //! A configured intention: which machines are backed up, and how.
 
+mod snapshots;
+
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use lifeboat_model::{ByteCount, DiskName, ErrorKind};
-use lifeboat_platform::Quiesce;
+use lifeboat_platform::{Quiesce, SnapshotRules};
 use serde::Deserialize;
 
 use crate::hook::{Hook, HookPlace, OnFailure};
 use crate::selection::Selection;
 use crate::{Error, IoClass, Result};
+pub use snapshots::LvmText;
 
 /// The longest time a guest may stay frozen.
 const FREEZE_MAX: Duration = Duration::from_secs(10);
@@ -18,6 +21,8 @@ const FREEZE_MAX: Duration = Duration::from_secs(10);
 const HOOK_LIMIT: Duration = Duration::from_secs(300);
 /// The longest limit of a hook.
 const HOOK_LIMIT_MAX: Duration = Duration::from_secs(24 * 3600);
+/// When hooks run inside restored disks.
+pub(crate) const END_RECOVERY: &str = "end_recovery";
 /// Machines at the same time where nothing is said.
 const PARALLEL: u32 = 2;
 const PARALLEL_MAX: u32 = 64;
@@ -75,6 +80,8 @@ pub struct Job {
     pub hooks: Vec<Hook>,
     /// What it may use up.
     pub limits: Limits,
+    /// What was decided about snapshots of LVM volumes, if anything.
+    pub snapshots: Option<SnapshotRules>,
 }
 
 /// A job as it is written; everything has a usual value.
@@ -113,6 +120,8 @@ pub struct JobText {
     pub nice: Option<u8>,
     /// `idle`, or 0 to 7.
     pub ionice: Option<String>,
+    /// Snapshots of LVM volumes.
+    pub lvm: Option<LvmText>,
     /// Before the capture: bring applications in order.
     pub pre_snapshot: Vec<HookText>,
     /// When the capture is there: let applications go on.
@@ -133,7 +142,7 @@ pub struct JobText {
 pub struct HookText {
     /// The program and its arguments.
     pub run: Vec<String>,
-    /// `host`, `guest` or `ssh:DESTINATION`.
+    /// `host`, `guest` or `ssh:DESTINATION`; for hooks inside restored disks nothing.
     #[serde(default, rename = "where")]
     pub place: Option<String>,
     /// It is ended after this time.
@@ -165,7 +174,7 @@ impl JobText {
             ("on_snapshot", &self.on_snapshot),
             ("post_snapshot", &self.post_snapshot),
             ("pre_recovery", &self.pre_recovery),
-            ("end_recovery", &self.end_recovery),
+            (END_RECOVERY, &self.end_recovery),
             ("post_recovery", &self.post_recovery),
         ];
         for (when, list) in kinds {
@@ -197,6 +206,7 @@ impl JobText {
             tags: self.tags.clone(),
             hooks,
             limits: self.limits()?,
+            snapshots: self.lvm.as_ref().map(LvmText::parse).transpose()?,
         })
     }
 
@@ -258,6 +268,13 @@ impl HookText {
             ));
         }
         let place = match self.place.as_deref() {
+            None | Some("inside") if when == END_RECOVERY => HookPlace::Inside,
+            Some(_) if when == END_RECOVERY => {
+                return Err(invalid(
+                    when,
+                    "it runs inside the restored disks: leave where out",
+                ));
+            }
             None | Some("host") => HookPlace::Host,
             Some("guest") => HookPlace::Guest,
             Some(text) => match text.strip_prefix("ssh:") {
@@ -347,6 +364,11 @@ mod tests {
             ("freeze_seconds_max = 11", "freeze_seconds_max"),
             ("quiesce = \"maybe\"", "quiesce"),
             ("[[on_snapshot]]\nrun = []", "on_snapshot"),
+            (
+                "[[end_recovery]]\nrun = ['x']\nwhere = 'host'",
+                "leave where out",
+            ),
+            ("[[pre_recovery]]\nrun = ['x']\nwhere = 'inside'", "where"),
             (
                 "[[on_snapshot]]\nrun = [\"x\"]\nwhere = \"ssh:-oProxyCommand=x\"",
                 "where",

@@ -12,6 +12,7 @@ mod error;
 mod export;
 mod files;
 pub mod hook;
+mod inside;
 pub mod instant;
 mod job;
 mod pace;
@@ -27,15 +28,16 @@ pub use backup::{BackupPlace, DiskFacts, Stored, VmBackup, VmOutcome, origin_of}
 pub use error::{Error, Result, chain};
 pub use export::{CACHE_BYTES, ReadOnlyExport, SnapshotDisks, of_nbd};
 pub use files::{Inside, of_rescue};
-pub use job::{HookText, Job, JobText, Limits, OfflinePolicy};
+pub use inside::{InsideDisks, RescueVm, WayInside};
+pub use job::{HookText, Job, JobText, Limits, LvmText, OfflinePolicy};
 pub use pace::{Paced, Pacer};
 pub use parent::{
     Parent, node_at, parent_disk, parent_of_vm, read_file, read_manifest, snapshots_of,
 };
 pub use priority::{IoClass, lower_priority};
 pub use recover::{
-    InsideDisks, Recovered, RecoveryPlan, RecoverySettings, RecoverySource, apply_recovery,
-    clear_recovery, plan_recovery,
+    Recovered, RecoveryPlan, RecoverySettings, RecoverySource, apply_recovery, clear_recovery,
+    plan_recovery,
 };
 pub use selection::{Rule, Selection};
 pub use several::{Each, each};

@@ -12,12 +12,14 @@ use lifeboat_format::{DiskManifest, MachineManifest};
 use lifeboat_model::{ByteCount, CancelToken, DiskName, ErrorKind, VmName};
 use lifeboat_platform::{
     Build, BuildDisk, BuildPlan, BuildRequest, Builder, DescribingFile, Finding, Identity,
-    NetworkMapping, Occupied, Placement, Platform, VmId,
+    LocalDisk, NetworkMapping, Occupied, Placement, Platform, VmId,
 };
 use lifeboat_repository::{BlobReader, Index, Repository, Snapshot};
 
 use crate::error::Doing;
-use crate::hook::{Hook, HookContext, HookRun, run_and_judge};
+use crate::hook::{Hook, HookContext, HookRun, judge, run_and_judge};
+use crate::inside::WayInside;
+use crate::job::END_RECOVERY;
 use crate::parent::{node_at, read_file, read_manifest};
 use crate::{Error, Result};
 
@@ -42,7 +44,7 @@ pub struct RecoverySettings {
     pub is_started: bool,
     /// Reads every disk back and compares it.
     pub is_verified: bool,
-    /// Before anything, and after everything.
+    /// Before anything, inside the restored disks, and after everything.
     pub hooks: Vec<Hook>,
 }
 
@@ -79,13 +81,7 @@ pub struct Recovered {
     pub is_verified: bool,
     /// What was noticed.
     pub findings: Vec<Finding>,
-    /// Hooks that ran.
-    pub hooks: Vec<HookRun>,
 }
-
-/// Work inside the restored disks before the machine starts: in a machine of its own, never on
-/// this host.
-pub type InsideDisks<'a> = dyn Fn(&BuildPlan, &mut Vec<HookRun>) -> Result<()> + 'a;
 
 /// Takes back what a recovery of the same machine left that was killed.
 ///
@@ -205,7 +201,7 @@ fn chosen<'a>(
     Ok(manifest.disks.iter().filter(is_wanted).collect())
 }
 
-/// Does what the plan says.
+/// Does what the plan says; `hooks` keeps what ran, also when the recovery failed.
 ///
 /// Errors: whatever failed, after it was undone; what could not be undone is told with it.
 pub fn apply_recovery(
@@ -214,7 +210,7 @@ pub fn apply_recovery(
     source: RecoverySource<'_>,
     plan: &RecoveryPlan,
     settings: &RecoverySettings,
-    inside: Option<&InsideDisks<'_>>,
+    (way, hooks): (&dyn WayInside, &mut Vec<HookRun>),
 ) -> Result<Recovered> {
     let mut recovered = Recovered {
         vm: VmId::new(""),
@@ -222,22 +218,30 @@ pub fn apply_recovery(
         duration: Duration::ZERO,
         is_verified: settings.is_verified,
         findings: plan.build.findings.clone(),
-        hooks: Vec::new(),
     };
-    let work = Work {
+    let name = &plan.build.name;
+    if settings.is_started && !builder.makes_machines() {
+        let message = format!(
+            "{} makes disks only: start {name} where it is defined",
+            platform.place()
+        );
+        return Err(Error::new(ErrorKind::Unsupported, message));
+    }
+    let mut work = Work {
         platform,
         source,
         plan,
         settings,
-        inside,
+        way,
+        hooks,
     };
     work.hooks("pre_recovery", &mut recovered)?;
     let build = builder.begin(&plan.build);
-    let mut build = build.doing(|| format!("cannot begin the machine {}", plan.build.name))?;
+    let mut build = build.doing(|| format!("cannot begin the machine {name}"))?;
     match work.build(&mut *build, &mut recovered) {
         Ok(()) => {
             let kept = build.keep();
-            let kept = kept.doing(|| format!("{} is back, but", plan.build.name))?;
+            let kept = kept.doing(|| format!("{name} is back, but"))?;
             recovered.findings.extend(kept);
             Ok(recovered)
         }
@@ -265,17 +269,22 @@ struct Work<'a> {
     source: RecoverySource<'a>,
     plan: &'a RecoveryPlan,
     settings: &'a RecoverySettings,
-    inside: Option<&'a InsideDisks<'a>>,
+    way: &'a dyn WayInside,
+    hooks: &'a mut Vec<HookRun>,
 }
 
-impl Work<'_> {
-    fn build(&self, build: &mut dyn Build, recovered: &mut Recovered) -> Result<()> {
+impl<'a> Work<'a> {
+    fn build(&mut self, build: &mut dyn Build, recovered: &mut Recovered) -> Result<()> {
         let name = &self.plan.build.name;
+        let local = match self.hooks_at(END_RECOVERY).next() {
+            Some(_) => self.local_disks(build)?,
+            None => Vec::new(),
+        };
         for (disk, content) in &self.plan.disks {
             self.disk(build, disk, content, recovered)?;
         }
-        if let Some(inside) = self.inside {
-            inside(&self.plan.build, &mut recovered.hooks)?;
+        if !local.is_empty() {
+            self.inside(&local, recovered)?;
         }
         let vm = build.define();
         recovered.vm = vm.doing(|| format!("cannot define the machine {name}"))?;
@@ -284,6 +293,41 @@ impl Work<'_> {
             started.doing(|| format!("cannot start the machine {name}"))?;
         }
         self.hooks("post_recovery", recovered)
+    }
+
+    /// Where the disks are, for hooks inside them: asked before anything is written.
+    fn local_disks(&self, build: &dyn Build) -> Result<Vec<(DiskName, LocalDisk)>> {
+        let disks = self.plan.disks.iter().map(|(name, _)| {
+            let disk = build.local(name).ok_or_else(|| {
+                let message = format!(
+                    "the disk {name} is not on this computer: leave the {END_RECOVERY} hooks out, \
+                     or recover it to a file or device here"
+                );
+                Error::new(ErrorKind::Unsupported, message)
+            })?;
+            Ok((name.clone(), disk))
+        });
+        disks.collect()
+    }
+
+    /// Runs the hooks inside the restored disks, before the machine is defined.
+    fn inside(&mut self, disks: &[(DiskName, LocalDisk)], into: &mut Recovered) -> Result<()> {
+        let mut facts = self.facts(END_RECOVERY, into).to_vec();
+        let names: Vec<&str> = disks.iter().map(|(name, _)| name.as_str()).collect();
+        facts.push(("LIFEBOAT_DISKS".to_owned(), names.join(" ")));
+        let mut inside = self.way.enter(disks)?;
+        for hook in self.hooks_at(END_RECOVERY) {
+            let run = inside.run(hook, &facts);
+            if let Some(warning) = judge(run, hook.on_failure, self.hooks)? {
+                into.findings.push(Finding::warning(warning));
+            }
+        }
+        inside.leave()
+    }
+
+    fn hooks_at(&self, when: &'static str) -> impl Iterator<Item = &'a Hook> + use<'a> {
+        let settings = self.settings;
+        settings.hooks.iter().filter(move |hook| hook.when == when)
     }
 
     fn disk(
@@ -347,18 +391,20 @@ impl Work<'_> {
         }
     }
 
-    fn hooks(&self, when: &'static str, recovered: &mut Recovered) -> Result<()> {
-        let name = self.plan.build.name.to_string();
-        let snapshot = self.source.snapshot.id.to_string();
-        let facts = [
+    fn facts(&self, when: &'static str, recovered: &Recovered) -> [(String, String); 6] {
+        [
             ("LIFEBOAT_HOOK", when.to_owned()),
-            ("LIFEBOAT_MACHINE", name),
+            ("LIFEBOAT_MACHINE", self.plan.build.name.to_string()),
             ("LIFEBOAT_MACHINE_ID", recovered.vm.to_string()),
-            ("LIFEBOAT_SNAPSHOT", snapshot),
+            ("LIFEBOAT_SNAPSHOT", self.source.snapshot.id.to_string()),
             ("LIFEBOAT_PLATFORM", self.platform.kind().to_owned()),
             ("LIFEBOAT_PLACE", self.platform.place()),
-        ];
-        let facts = facts.map(|(name, value)| (name.to_owned(), value));
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+    }
+
+    fn hooks(&mut self, when: &'static str, recovered: &mut Recovered) -> Result<()> {
+        let facts = self.facts(when, recovered);
         let cancel: &CancelToken = &self.source.repository.environment().cancel;
         let context = HookContext {
             platform: self.platform,
@@ -366,8 +412,8 @@ impl Work<'_> {
             facts: &facts,
             cancel,
         };
-        for hook in self.settings.hooks.iter().filter(|hook| hook.when == when) {
-            if let Some(warning) = run_and_judge(hook, &context, &mut recovered.hooks)? {
+        for hook in self.hooks_at(when) {
+            if let Some(warning) = run_and_judge(hook, &context, self.hooks)? {
                 recovered.findings.push(Finding::warning(warning));
             }
         }

@@ -1,13 +1,15 @@
 //! A machine comes back with every byte, and a failed recovery leaves things as they were.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+use lifeboat_control::hook::{Hook, HookEnd, HookRun};
 use lifeboat_control::{
-    Recovered, RecoverySettings, RecoverySource, Result, apply_recovery, plan_recovery,
-    snapshots_of,
+    InsideDisks, Recovered, RecoverySettings, RecoverySource, Result, WayInside, apply_recovery,
+    plan_recovery, snapshots_of,
 };
-use lifeboat_model::ErrorKind;
-use lifeboat_platform::{Identity, Occupied, Placement, Platform, VmState};
+use lifeboat_model::{DiskName, ErrorKind};
+use lifeboat_platform::{Identity, LocalDisk, Occupied, Placement, Platform, VmState};
 use lifeboat_testkit::{FakePlatform, PlatformFault};
 
 use crate::world::{ID, Site, disk, job, name, platform};
@@ -27,7 +29,57 @@ fn settings() -> RecoverySettings {
     }
 }
 
+/// Says what it was asked, and ends every hook with the code that is its second word.
+#[derive(Default)]
+struct FakeInside(RefCell<Vec<String>>);
+
+impl WayInside for FakeInside {
+    fn enter(&self, disks: &[(DiskName, LocalDisk)]) -> Result<Box<dyn InsideDisks + '_>> {
+        let paths = disks
+            .iter()
+            .map(|(_, disk)| disk.path.display().to_string());
+        let paths: Vec<String> = paths.collect();
+        self.0
+            .borrow_mut()
+            .push(format!("enter {}", paths.join(" ")));
+        Ok(Box::new(FakeDisks(self)))
+    }
+}
+
+struct FakeDisks<'a>(&'a FakeInside);
+
+impl InsideDisks for FakeDisks<'_> {
+    fn run(&mut self, hook: &Hook, facts: &[(String, String)]) -> HookRun {
+        let disks = facts.iter().find(|(name, _)| name == "LIFEBOAT_DISKS");
+        let disks = disks.map_or("", |(_, value)| value);
+        let words = hook.words.join(" ");
+        self.0.0.borrow_mut().push(format!("{words} on {disks}"));
+        HookRun {
+            when: hook.when,
+            words: hook.words.clone(),
+            end: HookEnd::Code(hook.words[1].parse().unwrap()),
+            seconds: 0.0,
+            output: "told\n".to_owned(),
+        }
+    }
+
+    fn leave(self: Box<Self>) -> Result<()> {
+        self.0.0.borrow_mut().push("leave".to_owned());
+        Ok(())
+    }
+}
+
 fn recover(site: &Site, to: &FakePlatform, settings: &RecoverySettings) -> Result<Recovered> {
+    recover_by(site, to, settings, &FakeInside::default(), &mut Vec::new())
+}
+
+fn recover_by(
+    site: &Site,
+    to: &FakePlatform,
+    settings: &RecoverySettings,
+    way: &FakeInside,
+    hooks: &mut Vec<HookRun>,
+) -> Result<Recovered> {
     let index = site.repository.load_index().unwrap();
     let all = snapshots_of(&site.repository, &name("web01")).unwrap();
     let source = RecoverySource {
@@ -36,7 +88,7 @@ fn recover(site: &Site, to: &FakePlatform, settings: &RecoverySettings) -> Resul
         snapshot: all.last().unwrap(),
     };
     let plan = plan_recovery(to, source, settings)?;
-    apply_recovery(to, to, source, &plan, settings, None)
+    apply_recovery(to, to, source, &plan, settings, (way, hooks))
 }
 
 fn stored() -> (FakePlatform, Site) {
@@ -131,4 +183,48 @@ fn one_disk_can_come_back_alone() {
         recover(&site, &elsewhere, &none).unwrap_err().kind(),
         ErrorKind::NotFound
     );
+}
+
+/// A recovery in place of the machine, with hooks inside its disks.
+fn with_hooks(text: &str) -> RecoverySettings {
+    RecoverySettings {
+        occupied: Occupied::SetAside,
+        hooks: job(text).hooks,
+        ..settings()
+    }
+}
+
+#[test]
+fn hooks_run_inside_the_restored_disks_before_the_machine_is_there() {
+    let (platform, site) = stored();
+    let settings = with_hooks(
+        "[[end_recovery]]\nrun = ['first', '0']\n\
+         [[end_recovery]]\nrun = ['second', '3']\non_failure = 'warn'\n",
+    );
+    let (way, mut hooks) = (FakeInside::default(), Vec::new());
+    let recovered = recover_by(&site, &platform, &settings, &way, &mut hooks).unwrap();
+    let seen = way.0.take();
+    let wanted = [
+        "enter /memory/vda /memory/vdb",
+        "first 0 on vda vdb",
+        "second 3 on vda vdb",
+        "leave",
+    ];
+    assert_eq!(seen, wanted);
+    assert_eq!((hooks.len(), recovered.findings.len()), (2, 1));
+    assert!(recovered.findings[0].text.contains("exit code 3: told"));
+}
+
+#[test]
+fn a_failed_hook_inside_the_disks_brings_the_old_machine_back() {
+    let (platform, site) = stored();
+    let settings = with_hooks(
+        "[[end_recovery]]\nrun = ['first', '1']\n[[end_recovery]]\nrun = ['never', '0']\n",
+    );
+    let (way, mut hooks) = (FakeInside::default(), Vec::new());
+    let error = recover_by(&site, &platform, &settings, &way, &mut hooks).unwrap_err();
+    assert!(error.to_string().contains("exit code 1: told"), "{error}");
+    assert_eq!((way.0.take().len(), hooks.len()), (2, 1));
+    let vms = platform.inventory().unwrap().vms;
+    assert_eq!((vms.len(), vms[0].id.as_str()), (1, ID));
 }

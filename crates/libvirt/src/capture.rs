@@ -10,6 +10,7 @@ mod marks;
 mod offline;
 mod running;
 mod scratch;
+mod still;
 mod watch;
 
 use std::sync::Arc;
@@ -23,9 +24,10 @@ use crate::binding::DomainState;
 pub(crate) use describe::{DEFINITION_FILE, NVRAM_FILE, describe};
 pub use guard::{GUARD_ARGUMENT, guard_a_frozen_guest};
 pub(crate) use job::escaped;
-pub(crate) use leftovers::sweep;
+pub(crate) use leftovers::{sweep, sweep_runs};
 pub(crate) use marks::{ours as marks_of_ours, remove_record};
 pub(crate) use scratch::usual_base;
+pub(crate) use still::around;
 
 /// Begins a capture in the way that the machine's state allows.
 pub(crate) fn begin(access: &Arc<Access>, request: &CaptureRequest) -> Result<Box<dyn Capture>> {

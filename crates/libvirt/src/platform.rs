@@ -6,7 +6,8 @@ use std::sync::Arc;
 use lifeboat_model::{Clock, DiskName, Entropy};
 use lifeboat_platform::{
     Builder, Capture, CaptureRequest, CheckpointId, DescribingFile, Executed, Finding,
-    GuestCommand, Inventory, LiveMachines, Origin, PlannedDisk, Platform, Result, VmId,
+    GuestCommand, Inventory, LiveMachines, Origin, PlannedDisk, Platform, Quiescer, Result,
+    Stillness, VmId,
 };
 
 use crate::access::Access;
@@ -68,6 +69,20 @@ impl fmt::Debug for Libvirt {
         f.debug_struct("Libvirt")
             .field("options", &self.access.options)
             .finish_non_exhaustive()
+    }
+}
+
+impl Quiescer for Libvirt {
+    fn around(
+        &self,
+        request: &CaptureRequest,
+        instant: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<Stillness> {
+        capture::around(&self.access, request, instant)
+    }
+
+    fn let_go(&self, vm: &VmId, origin: &Origin) -> Result<Vec<Finding>> {
+        capture::sweep_runs(&self.access, vm, origin)
     }
 }
 

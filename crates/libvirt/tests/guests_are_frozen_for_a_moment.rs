@@ -6,7 +6,10 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
 use lifeboat_libvirt::guard_a_frozen_guest;
-use lifeboat_platform::{CaptureOutcome, CaptureRequest, Consistency, Platform, Quiesce};
+use lifeboat_model::ErrorKind;
+use lifeboat_platform::{
+    CaptureOutcome, CaptureRequest, Consistency, Error, Platform, Quiesce, Quiescer,
+};
 
 use crate::another_host::AnotherHost;
 use crate::guest::{boot, run};
@@ -93,10 +96,70 @@ fn a_frozen_capture_needs_no_recovery_and_nobody_leaves_the_guest_frozen() {
         assert!(!needs_recovery(&disk));
         the_guard_thaws_when_its_pipe_closes(&session, &machine, &host.uri(&session));
     }
+    snapshots_of_others_are_taken_while_the_guest_is_frozen(&session, &machine);
+    whoever_takes_too_long_is_not_believed(&session, &machine);
     the_guard_thaws_when_its_pipe_closes(&session, &machine, &session.uri());
     the_guard_thaws_when_time_passes(&session, &machine);
     a_guest_frozen_by_others_is_left_to_them(&session, &machine);
     a_sweep_thaws_what_a_dead_run_froze(&session, &machine);
+    machine.stop();
+    let still = session.platform.around(&wish(&machine, 5), &mut || Ok(()));
+    let still = still.unwrap();
+    assert_eq!(
+        (still.consistency, still.is_still),
+        (Consistency::Offline, true)
+    );
+}
+
+fn wish(machine: &Machine<'_>, seconds: u64) -> CaptureRequest {
+    CaptureRequest {
+        quiesce: Quiesce::Required,
+        freeze_max: Duration::from_secs(seconds),
+        ..machine.request(&origin('a'))
+    }
+}
+
+fn snapshots_of_others_are_taken_while_the_guest_is_frozen(
+    session: &Session,
+    machine: &Machine<'_>,
+) {
+    let mut then = String::new();
+    let mut instant = || {
+        then = status(session);
+        Ok(())
+    };
+    let still = session.platform.around(&wish(machine, 10), &mut instant);
+    let still = still.unwrap();
+    assert!(then.contains("frozen"), "{then}");
+    assert_eq!(
+        (still.consistency, still.is_still),
+        (Consistency::Filesystem, true)
+    );
+    let mut failing = || Err(Error::new(ErrorKind::Full, "taking", "a snapshot"));
+    let error = session.platform.around(&wish(machine, 10), &mut failing);
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Full);
+    assert!(status(session).contains("thawed"));
+    assert_eq!(session.scratch(), [""; 0]);
+}
+
+/// The guard thaws under the hands of one who takes too long.
+fn whoever_takes_too_long_is_not_believed(session: &Session, machine: &Machine<'_>) {
+    let mut slow = || {
+        wait_for(|| status(session).contains("thawed"));
+        Ok(())
+    };
+    let error = session.platform.around(&wish(machine, 2), &mut slow);
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Unsupported);
+    let lenient = CaptureRequest {
+        quiesce: Quiesce::IfPossible,
+        ..wish(machine, 2)
+    };
+    let still = session.platform.around(&lenient, &mut slow).unwrap();
+    assert_eq!(
+        (still.consistency, still.is_still),
+        (Consistency::Crash, false)
+    );
+    assert_eq!(still.findings.len(), 1, "{:?}", still.findings);
 }
 
 /// A guard that was told that the guest will be frozen.

@@ -180,6 +180,10 @@ fn places_that_do_not_fit_are_refused_in_the_plan() {
         let request = again(&web, "copy", placement);
         builder(&session).plan(&request).unwrap_err().kind()
     };
+    // Not a file that is lost with the next start.
+    for path in ["/dev/no-such-group/vda", "/dev/no-such-device"] {
+        assert_eq!(kind(Placement::Exact(path.into())), ErrorKind::NotFound);
+    }
     let taken = Placement::Exact(web.image("vda"));
     assert_eq!(kind(taken), ErrorKind::Exists);
     let nowhere = Placement::Folder(session.path("nowhere"));

@@ -7,15 +7,19 @@ use lifeboat_disk::ImageFormat;
 use lifeboat_model::{Clock, DiskName, Entropy, ErrorKind};
 use lifeboat_platform::{
     Builder, Capture, CaptureRequest, CheckpointId, Error, Finding, Inventory, Origin, Platform,
-    Result, Vm, VmDisk, VmId,
+    Quiescer, Result, SnapshotRules, Vm, VmDisk, VmId,
 };
 
-use crate::machine::{Machine, Options, Quiescer, Sort};
+use crate::machine::{Machine, Sort};
 use crate::report::{Volume, VolumeKind};
 use crate::sweep;
 use crate::system::System;
 use crate::take::{self, Place};
 use crate::tools::Tools;
+
+/// What is said of a computer on which no volume is mounted.
+const NO_VOLUMES: &str = "no logical volume is mounted; name its disks, as in self:vg0/root or \
+    self:/dev/sda1";
 
 /// By which the adapter reaches the world.
 #[derive(Clone, Debug)]
@@ -32,7 +36,7 @@ pub struct Doors {
 pub struct Lvm {
     pub(crate) sort: Sort,
     pub(crate) machines: Vec<Machine>,
-    pub(crate) options: Options,
+    pub(crate) rules: SnapshotRules,
     pub(crate) doors: Doors,
     pub(crate) quiescer: Option<Arc<dyn Quiescer>>,
     pub(crate) tools: Tools,
@@ -40,12 +44,12 @@ pub struct Lvm {
 
 impl Lvm {
     /// An adapter for these machines, which nobody freezes.
-    pub fn new(sort: Sort, mut machines: Vec<Machine>, options: Options, doors: Doors) -> Self {
+    pub fn new(sort: Sort, mut machines: Vec<Machine>, rules: SnapshotRules, doors: Doors) -> Self {
         machines.sort_by(|a, b| a.vm.name.cmp(&b.vm.name));
         Self {
             sort,
             machines,
-            options,
+            rules,
             tools: Tools::new(Arc::clone(&doors.system)),
             doors,
             quiescer: None,
@@ -102,6 +106,24 @@ impl Lvm {
         }
     }
 
+    /// Where the wanted disks are.
+    fn places<'a>(
+        &self,
+        machine: &'a Machine,
+        wanted: &[DiskName],
+        all: &'a [Volume],
+    ) -> Result<Vec<Place<'a>>> {
+        let disks = chosen(&machine.vm, wanted)?;
+        if disks.is_empty() {
+            let error = Error::new(ErrorKind::NotFound, "capturing", machine.vm.name.as_str());
+            return Err(error.seen(match self.sort {
+                Sort::SelfHost => NO_VOLUMES,
+                _ => "it has no disks",
+            }));
+        }
+        disks.into_iter().map(|it| self.place(it, all)).collect()
+    }
+
     pub(crate) fn volume_at<'a>(&self, path: &Path, all: &'a [Volume]) -> Option<&'a Volume> {
         let named = all
             .iter()
@@ -149,10 +171,14 @@ impl Platform for Lvm {
                 if let Some(volume) = volume.filter(|_| is_raw) {
                     disk.size = Some(volume.size);
                 }
-                if let Err(error) = Self::place(self, disk, &all) {
+                if let Err(error) = self.place(disk, &all) {
                     let text = format!("{}: {error}", vm.name);
                     inventory.findings.push(Finding::warning(text));
                 }
+            }
+            if vm.disks.is_empty() && self.sort == Sort::SelfHost {
+                let text = format!("{}: {NO_VOLUMES}", vm.name);
+                inventory.findings.push(Finding::warning(text));
             }
             inventory.vms.push(vm);
         }
@@ -164,16 +190,25 @@ impl Platform for Lvm {
         let all = self.volumes()?;
         let places = machine.vm.disks.iter().map(|it| Path::new(&it.place));
         let mine: Vec<&Volume> = places.filter_map(|it| self.volume_at(it, &all)).collect();
-        sweep::sweep(&self.tools, (&mine, &all), origin, wanted)
+        let mut findings = match &self.quiescer {
+            Some(quiescer) => quiescer.let_go(vm, origin)?,
+            None => Vec::new(),
+        };
+        findings.extend(sweep::sweep(&self.tools, (&mine, &all), origin, wanted)?);
+        Ok(findings)
+    }
+
+    fn preview(&self, vm: &VmId, disks: &[DiskName]) -> Result<Vec<String>> {
+        let all = self.volumes()?;
+        let places = self.places(self.machine(vm)?, disks, &all)?;
+        take::preview(self, (&places, &all))
     }
 
     fn begin_capture(&self, request: &CaptureRequest) -> Result<Box<dyn Capture>> {
         let machine = self.machine(&request.vm)?;
-        let disks = chosen(&machine.vm, &request.disks)?;
         let all = self.volumes()?;
-        let places: Result<Vec<Place<'_>>> =
-            disks.iter().map(|it| Self::place(self, it, &all)).collect();
-        take::capture(self, machine, request, (&places?, &all))
+        let places = self.places(machine, &request.disks, &all)?;
+        take::capture(self, machine, request, (&places, &all))
     }
 
     fn builder(&self) -> Option<&dyn Builder> {

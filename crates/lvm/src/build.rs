@@ -6,11 +6,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lifeboat_disk::{DiskWriter, ImageFormat};
+use lifeboat_disk::{DiskReader, DiskWriter, ImageFormat};
 use lifeboat_model::{ByteCount, DiskName, ErrorKind, VmName};
 use lifeboat_platform::{
-    Build, BuildDisk, BuildPlan, BuildRequest, Builder, Error, Finding, Placement, PlannedDisk,
-    Result, VmId,
+    Build, BuildDisk, BuildPlan, BuildRequest, Builder, Error, Finding, LocalDisk, Placement,
+    PlannedDisk, Result, VmId,
 };
 
 use crate::adapter::Lvm;
@@ -19,8 +19,10 @@ use crate::system::System;
 use crate::tools::{NewVolume, Tools};
 use crate::{FullName, GroupName};
 
+mod beginning;
 mod blank;
 
+use beginning::Beginning;
 use blank::Blank;
 
 const PLANNING: &str = "planning the disk";
@@ -200,6 +202,10 @@ impl Builder for Lvm {
         })
     }
 
+    fn makes_machines(&self) -> bool {
+        false
+    }
+
     fn begin(&self, plan: &BuildPlan) -> Result<Box<dyn Build>> {
         let all = self.volumes()?;
         for disk in &plan.disks {
@@ -288,20 +294,39 @@ impl VolumesBuild {
     }
 }
 
+impl VolumesBuild {
+    fn begun(&self, name: &DiskName) -> Result<&Begun> {
+        let missing = || Error::new(ErrorKind::NotFound, "opening the disk", name.as_str());
+        let mut disks = self.disks.iter();
+        disks.find(|it| it.name == *name).ok_or_else(missing)
+    }
+}
+
 impl Build for VolumesBuild {
     fn disk(&mut self, name: &DiskName) -> Result<Option<Arc<dyn DiskWriter>>> {
-        let missing = || Error::new(ErrorKind::NotFound, "opening the disk", name.as_str());
-        let disk = self
-            .disks
-            .iter()
-            .find(|it| it.name == *name)
-            .ok_or_else(missing)?;
+        let disk = self.begun(name)?;
         let system: &Arc<dyn System> = self.tools.system();
         let writer = system.open_for_writing(&disk.path, disk.size)?;
         Ok(Some(match disk.is_blank {
             true => Arc::new(Blank(writer)),
             false => writer,
         }))
+    }
+
+    fn read_back(&mut self, name: &DiskName) -> Result<Option<Arc<dyn DiskReader>>> {
+        let disk = self.begun(name)?;
+        let inner = self.tools.system().open(&disk.path, ImageFormat::Raw)?;
+        let size = disk.size;
+        Ok((inner.size() >= size).then(|| Arc::new(Beginning { inner, size }) as _))
+    }
+
+    fn local(&self, name: &DiskName) -> Option<LocalDisk> {
+        let disk = self.begun(name).ok()?;
+        Some(LocalDisk {
+            path: disk.path.clone(),
+            format: ImageFormat::Raw,
+            size: disk.size,
+        })
     }
 
     fn define(&mut self) -> Result<VmId> {

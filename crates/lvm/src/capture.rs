@@ -3,11 +3,12 @@
 use jiff::Timestamp;
 use lifeboat_model::{ErrorKind, VmName};
 use lifeboat_platform::{
-    Capture, CaptureOutcome, CapturedDisk, Consistency, DescribingFile, Error, Finding, Result,
+    Capture, CaptureOutcome, CapturedDisk, Consistency, DescribingFile, Error, Finding, Percent,
+    Result,
 };
 
 use crate::FullName;
-use crate::report::{Percent, Volume};
+use crate::report::Volume;
 use crate::room::refuse_failing;
 use crate::system::LockGuard;
 use crate::tools::Tools;

@@ -1,5 +1,6 @@
 //! This computer itself.
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
@@ -85,6 +86,20 @@ impl System for LocalSystem {
         is_device.then(|| (rustix::fs::major(number), rustix::fs::minor(number)))
     }
 
+    fn mounted_devices(&self) -> Result<BTreeSet<(u32, u32)>> {
+        const TABLE: &str = "/proc/self/mountinfo";
+        let table = std::fs::read_to_string(TABLE).map_err(|e| Error::io("reading", TABLE, e))?;
+        let mut found = BTreeSet::new();
+        for (number, source) in table.lines().filter_map(mount) {
+            add_with_lower(number, &mut found);
+            // File systems with volumes of their own tell no device's number.
+            if let Some(number) = self.device_number(Path::new(source)) {
+                add_with_lower(number, &mut found);
+            }
+        }
+        Ok(found)
+    }
+
     fn open(&self, path: &Path, format: ImageFormat) -> Result<Arc<dyn DiskReader>> {
         Ok(open_reader(path, format, &DiskOptions::default())?)
     }
@@ -111,6 +126,35 @@ impl System for LocalSystem {
                 Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
                 Err(e) => return Err(failed(e.into())),
             }
+        }
+    }
+}
+
+/// The device's number and the source of a line of the kernel's table of mounts.
+///
+/// Source: proc(5), `/proc/pid/mountinfo`.
+fn mount(line: &str) -> Option<((u32, u32), &str)> {
+    let (fixed, rest) = line.split_once(" - ")?;
+    let number = number(fixed.split(' ').nth(2)?)?;
+    Some((number, rest.split(' ').nth(1)?))
+}
+
+fn number(text: &str) -> Option<(u32, u32)> {
+    let (major, minor) = text.trim().split_once(':')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+/// Adds a device and, where the kernel says of which others it is made, those.
+fn add_with_lower(device: (u32, u32), found: &mut BTreeSet<(u32, u32)>) {
+    if !found.insert(device) {
+        return;
+    }
+    let (major, minor) = device;
+    let lower = std::fs::read_dir(format!("/sys/dev/block/{major}:{minor}/slaves"));
+    for entry in lower.into_iter().flatten().flatten() {
+        let text = std::fs::read_to_string(entry.path().join("dev")).unwrap_or_default();
+        if let Some(device) = number(&text) {
+            add_with_lower(device, found);
         }
     }
 }
@@ -248,4 +292,16 @@ fn read_direct(path: &Path, offset: u64, length: usize) -> io::Result<Vec<u8>> {
     memory.truncate(skip + done);
     memory.drain(..skip);
     Ok(memory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mounts_tell_numbers_and_sources() {
+        let line = "36 35 254:0 / /mnt rw,noatime master:1 shared:2 - ext4 /dev/vg/root rw";
+        assert_eq!(mount(line), Some(((254, 0), "/dev/vg/root")));
+        assert_eq!(mount("36 35 254:0 / /mnt rw"), None);
+    }
 }

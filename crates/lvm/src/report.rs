@@ -8,7 +8,7 @@
 use std::path::PathBuf;
 
 use lifeboat_model::ErrorKind;
-use lifeboat_platform::{Error, Result};
+use lifeboat_platform::{Error, Percent, Result};
 use serde::Deserialize;
 
 use crate::{FullName, GroupName, VolumeName};
@@ -83,29 +83,6 @@ pub struct Group {
     pub free: u64,
     /// Volumes are multiples of this many bytes.
     pub extent_size: u64,
-}
-
-/// Hundredths of a percent, as LVM rounds them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Percent(pub u32);
-
-impl Percent {
-    /// All of it.
-    pub const FULL: Self = Self(10_000);
-
-    /// That share of an amount, rounded up.
-    pub fn of(self, amount: u64) -> u64 {
-        let share = u128::from(amount) * u128::from(self.0);
-        u64::try_from(share.div_ceil(u128::from(Self::FULL.0))).unwrap_or(u64::MAX)
-    }
-
-    fn read(text: &str) -> Option<Self> {
-        let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
-        let part = format!("{part:0<2}");
-        let whole: u32 = whole.parse().ok()?;
-        let hundredths: u32 = part.get(..2)?.parse().ok()?;
-        Some(Self(whole.checked_mul(100)?.checked_add(hundredths)?))
-    }
 }
 
 impl Volume {
@@ -219,7 +196,7 @@ fn volume(row: VolumeRow) -> Option<Volume> {
     let letter = |at: usize| letters.get(at).copied();
     let percent = |text: &str| match text {
         "" => Some(None),
-        text => Percent::read(text).map(Some),
+        text => Percent::from_number(text).map(Some),
     };
     Some(Volume {
         name: FullName {

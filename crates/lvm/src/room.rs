@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 
 use lifeboat_model::{ByteCount, ErrorKind};
-use lifeboat_platform::{Error, Result};
+use lifeboat_platform::{Error, Percent, Result, SnapshotRules, StoreSize};
 
-use crate::machine::{Options, StoreSize};
 use crate::report::{Group, Volume, VolumeKind};
 use crate::tools::Tools;
-use crate::{FullName, GroupName, Percent};
+use crate::{FullName, GroupName};
 
 /// What stands for "a tenth of the disks" of a pool, where the request names no number.
 const POOL_SHARE: Percent = Percent(1_000);
@@ -20,7 +19,7 @@ const POOL_SHARE: Percent = Percent(1_000);
 /// Errors: `Full`, with the sizes, if a group or a pool has too little.
 pub(crate) fn stores(
     tools: &Tools,
-    options: &Options,
+    rules: &SnapshotRules,
     (volumes, all): (&[&Volume], &[Volume]),
     bytes_min: Option<ByteCount>,
 ) -> Result<Vec<Option<u64>>> {
@@ -34,7 +33,7 @@ pub(crate) fn stores(
     for (name, members) in groups {
         let group = tools.group(name)?;
         let rule = Rule {
-            options,
+            rules,
             group: &group,
             in_group: members.iter().map(|it| it.size).sum(),
             total,
@@ -53,7 +52,7 @@ pub(crate) fn stores(
 }
 
 struct Rule<'a> {
-    options: &'a Options,
+    rules: &'a SnapshotRules,
     group: &'a Group,
     /// Bytes of the machine's classic volumes in this group, and in all groups.
     in_group: u64,
@@ -64,11 +63,12 @@ struct Rule<'a> {
 impl Rule<'_> {
     fn store(&self, volume: &Volume) -> u64 {
         let extent = self.group.extent_size;
-        if self.options.store_size == StoreSize::AllFree {
-            let share = share(self.group.free, volume.size, self.in_group);
+        let most = self.rules.store_bytes_max.map_or(u64::MAX, |it| it.0);
+        if self.rules.store_size == StoreSize::AllFree {
+            let share = share(self.group.free, volume.size, self.in_group).min(most);
             return share - share % extent;
         }
-        let wish = match self.options.store_size {
+        let wish = match self.rules.store_size {
             StoreSize::Share(percent) => percent.of(volume.size),
             StoreSize::Bytes(bytes) => bytes.0,
             StoreSize::AllFree => 0,
@@ -76,7 +76,7 @@ impl Rule<'_> {
         let asked = self
             .bytes_min
             .map_or(0, |min| share(min.0, volume.size, self.total));
-        let wish = wish.max(asked).max(self.options.store_bytes_min.0);
+        let wish = wish.max(self.rules.store_bytes_min.0).min(most).max(asked);
         wish.min(largest(volume.size)).next_multiple_of(extent)
     }
 
@@ -84,14 +84,14 @@ impl Rule<'_> {
         let asked = self
             .bytes_min
             .map_or(0, |min| share(min.0, volume.size, self.total));
-        let least = asked.max(self.options.store_bytes_min.0);
+        let least = asked.max(self.rules.store_bytes_min.0);
         least
             .min(largest(volume.size))
             .next_multiple_of(self.group.extent_size)
     }
 
     fn check(&self, members: &[&Volume]) -> Result<()> {
-        let needed: u64 = match self.options.store_size {
+        let needed: u64 = match self.rules.store_size {
             StoreSize::AllFree => members.iter().map(|it| self.least(it)).sum(),
             _ => members.iter().map(|it| self.store(it)).sum(),
         };
@@ -201,10 +201,10 @@ mod tests {
         (least, asked): (u64, Option<u64>),
         free: u64,
     ) -> std::result::Result<[u64; 2], String> {
-        let options = Options {
+        let rules = SnapshotRules {
             store_size,
             store_bytes_min: ByteCount(least * MIB),
-            ..Options::default()
+            ..SnapshotRules::default()
         };
         let group = Group {
             name: "v".parse().unwrap(),
@@ -213,7 +213,7 @@ mod tests {
         };
         let volumes = [volume(100 * MIB), volume(300 * MIB)];
         let rule = Rule {
-            options: &options,
+            rules: &rules,
             group: &group,
             in_group: 400 * MIB,
             total: 400 * MIB,

@@ -1,5 +1,6 @@
 //! The door to this computer: programs, devices, locks.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -64,6 +65,10 @@ pub trait System: Send + Sync + fmt::Debug {
 
     /// Major and minor number of the block device at a path; nothing where there is none.
     fn device_number(&self, path: &Path) -> Option<(u32, u32)>;
+
+    /// Major and minor numbers of the block devices on which file systems are mounted, and of
+    /// those of which these are made.
+    fn mounted_devices(&self) -> Result<BTreeSet<(u32, u32)>>;
 
     /// Opens a disk for reading.
     fn open(&self, path: &Path, format: ImageFormat) -> Result<Arc<dyn DiskReader>>;

@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use lifeboat_disk::{DiskReader, ImageFormat};
-use lifeboat_model::ErrorKind;
+use lifeboat_model::{ByteCount, ErrorKind};
 use lifeboat_platform::{
-    Capture, CaptureRequest, CapturedChange, CapturedDisk, Consistency, Error, Finding, Origin,
-    Quiesce, Result, VmDisk, VmState,
+    Capture, CaptureRequest, CapturedChange, CapturedDisk, Consistency, Error, Finding,
+    KeptSnapshots, Origin, Quiesce, Result, Stillness, VmDisk, VmState,
 };
 
 use crate::adapter::Lvm;
 use crate::capture::{LvmCapture, Made, Snapshots};
 use crate::change::{self, Kept};
-use crate::machine::{Machine, Sort, Stillness, ThickIncrements};
+use crate::machine::{Machine, Sort};
 use crate::reader::SnapshotReader;
 use crate::report::{Volume, VolumeKind};
 use crate::system::LockGuard;
@@ -119,7 +119,7 @@ impl Taking<'_> {
         let volumes: Vec<&Volume> = self.places.iter().filter_map(|it| it.volume).collect();
         let (tools, clock) = (&self.adapter.tools, &self.adapter.doors.clock);
         let bytes_min = self.request.scratch_bytes_min;
-        let stores = room::stores(tools, &self.adapter.options, (&volumes, all), bytes_min)?;
+        let stores = room::stores(tools, &self.adapter.rules, (&volumes, all), bytes_min)?;
         let start = tags::name_start(self.adapter.doors.entropy.as_ref());
         let mut snapshots = Snapshots::new(tools.clone());
         let (mut at, mut span) = (clock.now(), Duration::ZERO);
@@ -166,7 +166,7 @@ impl Taking<'_> {
 
     fn made(&self, index: usize, place: &Place<'_>, volume: &Volume, name: FullName) -> Made {
         let is_thin = volume.kind == VolumeKind::Thin;
-        let stays = is_thin || self.adapter.options.thick_increments == ThickIncrements::Kept;
+        let stays = stays(self.adapter.rules.kept, volume.kind);
         let is_raw = place.format() == ImageFormat::Raw;
         Made {
             name,
@@ -179,13 +179,13 @@ impl Taking<'_> {
     }
 
     fn still(&self, instant: &mut dyn FnMut() -> Result<()>) -> Result<Stillness> {
+        if let Some(quiescer) = &self.adapter.quiescer {
+            return quiescer.around(self.request, instant);
+        }
         let state = self.machine.vm.state;
         let mut findings = Vec::new();
         let is_guest = self.adapter.sort == Sort::LvmLibvirt;
         if state != VmState::Off && self.request.quiesce != Quiesce::Never {
-            if let Some(quiescer) = &self.adapter.quiescer {
-                return quiescer.around(self.request, instant);
-            }
             let seen = "nobody is configured who freezes it";
             if self.request.quiesce == Quiesce::Required {
                 let object = self.machine.vm.name.as_str();
@@ -303,6 +303,46 @@ impl Taking<'_> {
             path: snapshot.path.clone(),
         }))
     }
+}
+
+/// Whether the snapshot of such a volume stays when the run was committed.
+fn stays(kept: KeptSnapshots, kind: VolumeKind) -> bool {
+    match kept {
+        KeptSnapshots::Never => false,
+        KeptSnapshots::Thin => kind == VolumeKind::Thin,
+        KeptSnapshots::All => true,
+    }
+}
+
+/// How each place would be captured.
+///
+/// Errors: `Full`, as of a capture.
+pub(crate) fn preview(
+    adapter: &Lvm,
+    (places, all): (&[Place<'_>], &[Volume]),
+) -> Result<Vec<String>> {
+    let volumes: Vec<&Volume> = places.iter().filter_map(|it| it.volume).collect();
+    let stores = room::stores(&adapter.tools, &adapter.rules, (&volumes, all), None)?;
+    let mut stores = stores.into_iter();
+    let line = |place: &Place<'_>| {
+        let name = &place.disk.name;
+        let Some(volume) = place.volume else {
+            return format!("{name}: {} is read as it is", place.disk.place);
+        };
+        let fate = match stays(adapter.rules.kept, volume.kind) {
+            true if place.format() == ImageFormat::Raw => "stays for the next run",
+            _ => "goes at the end",
+        };
+        let origin = &volume.name;
+        match stores.next().flatten() {
+            None => format!("{name}: thin snapshot of {origin}, {fate}"),
+            Some(store) => {
+                let store = ByteCount(store);
+                format!("{name}: snapshot of {origin} with a store of {store}, {fate}")
+            }
+        }
+    };
+    Ok(places.iter().map(line).collect())
 }
 
 fn not_nameable(volume: &Volume, error: lifeboat_model::ParseError) -> Error {

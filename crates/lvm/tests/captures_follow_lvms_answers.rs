@@ -5,11 +5,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use lifeboat_lvm::{Answer, Doors, Lvm, Machine, Options, Quiescer, Sort, Stillness};
+use lifeboat_lvm::{Answer, Doors, Lvm, Machine, Sort};
 use lifeboat_model::ErrorKind;
 use lifeboat_platform::{
     BuildDisk, BuildRequest, Builder, Capture, CaptureOutcome, CaptureRequest, CapturedChange,
-    Consistency, Identity, Occupied, Placement, Platform, Quiesce, Result,
+    Consistency, Identity, KeptSnapshots, Occupied, Placement, Platform, Quiesce, Quiescer, Result,
+    SnapshotRules, Stillness,
 };
 use lifeboat_testkit::{ManualClock, SeededEntropy};
 
@@ -25,7 +26,7 @@ const SEVERAL: &str = "several volumes of a running machine are told";
 pub(crate) const REPLAYED: [&str; 4] = [CLASSIC, OVERFLOW, THIN, SEVERAL];
 
 /// An adapter upon a recording, with the names that were recorded.
-fn adapter(act: &str, paths: &[&str], options: Options, replay: &Arc<Replay>) -> Lvm {
+fn adapter(act: &str, paths: &[&str], options: SnapshotRules, replay: &Arc<Replay>) -> Lvm {
     let number = ACTS
         .iter()
         .position(|(sentence, _)| *sentence == act)
@@ -86,8 +87,8 @@ fn refused(lvm: &Lvm, request: &CaptureRequest) -> (ErrorKind, String) {
 }
 
 fn classic(replay: &Arc<Replay>) -> Lvm {
-    let rules = Options {
-        thick_increments: lifeboat_lvm::ThickIncrements::Off,
+    let rules = SnapshotRules {
+        kept: KeptSnapshots::Thin,
         ..options(8 << 20)
     };
     adapter(CLASSIC, &["/dev/vg-0/web-1"], rules, replay)
@@ -369,7 +370,7 @@ fn plain_files_are_read_as_they_are_with_a_warning() {
         entropy: Arc::new(SeededEntropy::new(1)),
     };
     let machines: Vec<Machine> = vec![machine(&[&path])];
-    let lvm = Lvm::new(Sort::Plain, machines, Options::default(), doors);
+    let lvm = Lvm::new(Sort::Plain, machines, SnapshotRules::default(), doors);
     let mut capture = begun(&lvm, &request(&[], None, Some(1)));
     assert!(capture.findings()[0].text.contains("without a snapshot"));
     let mut read = [0; 4096];

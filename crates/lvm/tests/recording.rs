@@ -1,5 +1,6 @@
 //! What real programs answered, kept to be asked again without them.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -65,6 +66,10 @@ impl System for Recorded {
 
     fn device_number(&self, path: &Path) -> Option<(u32, u32)> {
         self.inner.device_number(path)
+    }
+
+    fn mounted_devices(&self) -> Result<BTreeSet<(u32, u32)>> {
+        self.inner.mounted_devices()
     }
 
     fn open(&self, path: &Path, format: ImageFormat) -> Result<Arc<dyn DiskReader>> {
@@ -177,6 +182,10 @@ impl System for Replay {
 
     fn device_number(&self, _: &Path) -> Option<(u32, u32)> {
         None
+    }
+
+    fn mounted_devices(&self) -> Result<BTreeSet<(u32, u32)>> {
+        Ok(BTreeSet::new())
     }
 
     /// A disk of the size that was recorded, whose first byte cannot be read.

@@ -125,6 +125,17 @@ pub struct BuildPlan {
     pub findings: Vec<Finding>,
 }
 
+/// A disk as a file or device of this computer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalDisk {
+    /// The file or device.
+    pub path: PathBuf,
+    /// How it is kept there.
+    pub format: ImageFormat,
+    /// Bytes of the guest's view.
+    pub size: u64,
+}
+
 /// The side of a platform that makes machines.
 pub trait Builder: Send + Sync {
     /// Says what building would do, and whether it can.
@@ -139,6 +150,11 @@ pub trait Builder: Send + Sync {
     fn clear(&self, name: &VmName) -> Result<Vec<Finding>> {
         let _ = name;
         Ok(Vec::new())
+    }
+
+    /// Whether it defines and starts machines, or makes their disks only.
+    fn makes_machines(&self) -> bool {
+        true
     }
 
     /// Makes room and creates the disks, exactly as planned.
@@ -156,6 +172,13 @@ pub trait Build: Send {
     fn read_back(&mut self, name: &DiskName) -> Result<Option<Arc<dyn DiskReader>>> {
         let _ = name;
         Ok(None)
+    }
+
+    /// Where a disk lies on this computer, for work inside it between its end and `define`;
+    /// nothing where it lies elsewhere.
+    fn local(&self, name: &DiskName) -> Option<LocalDisk> {
+        let _ = name;
+        None
     }
 
     /// Defines the machine, when all disks are finished.

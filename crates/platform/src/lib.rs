@@ -17,10 +17,14 @@ mod error;
 mod execute;
 mod inventory;
 mod live;
+mod rules;
+mod still;
+
+use lifeboat_model::DiskName;
 
 pub use build::{
-    Build, BuildDisk, BuildPlan, BuildRequest, Builder, Identity, NetworkMapping, Occupied,
-    Placement, PlannedDisk, Replaced,
+    Build, BuildDisk, BuildPlan, BuildRequest, Builder, Identity, LocalDisk, NetworkMapping,
+    Occupied, Placement, PlannedDisk, Replaced,
 };
 pub use capture::{
     Capture, CaptureOutcome, CaptureRequest, CapturedChange, CapturedDisk, Consistency,
@@ -31,6 +35,8 @@ pub use error::{Error, Result};
 pub use execute::{Executed, GuestCommand};
 pub use inventory::{Inventory, Vm, VmDisk, VmId, VmState};
 pub use live::{LiveMachines, Moved, Promotion};
+pub use rules::{KeptSnapshots, Percent, SnapshotRules, StoreSize};
+pub use still::{Quiescer, Stillness};
 
 /// Something worth knowing that happened beside the work: a leftover removed, a disk passed over.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +95,15 @@ pub trait Platform: Send + Sync {
     /// `origin` and `wanted` say which checkpoints must stay: those of other origins, and of
     /// this origin the wanted ones.
     fn sweep(&self, vm: &VmId, origin: &Origin, wanted: &[CheckpointId]) -> Result<Vec<Finding>>;
+
+    /// Says how each of the disks would be captured, a line each, for people; no names stand for
+    /// all that are not passed over.
+    ///
+    /// Errors: what would refuse the capture before anything is made.
+    fn preview(&self, vm: &VmId, disks: &[DiskName]) -> Result<Vec<String>> {
+        let _ = (vm, disks);
+        Ok(Vec::new())
+    }
 
     /// Freezes a view of the wanted disks at one instant; it lives until `finish`.
     ///

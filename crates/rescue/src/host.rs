@@ -19,7 +19,7 @@ mod walk;
 pub use path::{GuestPath, LastLink};
 pub use run::{Command, Ran};
 pub use session::Rescue;
-pub use settings::{Accelerator, Access, Disk, Patience, Settings};
+pub use settings::{Accelerator, Access, Disk, DiskFormat, DiskPlace, Patience, Settings};
 pub use unpack::{Unpacked, unpack};
 pub use volume::Volume;
 pub use walk::{Content, Step, Walk};

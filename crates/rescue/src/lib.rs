@@ -1,8 +1,9 @@
 //! Reads the files inside disks, in a rescue VM.
 //!
-//! Takes disks as NBD sockets; starts a small VM of QEMU, the host's kernel and this program as
-//! its only process; gives the volumes found inside (partitions, logical volumes), their files
-//! with everything a restic node holds, and the output of commands run inside a restored system.
+//! Takes disks as NBD sockets, files or devices; starts a small VM of QEMU, the host's kernel and
+//! this program as its only process; gives the volumes found inside (partitions, logical
+//! volumes), their files with everything a restic node holds, and the output of commands run
+//! inside a restored system.
 //! Does not open disks, talk NBD, know machines or repositories, and needs no root rights.
 //!
 //! File systems of protected machines are hostile: a broken one may take the kernel that mounts
@@ -23,7 +24,7 @@ pub mod wire;
 
 pub use error::{Error, Result};
 pub use host::{
-    Accelerator, Access, Command, Content, Disk, GuestPath, LastLink, Patience, Ran, Rescue,
-    Settings, Step, Unpacked, Volume, Walk, unpack,
+    Accelerator, Access, Command, Content, Disk, DiskFormat, DiskPlace, GuestPath, LastLink,
+    Patience, Ran, Rescue, Settings, Step, Unpacked, Volume, Walk, unpack,
 };
 pub use inside::enter;

@@ -4,10 +4,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::RescueArguments;
+
 /// Where machines run.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct PlatformArguments {
-    /// The platform: a libvirt URI as in qemu:///system or qemu+ssh://host/system
+    /// The platform: a libvirt URI as in qemu:///system or qemu+ssh://host/system, or the same
+    /// after lvm+ for machines on volumes; for this computer lvm:GROUP/VOLUME,..., plain:/path,...
+    /// or self:
     #[arg(
         short = 'P',
         long = "platform",
@@ -123,9 +127,12 @@ pub(crate) struct MachineRecoverArguments {
     /// Read every disk back and compare it
     #[arg(long)]
     pub(crate) verify: bool,
-    /// A file with hooks: pre_recovery, post_recovery (TOML)
+    /// A file with hooks: pre_recovery, end_recovery (inside the restored disks, in a rescue VM),
+    /// post_recovery (TOML)
     #[arg(short = 'j', long, value_name = "FILE")]
     pub(crate) job: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) rescue: RescueArguments,
     /// Only show the plan
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,

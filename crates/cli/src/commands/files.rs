@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use lifeboat_control::{Inside, of_rescue};
 use lifeboat_model::ByteCount;
@@ -15,6 +16,9 @@ use crate::context::Context;
 use crate::error::{EXIT_PARTIAL, Error, Result};
 use crate::select;
 use crate::tables::{Table, count, moment, shown};
+
+/// How long a rescue VM may take to boot: a busy host takes its time, and a person can stop it.
+const BOOT_PATIENCE: Duration = Duration::from_secs(300);
 
 /// Runs a command about files inside disks.
 pub(crate) fn run(context: &Context, command: &FilesCommand) -> Result<u8> {
@@ -54,9 +58,7 @@ fn enter(
     let _locked = context.lock(&repository, LockMode::Shared)?;
     let (snapshot, path) = place(&repository, text)?;
     let index = Arc::new(context.load_index(&repository)?);
-    let mut settings = Settings::new(&cache_folder());
-    settings.kernel.clone_from(&arguments.kernel);
-    settings.memory_mib = arguments.memory;
+    let settings = rescue_settings(arguments);
     let id = snapshot.id.short();
     context
         .output
@@ -67,6 +69,15 @@ fn enter(
     let code = work(&mut inside, path)?;
     inside.finish()?;
     Ok(code)
+}
+
+/// How rescue VMs are started.
+pub(super) fn rescue_settings(arguments: &RescueArguments) -> Settings {
+    let mut settings = Settings::new(&cache_folder());
+    settings.kernel.clone_from(&arguments.kernel);
+    settings.memory_mib = arguments.memory;
+    settings.patience.boot = BOOT_PATIENCE;
+    settings
 }
 
 /// Where packed systems for the rescue VM are kept.

@@ -10,6 +10,7 @@ use lifeboat_model::{ByteCount, DiskName, ErrorKind};
 use lifeboat_platform::{Capture, CapturedChange, CapturedDisk, Since, Vm};
 
 use super::VmBackup;
+use crate::job::Job;
 use crate::pace::Paced;
 use crate::parent::{Parent, parent_disk};
 use crate::{Error, Result};
@@ -63,6 +64,45 @@ impl ParentDisks {
     }
 }
 
+impl Job {
+    /// The disks that the job wants; none stands for the platform's own choice.
+    ///
+    /// Errors: `NotFound` for one that the machine does not have.
+    pub fn disks_of(&self, vm: &Vm) -> Result<Vec<DiskName>> {
+        let missing = self
+            .disks
+            .iter()
+            .find(|name| vm.disks.iter().all(|disk| disk.name != **name));
+        if let Some(name) = missing {
+            let has: Vec<&str> = vm.disks.iter().map(|disk| disk.name.as_str()).collect();
+            let message = format!("{} has no disk {name}: it has {}", vm.name, has.join(", "));
+            return Err(Error::new(ErrorKind::NotFound, message));
+        }
+        if self.disks.is_empty() && self.but_disks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let is_meant = |disk: &&lifeboat_platform::VmDisk| {
+            let is_named = self.disks.contains(&disk.name);
+            let is_usual = self.disks.is_empty() && disk.passed_over.is_none();
+            (is_named || is_usual) && !self.but_disks.contains(&disk.name)
+        };
+        let names: Vec<DiskName> = vm
+            .disks
+            .iter()
+            .filter(is_meant)
+            .map(|d| d.name.clone())
+            .collect();
+        if names.is_empty() {
+            let message = format!(
+                "no disk of {} is left to back up: see disks and all_disks_but",
+                vm.name
+            );
+            return Err(Error::new(ErrorKind::Invalid, message));
+        }
+        Ok(names)
+    }
+}
+
 impl VmBackup<'_> {
     /// Looks at every disk of the machine in the parent.
     pub(super) fn parent_disks(&self, vm: &Vm, parent: Option<&Parent>) -> ParentDisks {
@@ -97,44 +137,6 @@ impl VmBackup<'_> {
             .parse()
             .map_err(|_| format!("the parent's checkpoint {checkpoint:?} is none of ours"))?;
         Ok((disk, Since { checkpoint, size }))
-    }
-
-    /// The disks that the job wants; none stands for the platform's own choice.
-    ///
-    /// Errors: `NotFound` for one that the machine does not have.
-    pub(super) fn wanted_disks(&self, vm: &Vm) -> Result<Vec<DiskName>> {
-        let job = self.job;
-        let missing = job
-            .disks
-            .iter()
-            .find(|name| vm.disks.iter().all(|disk| disk.name != **name));
-        if let Some(name) = missing {
-            let has: Vec<&str> = vm.disks.iter().map(|disk| disk.name.as_str()).collect();
-            let message = format!("{} has no disk {name}: it has {}", vm.name, has.join(", "));
-            return Err(Error::new(ErrorKind::NotFound, message));
-        }
-        if job.disks.is_empty() && job.but_disks.is_empty() {
-            return Ok(Vec::new());
-        }
-        let is_meant = |disk: &&lifeboat_platform::VmDisk| {
-            let is_named = job.disks.contains(&disk.name);
-            let is_usual = job.disks.is_empty() && disk.passed_over.is_none();
-            (is_named || is_usual) && !job.but_disks.contains(&disk.name)
-        };
-        let names: Vec<DiskName> = vm
-            .disks
-            .iter()
-            .filter(is_meant)
-            .map(|d| d.name.clone())
-            .collect();
-        if names.is_empty() {
-            let message = format!(
-                "no disk of {} is left to back up: see disks and all_disks_but",
-                vm.name
-            );
-            return Err(Error::new(ErrorKind::Invalid, message));
-        }
-        Ok(names)
     }
 
     /// What the engine is to do with each captured disk.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use lifeboat_disk::{DiskReader, DiskWriter, ImageFormat};
 use lifeboat_model::{DiskName, ErrorKind};
-use lifeboat_platform::{Build, BuildPlan, Error, Finding, Replaced, Result, VmId};
+use lifeboat_platform::{Build, BuildPlan, Error, Finding, LocalDisk, Replaced, Result, VmId};
 
 use crate::access::Access;
 use crate::binding::{DefinitionKind, Domain, DomainState, Failure, Undefining};
@@ -296,6 +296,22 @@ impl BegunBuild {
         Ok(findings)
     }
 
+    /// Where a disk was made, on the machine's host.
+    fn made(&self, name: &DiskName) -> Option<LocalDisk> {
+        let planned = self.plan.disks.iter().find(|it| it.name == *name)?;
+        let made = self.disks.iter().find(|it| it.name == *name)?;
+        let (path, format) = match &made.place {
+            Place::File(path) => (path, planned.format),
+            Place::Device(path) | Place::Volume { path, .. } => (path, ImageFormat::Raw),
+            Place::Remote(_) => return None,
+        };
+        Some(LocalDisk {
+            path: path.clone(),
+            format,
+            size: planned.size,
+        })
+    }
+
     fn is_used(&self, path: &std::path::Path) -> Result<bool> {
         place::is_mentioned(&self.access.connection()?, &path.display().to_string())
     }
@@ -311,19 +327,16 @@ impl Build for BegunBuild {
     }
 
     fn read_back(&mut self, name: &DiskName) -> Result<Option<Arc<dyn DiskReader>>> {
-        let planned = self.plan.disks.iter().find(|it| it.name == *name);
-        let made = self.disks.iter().find(|it| it.name == *name);
-        let (Some(planned), Some(made)) = (planned, made) else {
+        let Some(disk) = self.made(name) else {
             return Ok(None);
         };
-        let (path, format) = match &made.place {
-            Place::File(path) => (path, planned.format),
-            Place::Device(path) | Place::Volume { path, .. } => (path, ImageFormat::Raw),
-            Place::Remote(_) => return Ok(None),
-        };
-        let reader = self.access.host()?.read_disk(path, format)?;
+        let reader = self.access.host()?.read_disk(&disk.path, disk.format)?;
         // A device may be larger than its disk.
-        Ok((reader.size() == planned.size).then_some(reader))
+        Ok((reader.size() == disk.size).then_some(reader))
+    }
+
+    fn local(&self, name: &DiskName) -> Option<LocalDisk> {
+        self.made(name).filter(|_| self.access.is_local())
     }
 
     fn define(&mut self) -> Result<VmId> {

@@ -83,7 +83,13 @@ pub(crate) fn plan(
 
 fn refuse_unfit(host: &dyn Host, path: &Path) -> Result<()> {
     let failed = |kind| Error::new(kind, "placing a disk at", path.display().to_string());
-    if host.kind(path)? != FileKind::Absent {
+    let is_below_dev = path.starts_with("/dev") && !path.starts_with("/dev/shm");
+    let kind = host.kind(path)?;
+    if kind == FileKind::Absent && is_below_dev {
+        return Err(failed(ErrorKind::NotFound)
+            .seen("there is no such device; a file there would be lost with the next start"));
+    }
+    if kind != FileKind::Absent {
         return Err(failed(ErrorKind::Exists)
             .seen("something is there already; choose another place, or move it away"));
     }

@@ -41,29 +41,45 @@ pub(crate) fn sweep(
 ) -> Result<Vec<Finding>> {
     let domain = access.domain(vm)?;
     let host = access.host()?;
-    let mut sweep = Sweep {
-        vm,
-        origin,
-        domain: &domain,
-        host: host.as_ref(),
-        findings: Vec::new(),
-    };
-    let mut bases: BTreeSet<PathBuf> = [scratch::usual_base(access)?].into();
-    let seen = match domain.number() {
-        Some(_) => sweep.end_job(&mut bases)?,
-        None => JobSeen::None,
-    };
-    for base in &bases {
-        sweep.clean(base)?;
-    }
+    let mut sweep = Sweep::of((vm, origin), &domain, host.as_ref());
     // The mark of a run that lives is wanted by nobody yet.
-    if seen != JobSeen::Alive {
+    if sweep.runs(access)? != JobSeen::Alive {
         sweep.remove_marks(wanted)?;
     }
     Ok(sweep.findings)
 }
 
-impl Sweep<'_> {
+/// The same but for marks: ends their jobs, removes their folders, thaws the guest.
+pub(crate) fn sweep_runs(access: &Access, vm: &VmId, origin: &Origin) -> Result<Vec<Finding>> {
+    let (domain, host) = (access.domain(vm)?, access.host()?);
+    let mut sweep = Sweep::of((vm, origin), &domain, host.as_ref());
+    sweep.runs(access)?;
+    Ok(sweep.findings)
+}
+
+impl<'a> Sweep<'a> {
+    fn of((vm, origin): (&'a VmId, &'a Origin), domain: &'a Domain, host: &'a dyn Host) -> Self {
+        Self {
+            vm,
+            origin,
+            domain,
+            host,
+            findings: Vec::new(),
+        }
+    }
+
+    fn runs(&mut self, access: &Access) -> Result<JobSeen> {
+        let mut bases: BTreeSet<PathBuf> = [scratch::usual_base(access)?].into();
+        let seen = match self.domain.number() {
+            Some(_) => self.end_job(&mut bases)?,
+            None => JobSeen::None,
+        };
+        for base in &bases {
+            self.clean(base)?;
+        }
+        Ok(seen)
+    }
+
     fn is_of(&self, record: &RunRecord) -> bool {
         record.vm == self.vm.as_str() && record.origin == self.origin.to_string()
     }

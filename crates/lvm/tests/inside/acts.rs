@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use lifeboat_lvm::{Options, StoreSize, ThickIncrements};
 use lifeboat_model::{ByteCount, ErrorKind};
 use lifeboat_platform::{
-    BuildDisk, BuildRequest, Builder, CaptureOutcome, Identity, Occupied, Placement, Platform, VmId,
+    BuildDisk, BuildRequest, Builder, CaptureOutcome, Identity, KeptSnapshots, Occupied, Placement,
+    Platform, SnapshotRules, StoreSize, VmId,
 };
 
 use super::lab::{
@@ -24,8 +24,8 @@ use CaptureOutcome::{Abandoned, Committed};
 pub(crate) fn classic(lab: &Lab) {
     let path = lab.classic("web-1");
     lab.keep_image("classic-then", &image(&path));
-    let rules = Options {
-        thick_increments: ThickIncrements::Off,
+    let rules = SnapshotRules {
+        kept: KeptSnapshots::Thin,
         ..options(8 << 20)
     };
     let adapter = lab.adapter(machine(&[&path]), rules);
@@ -385,10 +385,11 @@ pub(crate) fn built(lab: &Lab) {
 
 pub(crate) fn no_room(lab: &Lab) {
     let path = lab.classic("big");
-    let all_but_little = Options {
+    let all_but_little = SnapshotRules {
         store_size: StoreSize::Bytes(ByteCount(1 << 40)),
         store_bytes_min: ByteCount(0),
-        thick_increments: ThickIncrements::Off,
+        store_bytes_max: None,
+        kept: KeptSnapshots::Thin,
     };
     lvm(&format!("lvcreate -qq -y -l 100%FREE -n filler {GROUP}"));
     let adapter = lab.adapter(machine(&[&path]), all_but_little);

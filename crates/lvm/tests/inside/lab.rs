@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lifeboat_disk::DiskReader;
-use lifeboat_lvm::{Doors, LocalSystem, Lvm, Machine, Options, Sort, StoreSize, System};
+use lifeboat_lvm::{Doors, LocalSystem, Lvm, Machine, Sort, System};
 use lifeboat_model::{ByteCount, SystemClock};
 use lifeboat_platform::{
-    CaptureRequest, CapturedChange, CapturedDisk, CheckpointId, Origin, Quiesce, Since, Vm, VmDisk,
-    VmId, VmState,
+    CaptureRequest, CapturedChange, CapturedDisk, CheckpointId, KeptSnapshots, Origin, Quiesce,
+    Since, SnapshotRules, StoreSize, Vm, VmDisk, VmId, VmState,
 };
 use lifeboat_testkit::SeededEntropy;
 
@@ -110,7 +110,7 @@ impl Lab {
         }
     }
 
-    pub(crate) fn adapter(&self, machine: Machine, options: Options) -> Lvm {
+    pub(crate) fn adapter(&self, machine: Machine, options: SnapshotRules) -> Lvm {
         Lvm::new(Sort::LvmLibvirt, vec![machine], options, self.doors.clone())
     }
 }
@@ -171,11 +171,12 @@ pub(crate) fn request(disks: &[&str], since: Option<u8>, next: Option<u8>) -> Ca
 }
 
 /// Stores of that many bytes, and kept snapshots of classic volumes.
-pub(crate) fn options(store: u64) -> Options {
-    Options {
+pub(crate) fn options(store: u64) -> SnapshotRules {
+    SnapshotRules {
         store_size: StoreSize::Bytes(ByteCount(store)),
         store_bytes_min: ByteCount(0),
-        thick_increments: lifeboat_lvm::ThickIncrements::Kept,
+        store_bytes_max: None,
+        kept: KeptSnapshots::All,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The process of QEMU: its arguments, its start, its end.
 
 use std::io::Read;
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,13 +12,15 @@ use lifeboat_model::{CancelToken, ErrorKind};
 use rustix::process::{Pid, Resource, Rlimit};
 use tempfile::TempDir;
 
-use super::settings::{Access, Disk, Settings};
+use super::settings::{Access, Disk, DiskFormat, DiskPlace, Settings};
 use crate::{Error, Result, wire};
 
 /// How often is looked whether something has happened.
 pub(super) const SLICE: Duration = Duration::from_millis(100);
 /// How much of the last words is kept for errors.
 const CONSOLE_BYTES_MAX: usize = 16 << 10;
+/// Room for the tables of a small qcow2 image.
+const IMAGE_TABLES: u64 = 64 << 20;
 const PROGRAMS: [&str; 2] = ["/usr/bin/qemu-system-x86_64", "/usr/libexec/qemu-kvm"];
 
 /// What the kernel is told: where to speak; to end at the first sign of damage; to take the
@@ -101,7 +104,8 @@ impl Boot<'_> {
             process,
             _folder: folder,
         };
-        qemu.bound(self.settings.layer_bytes_max).map_err(failed)?;
+        qemu.bound(file_bytes_max(self.settings, self.disks))
+            .map_err(failed)?;
         let stream = qemu.accept(&listener, self.settings.patience.boot, cancel)?;
         Ok((qemu, stream))
     }
@@ -151,16 +155,45 @@ impl Boot<'_> {
 
 /// In the reading mode QEMU opens the disk read-only and puts a deleted file above it.
 fn drive(number: usize, disk: &Disk, access: Access) -> String {
-    let socket = escaped(&disk.socket.display().to_string());
-    let export = escaped(&disk.export);
+    let shown = |path: &Path| escaped(&path.display().to_string());
+    let source = match &disk.place {
+        DiskPlace::Nbd { socket, export } => format!(
+            "format=raw,file.driver=nbd,file.server.type=unix,file.server.path={},file.export={}",
+            shown(socket),
+            escaped(export)
+        ),
+        DiskPlace::Local { path, format, .. } => {
+            let format = match format {
+                DiskFormat::Raw => "raw",
+                DiskFormat::Qcow2 => "qcow2",
+            };
+            let driver = match is_device(path) {
+                true => "host_device",
+                false => "file",
+            };
+            let path = shown(path);
+            format!("format={format},file.driver={driver},file.filename={path}")
+        }
+    };
     let layer = match access {
         Access::Read => "snapshot=on,cache=unsafe",
         Access::Write => "snapshot=off,cache=writeback,discard=unmap",
     };
-    format!(
-        "if=none,id=disk{number},format=raw,file.driver=nbd,file.server.type=unix,\
-         file.server.path={socket},file.export={export},{layer}"
-    )
+    format!("if=none,id=disk{number},{source},{layer}")
+}
+
+fn is_device(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|it| it.file_type().is_block_device())
+}
+
+/// How large a file of QEMU may become: the throwaway layers, or a disk that it writes, with a
+/// qcow2 image's tables.
+fn file_bytes_max(settings: &Settings, disks: &[Disk]) -> u64 {
+    let local = disks.iter().filter_map(|disk| match &disk.place {
+        DiskPlace::Local { bytes, .. } => Some(bytes + bytes / 64 + IMAGE_TABLES),
+        DiskPlace::Nbd { .. } => None,
+    });
+    local.fold(settings.layer_bytes_max, u64::max)
 }
 
 /// In QEMU's options a comma ends a value, and two are one.
@@ -297,10 +330,44 @@ mod tests {
     fn a_comma_in_a_name_cannot_add_options() {
         let disk = Disk {
             name: "vda".into(),
-            socket: "/run/a,b".into(),
-            export: "x,snapshot=off".into(),
+            place: DiskPlace::Nbd {
+                socket: "/run/a,b".into(),
+                export: "x,snapshot=off".into(),
+            },
         };
         let drive = drive(0, &disk, Access::Read);
         assert!(drive.contains("path=/run/a,,b,file.export=x,,snapshot=off,snapshot=on"));
+        let disk = Disk {
+            name: "vda".into(),
+            place: DiskPlace::Local {
+                path: "/srv/a,readonly=on".into(),
+                format: DiskFormat::Qcow2,
+                bytes: 1,
+            },
+        };
+        let drive = super::drive(0, &disk, Access::Write);
+        assert!(drive.contains("format=qcow2,file.driver=file,"), "{drive}");
+        assert!(
+            drive.contains("filename=/srv/a,,readonly=on,snapshot=off"),
+            "{drive}"
+        );
+    }
+
+    #[test]
+    fn a_disk_that_is_written_may_be_larger_than_a_throwaway_layer() {
+        let settings = Settings {
+            layer_bytes_max: 4 << 30,
+            ..Settings::new(Path::new("/cache"))
+        };
+        let disk = Disk {
+            name: "vda".into(),
+            place: DiskPlace::Local {
+                path: "/srv/vda".into(),
+                format: DiskFormat::Raw,
+                bytes: 8 << 30,
+            },
+        };
+        assert_eq!(file_bytes_max(&settings, &[]), 4 << 30);
+        assert!(file_bytes_max(&settings, &[disk]) > 8 << 30);
     }
 }

@@ -7,15 +7,43 @@ use lifeboat_model::ErrorKind;
 
 use crate::{Error, Result};
 
-/// A disk for the rescue VM: an export of an NBD server on a Unix socket.
+/// A disk for the rescue VM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Disk {
     /// The machine's own name for it, as in `vda`: names of volumes begin with it.
     pub name: String,
-    /// The server's socket.
-    pub socket: PathBuf,
-    /// The export's name; may be empty.
-    pub export: String,
+    /// Where its bytes are.
+    pub place: DiskPlace,
+}
+
+/// Where the bytes of a disk are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DiskPlace {
+    /// An export of an NBD server on a Unix socket.
+    Nbd {
+        /// The server's socket.
+        socket: PathBuf,
+        /// The export's name; may be empty.
+        export: String,
+    },
+    /// A file or block device of this host that nobody else uses meanwhile.
+    Local {
+        /// The file or device.
+        path: PathBuf,
+        /// How the disk is kept there: what the file says of itself is not believed.
+        format: DiskFormat,
+        /// Bytes of the guest's view.
+        bytes: u64,
+    },
+}
+
+/// How a disk is kept in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskFormat {
+    /// Byte for byte.
+    Raw,
+    /// QEMU's format, without a backing file.
+    Qcow2,
 }
 
 impl Disk {
@@ -35,8 +63,10 @@ impl Disk {
         })?;
         Ok(Self {
             name: name.into(),
-            socket: socket.into(),
-            export,
+            place: DiskPlace::Nbd {
+                socket: socket.into(),
+                export,
+            },
         })
     }
 }
@@ -153,10 +183,11 @@ mod tests {
     #[test]
     fn uris_name_socket_and_export() {
         let disk = Disk::from_uri("vda", "nbd+unix:///a%2Fb?socket=/run/x%20y/s").unwrap();
-        assert_eq!(
-            (&disk.export[..], disk.socket.to_str()),
-            ("a/b", Some("/run/x y/s"))
-        );
+        let place = DiskPlace::Nbd {
+            socket: "/run/x y/s".into(),
+            export: "a/b".into(),
+        };
+        assert_eq!(disk.place, place);
         for uri in [
             "nbd://host/x",
             "nbd+unix:///x",

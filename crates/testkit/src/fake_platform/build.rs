@@ -5,8 +5,8 @@ use std::sync::Arc;
 use lifeboat_disk::{DiskReader, DiskWriter, ImageFormat};
 use lifeboat_model::{DiskName, ErrorKind, VmName};
 use lifeboat_platform::{
-    Build, BuildPlan, BuildRequest, Builder, Error, Finding, Occupied, Placement, PlannedDisk,
-    Replaced, Result, VmId, VmState,
+    Build, BuildPlan, BuildRequest, Builder, Error, Finding, LocalDisk, Occupied, Placement,
+    PlannedDisk, Replaced, Result, VmId, VmState,
 };
 
 use super::{FakePlatform, Kept, Machine, Memory, PlatformFault};
@@ -128,6 +128,16 @@ impl Build for FakeBuild {
     fn read_back(&mut self, name: &DiskName) -> Result<Option<Arc<dyn DiskReader>>> {
         let target = self.target(name);
         Ok(target.map(|target| Arc::new(Memory(target.bytes())) as Arc<dyn DiskReader>))
+    }
+
+    fn local(&self, name: &DiskName) -> Option<LocalDisk> {
+        let planned = self.plan.disks.iter().find(|it| it.name == *name)?;
+        let is_remote = matches!(planned.placement, Placement::Remote(_));
+        (!is_remote).then(|| LocalDisk {
+            path: format!("/memory/{name}").into(),
+            format: planned.format,
+            size: planned.size,
+        })
     }
 
     fn define(&mut self) -> Result<VmId> {

@@ -7,7 +7,7 @@ use lifeboat_control::{
     lower_priority,
 };
 use lifeboat_model::{ByteCount, ErrorKind, VmName};
-use lifeboat_platform::{Finding, Severity, Vm};
+use lifeboat_platform::{Finding, Platform, Severity, Vm};
 use lifeboat_repository::LockMode;
 use serde::Serialize;
 
@@ -25,7 +25,7 @@ const JOB_BYTES_MAX: u64 = 1 << 20;
 /// Backs up every machine that is meant, several at the same time.
 pub(crate) fn run(context: &Context, arguments: &MachineBackupArguments) -> Result<u8> {
     let job = job(arguments)?;
-    let platform = context.open_platform(&arguments.platform)?;
+    let platform = context.open_platform_by(&arguments.platform, job.snapshots)?;
     let inventory = inventory(context, &*platform)?;
     let machines = chosen(&job.selection, &inventory)?;
     if machines.is_empty() {
@@ -35,7 +35,7 @@ pub(crate) fn run(context: &Context, arguments: &MachineBackupArguments) -> Resu
         ));
     }
     if arguments.dry_run {
-        return show(context, &machines);
+        return show(context, &*platform, &job, &machines);
     }
     lower_priority(job.limits.nice, job.limits.io)?;
     let repository = context.open()?;
@@ -115,13 +115,23 @@ pub(super) fn read_job(path: &std::path::Path) -> Result<JobText> {
     job.map_err(|error| Error::usage(format!("{}: {error}", path.display())))
 }
 
-fn show(context: &Context, machines: &[&Vm]) -> Result<u8> {
+fn show(context: &Context, platform: &dyn Platform, job: &Job, machines: &[&Vm]) -> Result<u8> {
     let mut table = Table::new(&["Machine", "State", "Disk", ">Size", "Format", "Place"]);
     for vm in machines {
         super::rows(&mut table, vm);
     }
     for line in table.lines() {
         context.output.result(line)?;
+    }
+    for vm in machines {
+        match platform.preview(&vm.id, &job.disks_of(vm)?) {
+            Ok(lines) => lines
+                .iter()
+                .try_for_each(|line| context.output.tell(format!("{}: {line}", vm.name)))?,
+            Err(error) => context
+                .output
+                .warn(format!("{}: {}", vm.name, chain(&error))),
+        }
     }
     let text = format!(
         "dry run: {} would be backed up",

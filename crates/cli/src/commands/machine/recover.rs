@@ -3,21 +3,23 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use lifeboat_control::hook::HookRun;
 use lifeboat_control::{
-    Recovered, RecoveryPlan, RecoverySettings, RecoverySource, apply_recovery, clear_recovery,
-    plan_recovery,
+    Recovered, RecoveryPlan, RecoverySettings, RecoverySource, RescueVm, apply_recovery,
+    clear_recovery, plan_recovery,
 };
 use lifeboat_model::{ByteCount, DiskName, ErrorKind};
 use lifeboat_platform::{Identity, NetworkMapping, Occupied, Placement, Severity};
 use lifeboat_repository::{LockMode, Snapshot};
 use serde::Serialize;
 
+use super::super::files::rescue_settings;
 use super::backup::read_job;
 use crate::args::MachineRecoverArguments;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::select;
-use crate::tables::{Table, span};
+use crate::tables::{Table, shown, span};
 
 /// Brings a machine back on a platform.
 pub(crate) fn run(context: &Context, arguments: &MachineRecoverArguments) -> Result<u8> {
@@ -51,9 +53,22 @@ pub(crate) fn run(context: &Context, arguments: &MachineRecoverArguments) -> Res
         return Ok(0);
     }
     let display = context.show_progress()?;
-    let done = apply_recovery(&*platform, builder, source, &plan, &settings, None);
+    let way = RescueVm {
+        settings: rescue_settings(&arguments.rescue),
+        cancel: &context.environment.cancel,
+    };
+    let mut hooks = Vec::new();
+    let done = apply_recovery(
+        &*platform,
+        builder,
+        source,
+        &plan,
+        &settings,
+        (&way, &mut hooks),
+    );
     drop(display);
-    report(context, &plan, &settings, &done?)
+    show_hooks(context, &hooks, done.is_err())?;
+    report(context, &plan, &settings, (&done?, &hooks))
 }
 
 fn settings(arguments: &MachineRecoverArguments) -> Result<RecoverySettings> {
@@ -148,7 +163,7 @@ fn show(context: &Context, snapshot: &Snapshot, plan: &RecoveryPlan) -> Result<(
             disk.name.to_string(),
             ByteCount(disk.size).to_string(),
             disk.format.to_string(),
-            crate::tables::shown(&disk.place),
+            shown(&disk.place),
         ]);
     }
     for line in table.lines() {
@@ -166,6 +181,30 @@ fn show(context: &Context, snapshot: &Snapshot, plan: &RecoveryPlan) -> Result<(
     Ok(())
 }
 
+/// What hooks printed; for scripts only where no summary follows.
+fn show_hooks(context: &Context, hooks: &[HookRun], has_failed: bool) -> Result<()> {
+    let output = context.output;
+    for run in hooks {
+        if output.is_json() {
+            if has_failed {
+                output.message("hook", run)?;
+            }
+            continue;
+        }
+        let (words, seconds) = (run.words.join(" "), run.seconds);
+        let end = if run.is_success() { "done" } else { "failed" };
+        output.tell(format!(
+            "{} hook \"{}\" {end} in {seconds:.1} s",
+            run.when,
+            shown(&words)
+        ))?;
+        for line in run.output.lines() {
+            output.tell(format!("  {line}"))?;
+        }
+    }
+    Ok(())
+}
+
 #[derive(Serialize)]
 struct SummaryLine<'a> {
     machine: &'a str,
@@ -175,14 +214,14 @@ struct SummaryLine<'a> {
     verified: bool,
     started: bool,
     findings: Vec<&'a str>,
-    hooks: &'a [lifeboat_control::hook::HookRun],
+    hooks: &'a [HookRun],
 }
 
 fn report(
     context: &Context,
     plan: &RecoveryPlan,
     settings: &RecoverySettings,
-    done: &Recovered,
+    (done, hooks): (&Recovered, &[HookRun]),
 ) -> Result<u8> {
     let (output, name) = (context.output, &plan.build.name);
     if output.is_json() {
@@ -194,7 +233,7 @@ fn report(
             verified: done.is_verified,
             started: settings.is_started,
             findings: done.findings.iter().map(|it| it.text.as_str()).collect(),
-            hooks: &done.hooks,
+            hooks,
         };
         output.message("summary", &line)?;
         return Ok(0);
@@ -205,12 +244,16 @@ fn report(
     let (written, time) = (ByteCount(done.written), span(done.duration));
     output.tell(format!("wrote {written} in {time}"))?;
     if done.is_verified {
-        output.tell("read every disk back: every byte is as in the snapshot")?;
+        let is_changed = hooks.iter().any(|run| run.when == "end_recovery");
+        let when = if is_changed { ", before the hooks" } else { "" };
+        output.tell(format!(
+            "read every disk back{when}: every byte is as in the snapshot"
+        ))?;
     }
-    let state = if settings.is_started {
-        "runs"
-    } else {
-        "is defined"
+    let state = match settings.is_started {
+        true => "runs",
+        false if plan.build.definition.is_empty() => "has its disks: define it where it shall run",
+        false => "is defined",
     };
     output.result(format!("{name} {state}"))?;
     Ok(0)

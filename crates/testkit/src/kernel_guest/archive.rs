@@ -12,14 +12,14 @@ const FILE: u32 = 0o100_755;
 
 /// Files and folders, each with the folders above it.
 #[derive(Default)]
-pub(crate) struct Archive {
+pub(super) struct Archive {
     bytes: Vec<u8>,
     names: BTreeSet<String>,
     count: u32,
 }
 
 impl Archive {
-    pub(crate) fn folder(&mut self, name: &str) {
+    pub(super) fn folder(&mut self, name: &str) {
         if name.is_empty() || !self.names.insert(name.to_owned()) {
             return;
         }
@@ -29,7 +29,7 @@ impl Archive {
         self.entry(name, FOLDER, &[]);
     }
 
-    pub(crate) fn file(&mut self, name: &str, content: &[u8]) {
+    pub(super) fn file(&mut self, name: &str, content: &[u8]) {
         if let Some((above, _)) = name.rsplit_once('/') {
             self.folder(above);
         }
@@ -39,7 +39,7 @@ impl Archive {
     }
 
     /// A program of this computer with the libraries that it is linked to.
-    pub(crate) fn program(&mut self, name: &str, path: &Path) {
+    pub(super) fn program(&mut self, name: &str, path: &Path) {
         self.file(name, &fs::read(path).unwrap());
         let linked = Command::new("ldd").arg(path).output().unwrap();
         let linked = String::from_utf8_lossy(&linked.stdout).into_owned();
@@ -49,7 +49,7 @@ impl Archive {
         }
     }
 
-    pub(crate) fn finished(mut self) -> Vec<u8> {
+    pub(super) fn finished(mut self) -> Vec<u8> {
         self.entry("TRAILER!!!", 0, &[]);
         self.bytes
     }
