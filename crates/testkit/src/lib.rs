@@ -14,6 +14,7 @@ mod effort;
 mod entropy;
 mod fake_platform;
 mod fleet;
+pub mod journal;
 mod mapped_disk;
 mod tool;
 
