@@ -33,7 +33,7 @@ const DEMO_PACKAGES: [&str; 8] = [
 ];
 
 /// What the tests ask for their judgement.
-const TEST_PACKAGES: [&str; 27] = [
+const TEST_PACKAGES: [&str; 28] = [
     "btrfs-progs",
     "busybox-static",
     "cpio",
@@ -48,6 +48,7 @@ const TEST_PACKAGES: [&str; 27] = [
     "libvirt-daemon-driver-qemu",
     "linux-image-amd64",
     "lvm2",
+    "mmdebstrap",
     "mtools",
     "nbdkit",
     "ntfs-3g",

@@ -15,6 +15,7 @@ mod interrupted_runs_are_taken_over;
 mod kills_leave_whole_repositories;
 mod large_disks_fit_into_memory;
 mod repairs_reach_every_finding;
+mod soak_a_guest_that_writes_is_kept_whole;
 mod trial;
 
 use std::fs::{self, File};

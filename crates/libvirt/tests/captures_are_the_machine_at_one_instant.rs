@@ -151,7 +151,7 @@ fn the_daemon_may_be_restarted_meanwhile() {
     let mut web = session.machine("web", &[qcow2("vda", 4)]);
     web.write("vda", 1, MIB, MIB);
     let mut capture = web.capture(&web.request(&origin('a')));
-    session.restart_daemon();
+    session.restart();
     let mut kept = Kept::default();
     kept.take(capture.as_ref());
     kept.assert_equals(&web.truth);

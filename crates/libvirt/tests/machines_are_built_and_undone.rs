@@ -11,6 +11,7 @@ use lifeboat_platform::{
     Build, BuildDisk, BuildRequest, Builder, Identity, Occupied, Placement, PlannedDisk, Platform,
     VmState,
 };
+use lifeboat_testkit::libvirtd::TestMachine;
 use lifeboat_testkit::tool;
 
 use crate::session::wait_for;
@@ -255,8 +256,8 @@ fn a_machine_runs_from_an_export_and_moves_home_while_it_runs() {
     let id = build.define().unwrap();
     build.start().unwrap();
     build.keep().unwrap();
-    let mut quick = Machine {
-        session: &session,
+    let mut quick = TestMachine {
+        daemon: &session,
         name: "quick".into(),
         id: id.clone(),
         disks: Vec::new(),

@@ -109,7 +109,7 @@ impl JournalGuest {
     pub fn line(duty: JournalDuty<'_>) -> String {
         let duty = match duty {
             JournalDuty::Keep(seed) => format!("JOURNAL=keep JOURNAL_SEED={seed}"),
-            JournalDuty::Root => "JOURNAL=root".to_owned(),
+            JournalDuty::Root => "JOURNAL=root systemd.show_status=false".to_owned(),
             JournalDuty::Judge(folder) => format!("JOURNAL=judge JOURNAL_FOLDER={folder}"),
         };
         format!("{KERNEL_LINE} {duty}")
@@ -144,10 +144,7 @@ impl JournalGuest {
         let output = qemu.stdin(Stdio::null()).output().unwrap();
         let errors = String::from_utf8_lossy(&output.stderr);
         let console = String::from_utf8_lossy(&output.stdout);
-        assert!(
-            console.contains("journal: all judged"),
-            "{errors}{console}"
-        );
+        assert!(console.contains("journal: all judged"), "{errors}{console}");
         let found = (0..pairs.len()).map(|number| {
             let start = format!("journal: point {number}: ");
             let said = console.lines().find_map(|line| line.split_once(&start));

@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(900);
 /// New records between two points.
 const RECORDS_BETWEEN: u64 = 12;
 const MIB: u64 = 1 << 20;
-/// Where a machine is from on, whose disks are not whole any more.
+/// What the guest's agent listens to.
 const CHANNEL: &str = "<channel type='unix'><target type='virtio' \
                        name='org.qemu.guest_agent.0'/></channel>";
 
@@ -173,7 +173,9 @@ impl Life {
         fs::write(&file, self.definition()).unwrap();
         self.daemon.virsh(&["define", &shown(&file)]);
         self.daemon.virsh(&["start", "life"]);
-        self.wait_for("word of an empty journal", |said| said.found == Some([0, 0]));
+        self.wait_for("word of an empty journal", |said| {
+            said.found == Some([0, 0])
+        });
     }
 
     fn definition(&self) -> String {
@@ -187,8 +189,8 @@ impl Life {
         format!(
             "<domain type='qemu'><name>life</name><memory unit='MiB'>{}</memory><vcpu>1</vcpu>\
              <os><type arch='x86_64' machine='q35'>hvm</type><kernel>{}</kernel>\
-             <initrd>{}</initrd><cmdline>{}</cmdline></os><cpu mode='maximum'/>\
-             <on_poweroff>destroy</on_poweroff><devices>{}{CHANNEL}\
+             <initrd>{}</initrd><cmdline>{}</cmdline></os><features><acpi/></features>\
+             <cpu mode='maximum'/><on_poweroff>destroy</on_poweroff><devices>{}{CHANNEL}\
              <serial type='file'><source path='{}'/></serial>\
              <controller type='usb' model='none'/><memballoon model='none'/></devices></domain>",
             self.memory_mib,
@@ -212,7 +214,7 @@ impl Life {
         let job = self.path("job.toml");
         fs::write(&job, self.job(manner, number)).unwrap();
         let arguments = ["--json", "machine", "backup", "life", "--job"];
-        let told = self.lifeboat(&[&arguments[..], &[&shown(&job)]].concat());
+        let told = self.lifeboat(&[&arguments[..], &[shown(&job).as_str()]].concat());
         let told = messages(&told, "machine").pop().unwrap();
         self.is_as_wanted(&told, manner, number);
         if manner == Manner::Paused {
@@ -246,7 +248,8 @@ impl Life {
         for disk in disks {
             assert_eq!(disk["mode"], mode, "{when}");
             let (size, changed) = (disk["size"].as_u64(), disk["changed_bytes"].as_u64());
-            assert!(number == 0 || changed < size, "{when}");
+            assert_eq!(changed.is_some(), number > 0, "{when}");
+            assert!(changed < size, "{when}");
         }
         let worth = match manner {
             Manner::Frozen => "filesystem",
@@ -270,7 +273,8 @@ impl Life {
                 Manner::Paused => {
                     let image = shown(&self.image(disk));
                     let words = "qemu-img convert -U -f qcow2 -O raw".split(' ');
-                    words.map(str::to_owned).chain([image, truth]).collect()
+                    let words = words.map(str::to_owned);
+                    words.chain([image, truth]).collect::<Vec<_>>()
                 }
                 Manner::Running | Manner::Frozen => {
                     let find = "sed -n \"s/.*<server .*socket='\\([^']*\\)'.*/\\1/p\"";

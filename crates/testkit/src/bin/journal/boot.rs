@@ -77,7 +77,9 @@ fn live() -> io::Result<()> {
 
 /// Starts QEMU's agent where there is one, and a port to it.
 fn start_agent() -> io::Result<()> {
-    let ports = fs::read_dir("/sys/class/virtio-ports").into_iter().flatten();
+    let ports = fs::read_dir("/sys/class/virtio-ports")
+        .into_iter()
+        .flatten();
     let port = ports.flatten().find(|port| {
         let name = fs::read_to_string(port.path().join("name"));
         name.is_ok_and(|name| name.trim_end() == AGENT_PORT)

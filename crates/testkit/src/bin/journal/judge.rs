@@ -69,7 +69,10 @@ fn obeyed(file: &mut Vec<u8>, record: &Record) {
     match record.deed {
         Deed::Replace => *file = content,
         Deed::Overwrite => {
-            let (start, end) = (record.offset as usize, record.offset as usize + content.len());
+            let (start, end) = (
+                record.offset as usize,
+                record.offset as usize + content.len(),
+            );
             file.resize(file.len().max(end), 0);
             file[start..end].copy_from_slice(&content);
         }
@@ -115,7 +118,11 @@ fn is_content(
     obeyed(&mut after, last);
     let is_whole = found == before.map(Vec::as_slice) || found == Some(&after);
     let is_way = last.deed == Deed::Overwrite
-        && is_between(found.unwrap_or_default(), before.map_or(&[], |it| it), &after);
+        && is_between(
+            found.unwrap_or_default(),
+            before.map_or(&[], |it| it),
+            &after,
+        );
     match is_whole || is_way {
         true => Ok(()),
         false => Err(format!("neither before nor after record {}", last.number)),
@@ -211,7 +218,7 @@ mod tests {
             let path = a.join(name_of(file));
             let whole = fs::read(&path).unwrap();
             let mut stale = whole.clone();
-            let at = stale.len() / 2 & !511;
+            let at = (stale.len() / 2) & !511;
             stale[at..at + 512].fill(0x5a);
             fs::write(&path, &stale).unwrap();
             let wrong = wrong(&a, &b);
