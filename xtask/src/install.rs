@@ -33,7 +33,7 @@ const DEMO_PACKAGES: [&str; 8] = [
 ];
 
 /// What the tests ask for their judgement.
-const TEST_PACKAGES: [&str; 30] = [
+const TEST_PACKAGES: [&str; 31] = [
     "btrfs-progs",
     "busybox-static",
     "cpio",
@@ -48,6 +48,7 @@ const TEST_PACKAGES: [&str; 30] = [
     "libvirt-daemon-driver-qemu",
     "linux-image-amd64",
     "lvm2",
+    "mmdebstrap",
     "mtools",
     "nbdkit",
     "netcat-openbsd",

@@ -15,6 +15,7 @@ mod entropy;
 mod fake_platform;
 mod fleet;
 mod kernel_guest;
+pub mod journal;
 pub mod libvirtd;
 mod mapped_disk;
 mod tool;
