@@ -33,7 +33,7 @@ const DEMO_PACKAGES: [&str; 8] = [
 ];
 
 /// What the tests ask for their judgement.
-const TEST_PACKAGES: [&str; 27] = [
+const TEST_PACKAGES: [&str; 28] = [
     "btrfs-progs",
     "busybox-static",
     "cpio",
@@ -41,6 +41,7 @@ const TEST_PACKAGES: [&str; 27] = [
     "dosfstools",
     "e2fsprogs",
     "fdisk",
+    "fuse3",
     "kmod",
     "libnbd-bin",
     "libvirt-clients",
