@@ -33,7 +33,7 @@ const DEMO_PACKAGES: [&str; 8] = [
 ];
 
 /// What the tests ask for their judgement.
-const TEST_PACKAGES: [&str; 31] = [
+const TEST_PACKAGES: [&str; 32] = [
     "btrfs-progs",
     "busybox-static",
     "cpio",
@@ -41,6 +41,7 @@ const TEST_PACKAGES: [&str; 31] = [
     "dosfstools",
     "e2fsprogs",
     "fdisk",
+    "fuse3",
     "kmod",
     "libnbd-bin",
     "libvirt-clients",

@@ -11,7 +11,8 @@ mod upkeep;
 use clap::{Parser, Subcommand};
 
 pub(crate) use browse::{
-    FilesCommand, FilesGetArguments, FilesLsArguments, NbdArguments, RescueArguments,
+    FilesCommand, FilesGetArguments, FilesLsArguments, FilesMountArguments, NbdArguments,
+    RescueArguments,
 };
 pub(crate) use data::{
     BackupArguments, DiffArguments, DumpArguments, FilterArguments, FindArguments, LsArguments,
@@ -72,7 +73,7 @@ pub(crate) enum Command {
     Instant(InstantCommand),
     /// Serve the disks of a machine's snapshot over NBD
     Nbd(NbdArguments),
-    /// List and copy files inside the disks of a machine
+    /// List, copy and mount files inside the disks of a machine
     #[command(subcommand)]
     Files(FilesCommand),
     /// List snapshots

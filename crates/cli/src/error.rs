@@ -170,6 +170,15 @@ impl From<lifeboat_format::Error> for Error {
     }
 }
 
+impl From<lifeboat_mount::Error> for Error {
+    fn from(error: lifeboat_mount::Error) -> Self {
+        Self {
+            message: error.to_string(),
+            code: code_of(error.kind()),
+        }
+    }
+}
+
 impl From<ParseError> for Error {
     fn from(error: ParseError) -> Self {
         Self::usage(error.to_string())

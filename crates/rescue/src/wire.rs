@@ -17,11 +17,12 @@ pub(crate) use entry::NAME_BYTES_MAX;
 pub use entry::{Attribute, Entry, FileKind, Moment};
 pub use frame::{FRAME_BYTES_MAX, read_frame, write_frame};
 pub use reply::Reply;
+pub(crate) use request::PATH_BYTES_MAX;
 pub use request::{Place, Request};
 pub use volume::{FoundVolume, VolumePlace};
 
 /// Both sides are the same program; a leftover of another one is refused.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// The longest piece of content in one frame.
 pub const DATA_BYTES_MAX: usize = 256 << 10;
 /// Deepest nesting of folders: no real tree is deeper, and paths of that length cannot be used.

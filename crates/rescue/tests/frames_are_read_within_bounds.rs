@@ -18,6 +18,7 @@ fn entry(name: &[u8]) -> Entry {
         uid: u32::MAX,
         gid: 7,
         size: i64::MAX as u64,
+        allocated: 8192,
         atime: moment,
         mtime: moment,
         ctime: moment,
@@ -97,6 +98,7 @@ fn what_is_said_is_understood() {
     for request in [
         Request::Volumes,
         Request::List(place.clone()),
+        Request::Describe(place.clone()),
         Request::Walk(place.clone()),
         Request::Read {
             place,

@@ -8,7 +8,7 @@ use super::tree::Tree;
 
 /// Every crate and what it may name as a dependency. A crate that is not here is refused, so
 /// that a new one begins with a line in this table.
-const EDGES: [(&str, &[&str]); 27] = [
+const EDGES: [(&str, &[&str]); 28] = [
     ("model", &[]),
     ("sha256", &[]),
     ("format", &["model", "sha256"]),
@@ -26,6 +26,7 @@ const EDGES: [(&str, &[&str]); 27] = [
     ("files", &["model"]),
     ("repository", &["model", "format", "backend"]),
     ("rescue", &["model"]),
+    ("mount", &["model", "rescue"]),
     (
         "engine",
         &[
@@ -48,7 +49,9 @@ const EDGES: [(&str, &[&str]); 27] = [
     ("server", &["model", "api", "control"]),
     (
         "cli",
-        &[DATA_PLANE, "nbd", "platform", "rescue", "control", "api"],
+        &[
+            DATA_PLANE, "nbd", "platform", "rescue", "mount", "control", "api",
+        ],
     ),
     ("app", &[EVERYTHING]),
     (

@@ -37,6 +37,8 @@ pub(crate) enum FilesCommand {
     Ls(FilesLsArguments),
     /// Copy a file or folder out of a machine's disks
     Get(FilesGetArguments),
+    /// Show the files inside a machine's disks as a read-only folder of this host
+    Mount(FilesMountArguments),
 }
 
 /// How files are reached.
@@ -69,6 +71,23 @@ pub(crate) struct FilesGetArguments {
     /// The folder to copy into; must exist
     #[arg(value_name = "FOLDER")]
     pub(crate) folder: PathBuf,
+    #[command(flatten)]
+    pub(crate) rescue: RescueArguments,
+}
+
+/// `files mount`
+#[derive(Debug, Args)]
+pub(crate) struct FilesMountArguments {
+    /// Machine and what of it: web01:/ is its own tree, web01:vda1 a volume, web01:/srv a folder;
+    /// all volumes, one folder each, if only the machine is named
+    #[arg(value_name = "MACHINE[@POINT][:VOLUME][:/PATH]")]
+    pub(crate) place: String,
+    /// An empty folder to mount upon
+    #[arg(value_name = "MOUNTPOINT")]
+    pub(crate) mountpoint: PathBuf,
+    /// Let all users of this host look in, each as far as owners and modes inside let him
+    #[arg(long)]
+    pub(crate) allow_other: bool,
     #[command(flatten)]
     pub(crate) rescue: RescueArguments,
 }

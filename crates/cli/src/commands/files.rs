@@ -1,5 +1,7 @@
 //! `lifeboat files`: files inside the disks of a machine.
 
+mod mount;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,13 +27,14 @@ pub(crate) fn run(context: &Context, command: &FilesCommand) -> Result<u8> {
     match command {
         FilesCommand::Ls(arguments) => list(context, arguments),
         FilesCommand::Get(arguments) => get(context, arguments),
+        FilesCommand::Mount(arguments) => mount::run(context, arguments),
     }
 }
 
 /// A machine's snapshot, and a path inside its disks.
 fn place(repository: &Repository, text: &str) -> Result<(Snapshot, Option<GuestPath>)> {
     let Some(at) = text.find(":/") else {
-        return Ok((select::machine_point(repository, text)?, None));
+        return volume_or_none(repository, text);
     };
     let (left, path) = (&text[..at], &text[at + 1..]);
     match (
@@ -47,12 +50,44 @@ fn place(repository: &Repository, text: &str) -> Result<(Snapshot, Option<GuestP
     }
 }
 
-/// Boots a rescue VM on the disks of the snapshot that `text` names.
+/// Without a path: a machine alone, or the root of one of its volumes.
+fn volume_or_none(repository: &Repository, text: &str) -> Result<(Snapshot, Option<GuestPath>)> {
+    match (
+        select::machine_point(repository, text),
+        text.rsplit_once(':'),
+    ) {
+        (Ok(snapshot), _) => Ok((snapshot, None)),
+        (Err(error), None) => Err(error),
+        (Err(error), Some((machine, volume))) => {
+            // Times have colons, too: then the first complaint is the right one.
+            let Ok(snapshot) = select::machine_point(repository, machine) else {
+                return Err(error);
+            };
+            Ok((snapshot, Some(format!("{volume}:/").parse()?)))
+        }
+    }
+}
+
+/// Boots a rescue VM on the disks of the snapshot that `text` names, and ends it well.
 fn enter(
     context: &Context,
     text: &str,
     arguments: &RescueArguments,
     work: impl FnOnce(&mut Inside, Option<GuestPath>) -> Result<u8>,
+) -> Result<u8> {
+    enter_owned(context, text, arguments, |mut inside, path, _| {
+        let code = work(&mut inside, path)?;
+        inside.finish()?;
+        Ok(code)
+    })
+}
+
+/// Boots a rescue VM on the disks of the snapshot that `text` names, and gives it away.
+fn enter_owned(
+    context: &Context,
+    text: &str,
+    arguments: &RescueArguments,
+    work: impl FnOnce(Inside, Option<GuestPath>, &Snapshot) -> Result<u8>,
 ) -> Result<u8> {
     let repository = Arc::new(context.open()?);
     let _locked = context.lock(&repository, LockMode::Shared)?;
@@ -65,10 +100,8 @@ fn enter(
         .detail_aside(format!("booting a rescue VM on the disks of snapshot {id}"));
     let folder = std::env::temp_dir();
     let cancel = &context.environment.cancel;
-    let mut inside = Inside::start(&repository, &index, &snapshot, &folder, &settings, cancel)?;
-    let code = work(&mut inside, path)?;
-    inside.finish()?;
-    Ok(code)
+    let inside = Inside::start(&repository, &index, &snapshot, &folder, &settings, cancel)?;
+    work(inside, path, &snapshot)
 }
 
 /// How rescue VMs are started.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use lifeboat_model::{ErrorKind, ParseError};
 
 use super::volume::Volume;
-use crate::wire::Place;
+use crate::wire::{PATH_BYTES_MAX, Place};
 use crate::{Error, Result};
 
 const RULE: &str = "it is /path, C:/path or VOLUME:/path, as in vda1:/etc";
@@ -47,10 +47,28 @@ impl GuestPath {
         }
     }
 
+    /// The volume's name, or a drive's letter; none for the system's own tree.
+    pub fn volume(&self) -> Option<&str> {
+        self.volume.as_deref()
+    }
+
+    /// The path from the root of the volume or the system, with a slash.
+    pub fn path(&self) -> &[u8] {
+        &self.path
+    }
+
     /// The path as a request names it.
     ///
-    /// Errors: `NotFound` for a volume that is not there, naming those that are.
+    /// Errors: `NotFound` for a volume that is not there, naming those that are; `Invalid` for a
+    /// path longer than Linux has them.
     pub(super) fn place(&self, volumes: &[Volume], last: LastLink) -> Result<Place> {
+        if self.path.len() > PATH_BYTES_MAX {
+            let seen = format!(
+                "a path of {} bytes; at most {PATH_BYTES_MAX} fit",
+                self.path.len()
+            );
+            return Err(Error::new(ErrorKind::Invalid, "looking up", self.to_string()).seen(seen));
+        }
         let number = match &self.volume {
             Some(name) => Some(number_of(volumes, name)?),
             None => None,

@@ -132,20 +132,51 @@ impl Rescue {
     ///
     /// Errors: `NotFound`, `Denied` and others as the file system inside reports them.
     pub fn list(&mut self, path: &GuestPath) -> Result<Vec<Entry>> {
-        let place = path.place(&self.volumes, LastLink::Followed)?;
-        self.ask(&Request::List(place))?;
         let mut entries = Vec::new();
-        loop {
-            match self.next_reply()? {
-                Reply::Entry(entry) if entries.len() < LIST_MAX => entries.push(*entry),
-                Reply::Done => break,
-                reply => return Err(self.unexpected(reply, "listing", path)),
-            }
-        }
+        self.each(path, |entry| entries.push(entry))?;
         if entries.len() > 1 || entries.first().is_some_and(is_folder) {
             entries.remove(0);
         }
         Ok(entries)
+    }
+
+    /// Gives `take` the entry at a path, without a name, and after a folder what is in it,
+    /// sorted by the bytes of their names: at most a million, each of at most 1 MiB.
+    ///
+    /// Errors: as [`Rescue::list`].
+    pub fn each(&mut self, path: &GuestPath, mut take: impl FnMut(Entry)) -> Result<()> {
+        let place = path.place(&self.volumes, LastLink::Followed)?;
+        self.ask(&Request::List(place))?;
+        let mut count = 0;
+        loop {
+            match self.next_reply()? {
+                Reply::Entry(entry) if count < LIST_MAX => take(*entry),
+                Reply::Done => return Ok(()),
+                reply => return Err(self.unexpected(reply, "listing", path)),
+            }
+            count += 1;
+        }
+    }
+
+    /// The entry at a path itself, without a name.
+    ///
+    /// Errors: as [`Rescue::list`].
+    pub fn describe(&mut self, path: &GuestPath, last: LastLink) -> Result<Entry> {
+        let place = path.place(&self.volumes, last)?;
+        self.ask(&Request::Describe(place))?;
+        let entry = match self.next_reply()? {
+            Reply::Entry(entry) => *entry,
+            reply => return Err(self.unexpected(reply, "looking at", path)),
+        };
+        match self.next_reply()? {
+            Reply::Done => Ok(entry),
+            reply => Err(self.unexpected(reply, "looking at", path)),
+        }
+    }
+
+    /// Whether the rescue VM is gone, so that every further question fails.
+    pub fn is_over(&self) -> bool {
+        self.is_over
     }
 
     /// Begins to read an entry and all below it.

@@ -127,7 +127,8 @@ pub struct Patience {
 impl Default for Patience {
     fn default() -> Self {
         Self {
-            boot: Duration::from_secs(60),
+            // On a host that is busy with other things an emulator boots ten times slower.
+            boot: Duration::from_secs(180),
             silence: Duration::from_secs(120),
             progress: Duration::from_secs(4 * 3600),
             answer: None,

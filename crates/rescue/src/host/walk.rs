@@ -276,6 +276,7 @@ mod tests {
             uid: 0,
             gid: 0,
             size,
+            allocated: size,
             atime: zero,
             mtime: zero,
             ctime: zero,

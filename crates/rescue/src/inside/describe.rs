@@ -35,6 +35,9 @@ pub(super) fn describe(opened: &OwnedFd, name: &[u8]) -> Result<(Entry, Vec<Stri
             FileKind::File => u64::try_from(found.st_size).unwrap_or(0),
             _ => 0,
         },
+        allocated: u64::try_from(found.st_blocks)
+            .unwrap_or(0)
+            .saturating_mul(512),
         atime: moment(found.st_atime, found.st_atime_nsec),
         mtime: moment(found.st_mtime, found.st_mtime_nsec),
         ctime: moment(found.st_ctime, found.st_ctime_nsec),

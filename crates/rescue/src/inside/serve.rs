@@ -50,6 +50,9 @@ pub(super) fn serve(mut outlet: Outlet, is_writable: bool) -> io::Result<()> {
         let reply = match outlet.next_request()? {
             Request::Stop => continue,
             Request::Volumes => Ok(Reply::Volumes(survey.volumes.clone())),
+            Request::Describe(place) => answer(&survey, &place, |found| {
+                Tree::new(&mut outlet).describe(found)
+            })?,
             Request::List(place) => {
                 answer(&survey, &place, |found| Tree::new(&mut outlet).list(found))?
             }

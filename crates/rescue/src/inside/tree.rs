@@ -42,6 +42,14 @@ impl<'a> Tree<'a> {
         }
     }
 
+    /// Sends an entry.
+    pub(super) fn describe(self, opened: &OwnedFd) -> Sent {
+        match describe(opened, b"") {
+            Ok((entry, _)) => self.outlet.send(&Reply::Entry(entry.into())).map(Ok),
+            Err(error) => Ok(Err(error.into())),
+        }
+    }
+
     /// Sends an entry and, if it is a folder, those in it.
     pub(super) fn list(self, opened: &OwnedFd) -> Sent {
         let (entry, _) = match describe(opened, b"") {

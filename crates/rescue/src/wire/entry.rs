@@ -79,6 +79,8 @@ pub struct Entry {
     pub gid: u32,
     /// Bytes of a regular file's content.
     pub size: u64,
+    /// Bytes that its file system keeps for it; less than `size` where it has holes.
+    pub allocated: u64,
     /// Last access.
     pub atime: Moment,
     /// Last change of the content.
@@ -108,7 +110,8 @@ impl Entry {
             .u32(self.mode)
             .u32(self.uid)
             .u32(self.gid)
-            .u64(self.size);
+            .u64(self.size)
+            .u64(self.allocated);
         let moments = [self.atime, self.mtime, self.ctime];
         let to = moments.iter().fold(to, |to, moment| {
             to.u64(moment.seconds as u64).u32(moment.nanoseconds)
@@ -135,6 +138,7 @@ impl Entry {
             uid: from.u32()?,
             gid: from.u32()?,
             size: from.u64()?,
+            allocated: from.u64()?,
             atime: decode_moment(from)?,
             mtime: decode_moment(from)?,
             ctime: decode_moment(from)?,

@@ -3,7 +3,7 @@
 use super::codec::{Decoder, Encoder, Malformed};
 
 /// Longest path in a request, as Linux has it.
-const PATH_BYTES_MAX: usize = 4095;
+pub(crate) const PATH_BYTES_MAX: usize = 4095;
 const WORD_BYTES_MAX: usize = 128 << 10;
 const WORDS_MAX: usize = 4096;
 
@@ -23,6 +23,8 @@ pub struct Place {
 pub enum Request {
     /// All volumes: `Volumes`.
     Volumes,
+    /// An entry alone: `Entry`, then `Done`.
+    Describe(Place),
     /// An entry and, if it is a folder, what is in it: `Entry`s, then `Done`.
     List(Place),
     /// An entry and all below it: a sequence of `Entry` and its content, then `Done`.
@@ -80,6 +82,7 @@ impl Request {
                 .u32(*seconds_max),
             Self::Stop => Encoder::of_kind(6),
             Self::Finish => Encoder::of_kind(7),
+            Self::Describe(place) => encode_place(Encoder::of_kind(8), place),
         };
         encoder.bytes
     }
@@ -112,6 +115,7 @@ impl Request {
             },
             6 => Self::Stop,
             7 => Self::Finish,
+            8 => Self::Describe(decode_place(&mut from)?),
             _ => return Err(Malformed("a request's kind is unknown")),
         };
         from.end()?;
