@@ -28,27 +28,27 @@ impl Folder {
     }
 }
 
-fn failed(error: io::Error) -> ErrorKind {
-    ErrorKind::of_io(&error)
+fn failed(error: &io::Error) -> ErrorKind {
+    ErrorKind::of_io(error)
 }
 
 impl Source for Folder {
     fn each(&mut self, path: &GuestPath, take: &mut dyn FnMut(Entry)) -> Result<(), ErrorKind> {
         let place = self.place(path);
-        take(entry(&place, b"").map_err(failed)?);
+        take(entry(&place, b"").map_err(|error| failed(&error))?);
         let mut names: Vec<_> = fs::read_dir(&place)
-            .map_err(failed)?
+            .map_err(|error| failed(&error))?
             .map(|it| it.unwrap().file_name())
             .collect();
         names.sort();
         for name in names {
-            take(entry(&place.join(&name), name.as_bytes()).map_err(failed)?);
+            take(entry(&place.join(&name), name.as_bytes()).map_err(|error| failed(&error))?);
         }
         Ok(())
     }
 
     fn describe(&mut self, path: &GuestPath) -> Result<Entry, ErrorKind> {
-        entry(&self.place(path), b"").map_err(failed)
+        entry(&self.place(path), b"").map_err(|error| failed(&error))
     }
 
     /// A little at a time, as over a narrow channel.
@@ -58,9 +58,10 @@ impl Source for Folder {
         offset: u64,
         buffer: &mut [u8],
     ) -> Result<usize, ErrorKind> {
-        let file = File::open(self.place(path)).map_err(failed)?;
+        let file = File::open(self.place(path)).map_err(|error| failed(&error))?;
         let length = buffer.len().min(10_000);
-        file.read_at(&mut buffer[..length], offset).map_err(failed)
+        file.read_at(&mut buffer[..length], offset)
+            .map_err(|error| failed(&error))
     }
 }
 

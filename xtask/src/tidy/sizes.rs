@@ -1,7 +1,7 @@
 //! How large things may grow before they must be split.
 
 use syn::visit::{self, Visit};
-use syn::{Block, ImplItemFn, Item, ItemFn, Signature, TraitItemFn};
+use syn::{Block, ImplItemFn, Item, ItemFn, ItemImpl, Signature, TraitItemFn};
 
 use super::Finding;
 use super::tree::SourceFile;
@@ -48,6 +48,7 @@ pub(crate) fn check_functions(path: &str, syntax: &syn::File) -> Vec<Finding> {
     let mut functions = Functions {
         path,
         findings: Vec::new(),
+        is_of_trait: false,
     };
     functions.visit_file(syntax);
     functions.findings
@@ -74,6 +75,8 @@ fn lines_without_tests(text: &str) -> usize {
 struct Functions<'a> {
     path: &'a str,
     findings: Vec<Finding>,
+    /// Inside an implementation of a trait, which has chosen the parameters.
+    is_of_trait: bool,
 }
 
 impl Functions<'_> {
@@ -84,7 +87,7 @@ impl Functions<'_> {
         let count = inputs
             .filter(|it| matches!(it, syn::FnArg::Typed(_)))
             .count();
-        if count > PARAMETERS_MAX {
+        if count > PARAMETERS_MAX && !self.is_of_trait {
             let text = format!("`{name}` has {count} parameters, the limit is {PARAMETERS_MAX}");
             self.findings.push(Finding::at(self.path, first, text));
         }
@@ -101,6 +104,12 @@ impl<'ast> Visit<'ast> for Functions<'_> {
     fn visit_item_fn(&mut self, it: &'ast ItemFn) {
         self.check(&it.sig, Some(&it.block));
         visit::visit_item_fn(self, it);
+    }
+
+    fn visit_item_impl(&mut self, it: &'ast ItemImpl) {
+        let outer = std::mem::replace(&mut self.is_of_trait, it.trait_.is_some());
+        visit::visit_item_impl(self, it);
+        self.is_of_trait = outer;
     }
 
     fn visit_impl_item_fn(&mut self, it: &'ast ImplItemFn) {
@@ -150,6 +159,9 @@ mod tests {
         );
         let eight = functions("fn f(a: A, b: A, c: A, d: A, e: A, f: A, g: A, h: A) {}");
         assert!(eight[0].text.contains("8 parameters"));
+        let method = "fn f(a: A, b: A, c: A, d: A, e: A, f: A, g: A, h: A) {}";
+        assert_eq!(functions(&format!("impl S {{ {method} }}")).len(), 1);
+        assert_eq!(functions(&format!("impl T for S {{ {method} }}")), []);
     }
 
     #[test]

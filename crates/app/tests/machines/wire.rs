@@ -8,7 +8,7 @@ use std::net::Shutdown;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -106,10 +106,7 @@ impl Wire {
 
     /// Waits a moment for the moment.
     pub(crate) fn reached(&self, limit: Duration) -> Option<Held> {
-        match self.reached.recv_timeout(limit) {
-            Ok(held) => Some(held),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-        }
+        self.reached.recv_timeout(limit).ok()
     }
 }
 
