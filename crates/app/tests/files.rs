@@ -1,7 +1,7 @@
 //! Files that stock restic backed up come back as they were.
 
-mod tree;
-mod walker;
+pub(crate) mod tree;
+pub(crate) mod walker;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -74,9 +74,7 @@ pub fn plan(repository: &Repository, lock: &Lock<'_>, options: PruneOptions) -> 
     let roots = listed.iter().map(|snapshot| snapshot.file.tree);
     let (used, missing) = walk::used(repository, &with_marked, roots)?;
     if let Some(blob) = missing.first() {
-        // Who was stopped meanwhile looks for what others have forgotten and removed since.
-        lock.check()?;
-        return Err(damaged(missing.len(), blob));
+        return believed(lock, Err(damaged(missing.len(), blob)));
     }
     let sizes: HashMap<PackId, u64> = repository
         .list(FileKind::Pack)?
@@ -92,8 +90,11 @@ pub fn plan(repository: &Repository, lock: &Lock<'_>, options: PruneOptions) -> 
     };
     let oldest_after = oldest_start(repository, lock)?;
     let oldest_writer = oldest_before.into_iter().chain(oldest_after).min();
-    let mut candidates = candidates(&index, &with_marked, &used, &sizes, &mut plan)?;
-    check_needed_marks(repository, &index, &candidates)?;
+    let mut candidates = believed(
+        lock,
+        candidates(&index, &with_marked, &used, &sizes, &mut plan),
+    )?;
+    believed(lock, check_needed_marks(repository, &index, &candidates))?;
     plan_marked(
         repository,
         &index,
@@ -109,6 +110,15 @@ pub fn plan(repository: &Repository, lock: &Lock<'_>, options: PruneOptions) -> 
         .collect();
     plan_listed(live, oldest_writer, &mut plan);
     Ok(plan)
+}
+
+/// Errors: that the lock is lost comes first: who was stopped meanwhile looks for what others have
+/// forgotten and removed since, and that is no damage.
+fn believed<T>(lock: &Lock<'_>, found: Result<T>) -> Result<T> {
+    if found.is_err() {
+        lock.check()?;
+    }
+    found
 }
 
 fn index_lists(index: &Index, id: PackId) -> bool {
