@@ -204,3 +204,15 @@ fn when_lists_are_late() {
         with_late_lists,
     );
 }
+
+/// Found by chance: such a prune told what others had removed as damage, and advised repairs.
+#[test]
+fn when_a_prune_sleeps_while_others_prune() {
+    let mut runs = vec![with_good_clocks(673)];
+    runs.extend([1017, 1236, 1932, 2540, 3874].map(with_bad_clocks));
+    for run in runs {
+        if let Err(story) = run.play() {
+            panic!("{story}");
+        }
+    }
+}
