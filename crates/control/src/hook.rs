@@ -89,6 +89,17 @@ pub struct HookRun {
 }
 
 impl HookRun {
+    /// The run of a hook that has just ended, with what it printed.
+    pub(crate) fn ended(hook: &Hook, began: Instant, end: HookEnd, output: &[u8]) -> Self {
+        Self {
+            when: hook.when,
+            words: hook.words.clone(),
+            end,
+            seconds: began.elapsed().as_secs_f64(),
+            output: kept_output(output),
+        }
+    }
+
     /// Whether it ended with exit code 0.
     pub fn is_success(&self) -> bool {
         self.end == HookEnd::Code(0)
@@ -145,13 +156,7 @@ pub fn run(hook: &Hook, context: &HookContext<'_>) -> HookRun {
             (HookEnd::NotStarted(why), Vec::new())
         }
     };
-    HookRun {
-        when: hook.when,
-        words: hook.words.clone(),
-        end,
-        seconds: began.elapsed().as_secs_f64(),
-        output: kept_output(&output),
-    }
+    HookRun::ended(hook, began, end, &output)
 }
 
 /// Runs a hook and judges it by its policy.

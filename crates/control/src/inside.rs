@@ -13,7 +13,7 @@ use lifeboat_rescue::{Access, Command, Disk, DiskFormat, DiskPlace, Rescue, Sett
 
 use crate::error::chain;
 use crate::files::of_rescue;
-use crate::hook::{Hook, HookEnd, HookRun, OUTPUT_BYTES_MAX, kept_output};
+use crate::hook::{Hook, HookEnd, HookRun, OUTPUT_BYTES_MAX};
 use crate::{Error, Result};
 
 /// Where programs are in a restored system.
@@ -91,13 +91,7 @@ impl InsideDisks for Booted {
             Err(error) if error.kind() == ErrorKind::Cancelled => (HookEnd::Cancelled, Vec::new()),
             Err(error) => (HookEnd::NotStarted(chain(&error)), Vec::new()),
         };
-        HookRun {
-            when: hook.when,
-            words: hook.words.clone(),
-            end,
-            seconds: began.elapsed().as_secs_f64(),
-            output: kept_output(&output),
-        }
+        HookRun::ended(hook, began, end, &output)
     }
 
     fn leave(self: Box<Self>) -> Result<()> {

@@ -50,18 +50,6 @@ impl Libvirt {
         let host = self.access.host()?;
         capture::describe(host.as_ref(), &self.access.domain(vm)?, vm)
     }
-
-    /// Sends a line to QEMU's monitor and gives its answer: for diagnosis.
-    ///
-    /// libvirt marks the machine as tainted.
-    ///
-    /// Errors: `NotFound`, `Busy` if the machine does not run.
-    pub fn ask_monitor(&self, vm: &VmId, line: &str) -> Result<String> {
-        let domain = self.access.domain(vm)?;
-        domain
-            .ask_monitor(line)?
-            .map_err(|failure| failure.of("asking the monitor of", vm.as_str()))
-    }
 }
 
 impl fmt::Debug for Libvirt {

@@ -22,7 +22,6 @@ const DESTROY_GRACEFUL: u32 = 1;
 const COPY_INTO_EXISTING: u32 = 2;
 const COPY_TRANSIENT: u32 = 4;
 const ABORT_PIVOT: u32 = 2;
-const MONITOR_HMP: u32 = 1;
 /// VIR_TYPED_PARAM_INT.
 const PARAMETER_INT: i32 = 1;
 
@@ -350,20 +349,6 @@ impl Domain {
         // SAFETY: the object is held; the text lives through the call; the answer is ours.
         let text = unsafe { (functions.agent)(self.raw, command.as_ptr(), seconds_max, 0) };
         Ok(text::owned(text).ok_or_else(Failure::last))
-    }
-
-    /// Sends one line to QEMU's monitor for people.
-    pub(crate) fn ask_monitor(&self, line: &str) -> Result<Called<String>> {
-        let functions = library::qemu_functions()?;
-        let line = match text::outgoing(line) {
-            Ok(line) => line,
-            Err(failure) => return Ok(Err(failure)),
-        };
-        let mut answer = ptr::null_mut();
-        // SAFETY: the object is held; the text lives through the call; the answer is ours.
-        let result =
-            unsafe { (functions.monitor)(self.raw, line.as_ptr(), &raw mut answer, MONITOR_HMP) };
-        Ok(done(result).map(|()| text::owned(answer).unwrap_or_default()))
     }
 }
 

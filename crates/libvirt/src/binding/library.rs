@@ -132,7 +132,6 @@ functions! { Functions:
 }
 
 functions! { QemuFunctions:
-    monitor = "virDomainQemuMonitorCommand" (Object, Text, *mut OwnedText, c_uint) -> c_int;
     agent = "virDomainQemuAgentCommand" (Object, Text, c_int, c_uint) -> OwnedText;
 }
 
