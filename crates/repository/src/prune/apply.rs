@@ -46,7 +46,7 @@ pub fn apply(repository: &Repository, lock: &Lock<'_>, plan: &PrunePlan) -> Resu
     let mut lookout = Lookout::new(repository, lock, plan);
     lookout.look()?;
     remove_old_index(repository, lock, &rewritten)?;
-    lookout.look()?;
+    lookout.look_at_last()?;
     let rescued = lookout.rescued;
     pruned.rescued_packs = rescued.len() as u64;
     let dropped = dropped(plan);

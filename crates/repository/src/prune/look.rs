@@ -1,6 +1,6 @@
 //! Snapshots that appear while a prune is at work.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use lifeboat_backend::FileKind;
 use lifeboat_format::{BlobId, PackId, SnapshotId};
@@ -11,6 +11,9 @@ use crate::{Lock, Repository, Result, commit, snapshots, walk};
 
 /// The list is taken again so often while snapshots vanish under it.
 const LISTS_MAX: usize = 20;
+
+/// So often is the last look tried while the place fails.
+const LOOKS_MAX: usize = 5;
 
 /// Looks at the snapshots again, and lists packs that new ones need.
 ///
@@ -37,14 +40,28 @@ impl<'a> Lookout<'a> {
         }
     }
 
+    /// Looks until a look ends: what the first one did not see hangs on this one alone.
+    ///
+    /// A place that answers again within [`LOOKS_MAX`] looks is as one that never failed.
+    pub(super) fn look_at_last(&mut self) -> Result<()> {
+        for _ in 1..LOOKS_MAX {
+            match self.look() {
+                Err(error) if matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::Io) => {}
+                ended => return ended,
+            }
+        }
+        self.look()
+    }
+
     pub(super) fn look(&mut self) -> Result<()> {
         if self.is_alone {
             return Ok(());
         }
-        let roots = self.fresh_roots()?;
-        if roots.is_empty() {
+        let fresh = self.fresh_roots()?;
+        if fresh.is_empty() {
             return Ok(());
         }
+        let roots: Vec<_> = fresh.values().copied().collect();
         let index = self.repository.load_index()?;
         let with_marked = commit::with_marked(&index);
         let (used, _) = walk::used(self.repository, &with_marked, roots)?;
@@ -52,6 +69,7 @@ impl<'a> Lookout<'a> {
         let at_risk = marks.map(|mark| mark.id).collect();
         let relisted = commit::relist(self.repository, self.lock, &with_marked, &at_risk, &used)?;
         self.rescued.extend(relisted.packs);
+        self.known.extend(fresh.into_keys());
         Ok(())
     }
 
@@ -59,19 +77,18 @@ impl<'a> Lookout<'a> {
     ///
     /// Starts over when one vanishes meanwhile: a change of tags stores a new record and removes
     /// the old one, and would otherwise be missed between the two.
-    fn fresh_roots(&mut self) -> Result<Vec<BlobId>> {
-        let mut roots = Vec::new();
+    fn fresh_roots(&self) -> Result<BTreeMap<SnapshotId, BlobId>> {
+        let mut roots = BTreeMap::new();
         for _ in 0..LISTS_MAX {
             let mut is_complete = true;
             for listed in self.repository.list(FileKind::Snapshot)? {
                 let id = listed.id.into();
-                if self.known.contains(&id) {
+                if self.known.contains(&id) || roots.contains_key(&id) {
                     continue;
                 }
                 match snapshots::load(self.repository, id) {
                     Ok(snapshot) => {
-                        roots.push(snapshot.file.tree);
-                        self.known.insert(id);
+                        roots.insert(id, snapshot.file.tree);
                     }
                     Err(error) if error.kind() == ErrorKind::NotFound => is_complete = false,
                     Err(error) => return Err(error),
