@@ -148,11 +148,11 @@ fn whoever_takes_too_long_is_not_believed(session: &Session, machine: &Machine<'
         wait_for(|| status(session).contains("thawed"));
         Ok(())
     };
-    let error = session.platform.around(&wish(machine, 2), &mut slow);
+    let error = session.platform.around(&wish(machine, 5), &mut slow);
     assert_eq!(error.unwrap_err().kind(), ErrorKind::Unsupported);
     let lenient = CaptureRequest {
         quiesce: Quiesce::IfPossible,
-        ..wish(machine, 2)
+        ..wish(machine, 5)
     };
     let still = session.platform.around(&lenient, &mut slow).unwrap();
     assert_eq!(
@@ -201,7 +201,7 @@ fn the_guard_thaws_when_its_pipe_closes(session: &Session, machine: &Machine<'_>
 
 /// As when the process that froze stands still.
 fn the_guard_thaws_when_time_passes(session: &Session, machine: &Machine<'_>) {
-    let (mut child, orders) = begun(session, machine, &session.uri(), Duration::from_secs(3));
+    let (mut child, orders) = begun(session, machine, &session.uri(), Duration::from_secs(8));
     wait_for(|| status(session).contains("thawed"));
     drop(orders);
     child.wait().unwrap();

@@ -110,7 +110,7 @@ impl Machine<'_> {
             checkpoint: Some(CheckpointId::new(&self.session.entropy)),
             origin: origin.clone(),
             quiesce: Quiesce::Never,
-            freeze_max: Duration::from_secs(5),
+            freeze_max: Duration::from_secs(10),
             scratch: None,
             scratch_bytes_min: Some(ByteCount(MIB)),
         }

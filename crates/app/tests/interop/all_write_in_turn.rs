@@ -42,6 +42,11 @@ impl Shared {
 
     /// Everybody checks everything and gives every file back.
     fn assert_whole(&self, when: &str) {
+        self.assert_whole_to(&self.stocks, when);
+    }
+
+    /// Lifeboat and `stocks` check everything and give every file back.
+    fn assert_whole_to(&self, stocks: &[Stock], when: &str) {
         self.site.is_read_by_lifeboat(&self.disks, when);
         let path = self.site.path("folder/file");
         let path = path.to_str().unwrap();
@@ -53,7 +58,7 @@ impl Shared {
                 "{when}: {id}"
             );
         }
-        for stock in &self.stocks {
+        for stock in stocks {
             self.site.is_read_by(stock, &self.disks, when);
             for (id, bytes) in oldest {
                 let dumped = if stock.is_rustic() {
@@ -98,7 +103,7 @@ fn and_each_prunes_once() {
         let stock = Stock::find(name).unwrap();
         shared.forget(|site, id| drop(site.stock(&stock, &["forget", id])));
         shared.site.stock(&stock, &["prune", "--max-unused", "0%"]);
-        shared.assert_whole(&format!("pruned by {name}"));
+        shared.assert_whole_to(&[stock], &format!("pruned by {name}"));
         shared.write_all();
         // Marks of ours, for the next one to deal with; marks of rustic's, for us.
         shared.forget(|site, id| drop(site.lifeboat(&["forget", id])));
