@@ -6,11 +6,13 @@
 //! Order: a flush makes the blocks durable, then the first copy of the pages that name them, then
 //! the second. So each bit on the storage stands for a block that is there, and of each page one
 //! copy is whole at any moment: a crash loses nothing that was flushed. Pages that a crash tore
-//! are found by their checksums and written anew when the file is opened.
+//! are found by their checksums and written anew when the file is opened. What was answered and
+//! not flushed is noted behind the blocks, and survives the end of the process (`notes`).
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,10 +28,12 @@ mod bitmap;
 #[cfg(test)]
 mod crashes;
 mod header;
+mod notes;
 mod storage;
 
 use bitmap::Bitmap;
 use header::{BLOCK_BITS, Header, PAGE_BYTES, Page};
+use notes::{Boot, Notes};
 use storage::Storage;
 
 /// Bytes of a block: what the first write to a place takes over.
@@ -47,6 +51,7 @@ pub struct Overlay {
     file: Box<dyn Storage>,
     path: PathBuf,
     bitmap: RwLock<Bitmap>,
+    notes: Notes,
     turns: Vec<Mutex<()>>,
     /// Held for reading while a block is taken over, for writing while many become zeros.
     gate: RwLock<()>,
@@ -102,14 +107,15 @@ impl Overlay {
                 _ => failed(cause.into()),
             }
         })?;
-        Self::over(Box::new(file), path, base, name)
+        let boot = notes::this_boot().map_err(failed)?;
+        Self::over(Box::new(file), path, (base, name), boot)
     }
 
     fn over(
         file: Box<dyn Storage>,
         path: &Path,
-        base: Arc<dyn Export>,
-        name: [u8; 32],
+        (base, name): (Arc<dyn Export>, [u8; 32]),
+        boot: Boot,
     ) -> Result<Self> {
         let failed = |cause: io::Error| Error::io(OPENING, path.display(), cause);
         let refuse = |kind, seen| Error::new(kind, OPENING, path.display()).seen(seen);
@@ -122,7 +128,11 @@ impl Overlay {
         if file.length().map_err(failed)? < header.file_length() {
             return Err(refuse(ErrorKind::Corrupt, "the file was cut"));
         }
-        let bitmap = load(file_of, &header).map_err(|cause| match cause.kind() {
+        let bitmap = load(file_of, &header).and_then(|mut bitmap| {
+            let notes = Notes::open(file_of, &header, boot, &mut bitmap)?;
+            Ok((bitmap, notes))
+        });
+        let (bitmap, notes) = bitmap.map_err(|cause| match cause.kind() {
             io::ErrorKind::InvalidData => {
                 refuse(ErrorKind::Corrupt, "its bitmap is damaged").because(cause)
             }
@@ -134,6 +144,7 @@ impl Overlay {
             file,
             path: path.to_owned(),
             bitmap: RwLock::new(bitmap),
+            notes,
             turns: (0..TURNS).map(|_| Mutex::default()).collect(),
             gate: RwLock::default(),
             flushing: Mutex::default(),
@@ -218,8 +229,19 @@ impl Overlay {
             write(whole.start(), &content)?;
         }
         // Order: the block is complete before anyone, a flush included, learns that it is there.
+        self.take(block..block + 1)
+            .map_err(|cause| self.failed(DOING, offset, cause))
+    }
+
+    /// Makes blocks this file's own, also for the process after this one.
+    fn take(&self, blocks: Range<u64>) -> io::Result<()> {
         let mut bitmap = self.bitmap.write().unwrap_or_else(PoisonError::into_inner);
-        bitmap.set(block);
+        let is_whole = bitmap.has(blocks.start)
+            && bitmap.end_of_run(blocks.start, blocks.end) >= blocks.end;
+        if !is_whole {
+            self.notes.add(&*self.file, &blocks)?;
+            blocks.for_each(|block| bitmap.set(block));
+        }
         Ok(())
     }
 
@@ -241,10 +263,9 @@ impl Overlay {
             }
             Err(cause) => return Err(self.failed(DOING, extent.start(), cause)),
         }
-        let mut bitmap = self.bitmap.write().unwrap_or_else(PoisonError::into_inner);
         let end = extent.end().div_ceil(OVERLAY_BLOCK_BYTES);
-        (extent.start() >> BLOCK_BITS..end).for_each(|block| bitmap.set(block));
-        Ok(())
+        self.take(extent.start() >> BLOCK_BITS..end)
+            .map_err(|cause| self.failed(DOING, extent.start(), cause))
     }
 
     fn write_zeros(&self, at: u64, length: u64) -> Result<()> {
@@ -420,11 +441,13 @@ impl Export for Overlay {
         let _one = self.flushing.lock().unwrap_or_else(PoisonError::into_inner);
         self.check(DOING)?;
         // Order: the pages are taken first, so that the sync covers every block they name.
-        let pages = {
+        let (pages, noted) = {
             let mut bitmap = self.bitmap.write().unwrap_or_else(PoisonError::into_inner);
-            bitmap.take_changed()
+            (bitmap.take_changed(), self.notes.count())
         };
-        self.sync(&pages).map_err(|cause| {
+        let flushed = self.sync(&pages);
+        let flushed = flushed.and_then(|()| self.notes.forget(&*self.file, noted));
+        flushed.map_err(|cause| {
             self.has_failed.store(true, Ordering::SeqCst);
             Error::io(DOING, self.path.display(), cause)
         })

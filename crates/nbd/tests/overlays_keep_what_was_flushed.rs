@@ -160,7 +160,7 @@ fn other_bases_second_users_and_damage_are_refused() {
     assert_eq!(kind(&path, NAME), Ok(()));
 }
 
-/// The process that is killed: writes and flushes until then, and says what it flushed.
+/// The process that is killed: writes and flushes until then, and says what was answered.
 #[test]
 fn a_victim_writes_until_it_is_killed() {
     let Ok(text) = std::env::var(VICTIM) else {
@@ -172,15 +172,15 @@ fn a_victim_writes_until_it_is_killed() {
     let mut nothing = vec![0; SIZE as usize];
     for round in 0.. {
         change(&overlay, &mut nothing, &dice);
+        println!("\nanswered {round}");
         if round % 3 == 2 {
             overlay.flush().unwrap();
-            println!("\nflushed {round}");
         }
     }
 }
 
 #[test]
-fn a_killed_process_loses_nothing_that_it_flushed() {
+fn a_killed_process_loses_nothing_that_it_answered() {
     let folder = tempfile::tempdir().unwrap();
     let dice = dice();
     let mut content = sparse(&folder.path().join("raw"), SIZE, &dice);
@@ -201,7 +201,7 @@ fn a_killed_process_loses_nothing_that_it_flushed() {
         let mut last = 0;
         for line in said.lines() {
             let line = line.unwrap();
-            if let Some(round) = line.strip_prefix("flushed ") {
+            if let Some(round) = line.strip_prefix("answered ") {
                 last = round.parse::<u64>().unwrap();
                 if last >= until {
                     victim.kill().unwrap();

@@ -1,4 +1,5 @@
-//! Storage that forgets: after a crash, any part of what was not synced may be there.
+//! Storage that forgets: after a loss of power, any part of what was not synced may be there;
+//! after the death of the process, everything.
 
 use std::collections::HashMap;
 use std::io;
@@ -34,6 +35,11 @@ struct Content {
 struct Forgetful(Arc<Mutex<Content>>);
 
 impl Content {
+    fn write_now(&mut self, at: usize, bytes: &[u8]) {
+        self.now.resize(self.now.len().max(at + bytes.len()), 0);
+        self.now[at..][..bytes.len()].copy_from_slice(bytes);
+    }
+
     fn step(&mut self) -> io::Result<()> {
         match &mut self.steps_left {
             Some(0) => Err(io::Error::other("the power is gone")),
@@ -65,7 +71,9 @@ impl Forgetful {
         for (at, bytes) in &content.open {
             for (index, sector) in bytes.chunks(SECTOR).enumerate() {
                 if dice.below(3) < share {
-                    found[at + index * SECTOR..][..sector.len()].copy_from_slice(sector);
+                    let start = at + index * SECTOR;
+                    found.resize(found.len().max(start + sector.len()), 0);
+                    found[start..][..sector.len()].copy_from_slice(sector);
                 }
             }
         }
@@ -94,7 +102,14 @@ impl Storage for Forgetful {
         let mut content = self.0.lock().unwrap();
         content.open.push((at as usize, bytes.to_vec()));
         content.step()?;
-        content.now[at as usize..][..bytes.len()].copy_from_slice(bytes);
+        content.write_now(at as usize, bytes);
+        Ok(())
+    }
+
+    fn set_length(&self, length: u64) -> io::Result<()> {
+        let mut content = self.0.lock().unwrap();
+        content.step()?;
+        content.now.resize(length as usize, 0);
         Ok(())
     }
 
@@ -139,20 +154,28 @@ impl Export for Base {
     }
 }
 
-fn open(file: &Forgetful) -> Result<Overlay> {
+/// Opens it as a process does after so many losses of power.
+fn open(file: &Forgetful, boot: u8) -> Result<Overlay> {
     let base: Arc<dyn Export> = Arc::new(Base);
-    Overlay::over(Box::new(file.clone()), Path::new("simulated"), base, NAME)
+    let path = Path::new("simulated");
+    Overlay::over(Box::new(file.clone()), path, (base, NAME), [boot; 16])
 }
 
-/// What may be read after a crash: what was flushed, or any write since, sector by sector.
+/// What may be read after a loss of power: what was flushed, or any write since, sector by
+/// sector; and after the death of the process: the last write that was answered.
 struct Model {
     flushed: Vec<u8>,
     now: Vec<u8>,
     since: HashMap<usize, Vec<Vec<u8>>>,
+    /// The content before the last write, and its sectors: nobody knows whether it was answered.
+    before: Vec<u8>,
+    last: std::ops::Range<usize>,
 }
 
 impl Model {
     fn note(&mut self, at: usize, bytes: &[u8]) {
+        self.before.clone_from(&self.now);
+        self.last = at / SECTOR..(at + bytes.len()).div_ceil(SECTOR);
         self.now[at..][..bytes.len()].copy_from_slice(bytes);
         for sector in at / SECTOR..(at + bytes.len()).div_ceil(SECTOR) {
             let content = self.now[sector * SECTOR..][..SECTOR].to_vec();
@@ -175,6 +198,16 @@ impl Model {
         self.now = found;
         self.flush();
     }
+
+    /// After the death of the process: every answered write is there, and is no more durable.
+    fn check_killed(&mut self, found: Vec<u8>) {
+        for (sector, content) in found.chunks(SECTOR).enumerate() {
+            let of = |known: &[u8]| content == &known[sector * SECTOR..][..content.len()];
+            let is_open = self.last.contains(&sector) && of(&self.before);
+            assert!(of(&self.now) || is_open, "sector {sector} after a kill");
+        }
+        self.now = found;
+    }
 }
 
 /// Random writes until the power fails, and on after that; `dice` decides everything.
@@ -188,23 +221,35 @@ fn live(dice: &SeededEntropy) -> u64 {
     let content: Vec<u8> = (0..SIZE).map(base_byte).collect();
     let mut model = Model {
         flushed: content.clone(),
+        before: content.clone(),
+        last: 0..0,
         now: content,
         since: HashMap::new(),
     };
-    for _ in 0..4 {
+    let mut boot = 1;
+    for _ in 0..6 {
         file.0.lock().unwrap().steps_left = Some(dice.below(60));
-        if let Ok(overlay) = open(&file) {
+        if let Ok(overlay) = open(&file, boot) {
             while change(&overlay, &mut model, dice).is_ok() {}
         }
-        file = file.after_crash(dice);
-        let overlay = open(&file).unwrap();
+        let is_kill = dice.below(2) == 0;
+        file.0.lock().unwrap().steps_left = None;
+        if !is_kill {
+            file = file.after_crash(dice);
+            boot += 1;
+        }
+        let overlay = open(&file, boot).unwrap();
         let mut found = vec![0; SIZE as usize];
         overlay.read_at(0, &mut found).unwrap();
+        if is_kill {
+            model.check_killed(found);
+            continue;
+        }
         // What is read after a crash must stay: it is flushed as it is.
         overlay.flush().unwrap();
         model.check(found);
     }
-    4
+    6
 }
 
 fn change(overlay: &Overlay, model: &mut Model, dice: &SeededEntropy) -> Result<()> {
@@ -234,7 +279,7 @@ fn change(overlay: &Overlay, model: &mut Model, dice: &SeededEntropy) -> Result<
 }
 
 #[test]
-fn what_was_flushed_survives_a_crash_at_any_step() -> std::result::Result<(), Error> {
+fn flushed_writes_survive_a_crash_and_answered_ones_a_kill_at_any_step() -> std::result::Result<(), Error> {
     let lives = Effort::current().pick(60, 20_000);
     let seed = std::env::var("LIFEBOAT_SEED").ok();
     let seed: u64 = seed.map_or(20_261_121, |text| text.parse().unwrap());

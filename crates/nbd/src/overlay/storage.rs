@@ -17,6 +17,8 @@ pub(super) trait Storage: Send + Sync {
 
     fn write_at(&self, at: u64, bytes: &[u8]) -> io::Result<()>;
 
+    fn set_length(&self, length: u64) -> io::Result<()>;
+
     /// Makes a range zeros; `Unsupported` where they must be written.
     fn zero(&self, at: u64, length: u64, zeroing: Zeroing) -> io::Result<()>;
 
@@ -40,6 +42,10 @@ impl Storage for File {
 
     fn write_at(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
         self.write_all_at(bytes, at)
+    }
+
+    fn set_length(&self, length: u64) -> io::Result<()> {
+        self.set_len(length)
     }
 
     fn zero(&self, at: u64, length: u64, zeroing: Zeroing) -> io::Result<()> {
