@@ -261,6 +261,12 @@ impl Context {
         Ok(repository.load_index()?)
     }
 
+    /// Loads it with progress, to read and store nothing.
+    pub(crate) fn load_index_to_read(&self, repository: &Repository) -> Result<Index> {
+        let _display = self.show_progress()?;
+        Ok(repository.load_index_to_read()?)
+    }
+
     /// How blobs are written: arguments before the repository's settings.
     pub(crate) fn write_options(&self, repository: &Repository) -> Result<WriteOptions> {
         let mut options = WriteOptions {

@@ -205,6 +205,15 @@ fn when_lists_are_late() {
     );
 }
 
+/// Found by chance: lists were five minutes late, and a prune that a backup's end had met was
+/// killed before its last look.
+#[test]
+fn when_a_prune_dies_before_it_saw_a_late_record() {
+    if let Err(story) = with_late_lists(492).play() {
+        panic!("{story}");
+    }
+}
+
 /// Found by chance: such a prune told what others had removed as damage, and advised repairs.
 #[test]
 fn when_a_prune_sleeps_while_others_prune() {

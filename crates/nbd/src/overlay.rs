@@ -236,8 +236,8 @@ impl Overlay {
     /// Makes blocks this file's own, also for the process after this one.
     fn take(&self, blocks: Range<u64>) -> io::Result<()> {
         let mut bitmap = self.bitmap.write().unwrap_or_else(PoisonError::into_inner);
-        let is_whole = bitmap.has(blocks.start)
-            && bitmap.end_of_run(blocks.start, blocks.end) >= blocks.end;
+        let is_whole =
+            bitmap.has(blocks.start) && bitmap.end_of_run(blocks.start, blocks.end) >= blocks.end;
         if !is_whole {
             self.notes.add(&*self.file, &blocks)?;
             blocks.for_each(|block| bitmap.set(block));

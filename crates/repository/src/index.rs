@@ -360,6 +360,28 @@ impl IndexBuilder {
         }
     }
 
+    /// Does so, with the blobs that lie only in packs that are marked for removal.
+    ///
+    /// A marked pack stays until its grace is over: who only reads may rely on it till then.
+    pub fn build_to_read(mut self, threads: usize) -> Index {
+        let marks = std::mem::take(&mut self.marked);
+        let blobs = marks.iter().flat_map(|(mark, _)| &mark.blobs);
+        let mut lacking: HashSet<_> = blobs.map(|blob| (blob.kind, blob.id)).collect();
+        if !lacking.is_empty() {
+            for row in &self.rows {
+                lacking.remove(&(row.kind(), row.id));
+            }
+        }
+        for (mark, _) in marks {
+            let is_lacking = |blob: &&PackEntry| lacking.contains(&(blob.kind, blob.id));
+            let blobs: Vec<_> = mark.blobs.iter().filter(is_lacking).copied().collect();
+            if !blobs.is_empty() {
+                self.add_pack(mark.id, None, &blobs);
+            }
+        }
+        self.build_with(threads)
+    }
+
     /// Sorts packs by id and keeps one of each; gives the new number of every old one.
     fn unify_packs(&mut self) -> Vec<u32> {
         let mut order: Vec<u32> = (0..self.packs.len() as u32).collect();

@@ -301,7 +301,7 @@ pub(crate) fn oldest_start(repository: &Repository, own: &Lock<'_>) -> Result<Op
 pub(crate) fn save(repository: &Repository, file: &LockFile) -> Result<LockId> {
     let json = file.encode();
     repository
-        .save_unpacked(FileKind::Lock, &json)
+        .save_or_remove(FileKind::Lock, &json)
         .map(LockId::from)
 }
 

@@ -182,6 +182,25 @@ impl Repository {
 
     /// Seals and stores the JSON of an index, snapshot or lock file; durable on return.
     pub fn save_unpacked(&self, kind: FileKind, json: &[u8]) -> Result<Id> {
+        let (file, sealed) = self.seal(kind, json)?;
+        let saved = self.backend.save(file, &sealed);
+        saved.doing(|| format!("cannot store {file}"))?;
+        Ok(file.id)
+    }
+
+    /// Does so with a file that means something to others by being there: what a call that
+    /// failed has left under its name all the same is removed.
+    pub(crate) fn save_or_remove(&self, kind: FileKind, json: &[u8]) -> Result<Id> {
+        let (file, sealed) = self.seal(kind, json)?;
+        let saved = self.backend.save(file, &sealed);
+        if saved.is_err() {
+            let _ = self.backend.remove(file);
+        }
+        saved.doing(|| format!("cannot store {file}"))?;
+        Ok(file.id)
+    }
+
+    fn seal(&self, kind: FileKind, json: &[u8]) -> Result<(FileHandle, Vec<u8>)> {
         let level = if self.config.version < 2 {
             None
         } else {
@@ -195,10 +214,7 @@ impl Repository {
             kind,
             id: format::BlobId::of(&sealed).into(),
         };
-        self.backend
-            .save(file, &sealed)
-            .doing(|| format!("cannot store {file}"))?;
-        Ok(file.id)
+        Ok((file, sealed))
     }
 
     /// Opens what was just sealed: these files are few and small, and one of them leads to much.
@@ -229,11 +245,25 @@ impl Repository {
     ///
     /// Starts over when a file vanishes meanwhile: a prune beside us replaces index files.
     pub fn load_index(&self) -> Result<Index> {
+        let builder = self.load_index_files()?;
+        Ok(builder.build_with(self.environment.threads))
+    }
+
+    /// Loads all index files for somebody who reads and stores nothing.
+    ///
+    /// Blobs that lie only in marked packs are found too: a prune that died, or met a list that
+    /// was late, may have marked what a new snapshot needs; the next prune lists it again.
+    pub fn load_index_to_read(&self) -> Result<Index> {
+        let builder = self.load_index_files()?;
+        Ok(builder.build_to_read(self.environment.threads))
+    }
+
+    fn load_index_files(&self) -> Result<IndexBuilder> {
         let mut builder = IndexBuilder::new();
         let mut last = None;
         for _ in 0..5 {
             match crate::load::index_files(self, |id, file| builder.add_file(id, file)) {
-                Ok(()) => return Ok(builder.build_with(self.environment.threads)),
+                Ok(()) => return Ok(builder),
                 Err(error) if error.kind() == ErrorKind::NotFound => last = Some(error),
                 Err(error) => return Err(error),
             }

@@ -211,6 +211,28 @@ fn who_cannot_refresh_stops_before_others_take_over() {
     assert!(lock.check().is_err(), "a lost lock stays lost");
 }
 
+/// Found by failing every call of a prune: it made room, tried again, and waited for itself.
+#[test]
+fn a_lock_that_was_stored_without_an_answer_keeps_nobody_out() {
+    let world = World::new();
+    let faulty = Arc::new(Faulty::new(world.memory.clone() as Arc<dyn Backend>));
+    let repository = world.through(faulty.clone(), 2);
+    let lost = Fault::AnswerLost(ErrorKind::Full);
+    faulty.add(FaultRule::nth(Call::Save, 1, lost).of(FileKind::Lock));
+    for mode in [LockMode::Exclusive, LockMode::Shared] {
+        let taken = acquire(&repository, mode, LockWait::default());
+        assert_eq!(taken.is_err(), mode == LockMode::Exclusive);
+        drop(taken);
+        assert!(list(&world.repository).unwrap().is_empty());
+    }
+    let lock = acquire(&repository, LockMode::Exclusive, LockWait::default()).unwrap();
+    faulty.add(FaultRule::nth(Call::Save, 1, lost).of(FileKind::Lock));
+    minutes(&world.clock, 6);
+    lock.refresh_if_due();
+    lock.check_thoroughly().unwrap();
+    assert_eq!(list(&world.repository).unwrap().len(), 1);
+}
+
 #[test]
 fn garbage_among_the_locks_is_shown_and_removed_on_demand_only() {
     let world = World::new();

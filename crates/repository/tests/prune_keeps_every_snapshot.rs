@@ -7,7 +7,9 @@ use lifeboat_repository::{LockMode, LockWait, check, lock};
 use lifeboat_testkit::SeededEntropy;
 use proptest::prelude::*;
 
-use crate::world::{Expected, Run, World, assert_whole, cases, prune, prune_options};
+use crate::world::{
+    Expected, Run, World, assert_whole, bytes_of, cases, prune, prune_options, read, read_by,
+};
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -188,6 +190,11 @@ fn a_snapshot_that_appears_again_brings_marked_packs_back() {
     world.forget(gone);
     prune(&world.repository, prune_options(24)).unwrap();
     lifeboat_backend::Backend::save(&*world.memory, file, &record).unwrap();
+    // Who only reads need not wait for the next prune.
+    assert!(read(&world.repository, gone).is_err());
+    let index = world.repository.load_index_to_read().unwrap();
+    let bytes = read_by(&world.repository, &index, gone).unwrap();
+    assert!(bytes == bytes_of(&[1, 2, 3, 4, 5]));
     prune(&world.repository, prune_options(24)).unwrap();
     let expected = Expected::from([(gone, vec![1, 2, 3, 4, 5])]);
     assert_whole(&world.repository, &expected, "listed again");

@@ -58,7 +58,8 @@ proptest! {
 
     #[test]
     fn lookups_packs_and_marks(files in files()) {
-        let mut builder = IndexBuilder::new();
+        let (mut builder, mut to_read) = (IndexBuilder::new(), IndexBuilder::new());
+        let mut only_marked: BTreeMap<(BlobKind, BlobId), BTreeSet<_>> = BTreeMap::new();
         let mut copies: BTreeMap<(BlobKind, BlobId), BTreeSet<_>> = BTreeMap::new();
         let (mut packs, mut marks) = (BTreeMap::new(), BTreeMap::new());
         for (number, (listed, marked)) in files.iter().enumerate() {
@@ -87,10 +88,15 @@ proptest! {
             for mark in &file.packs_to_delete {
                 let newest = marks.entry(mark.id).or_insert(mark.time);
                 *newest = (*newest).max(mark.time);
+                for blob in &mark.blobs {
+                    let place = (mark.id, blob.offset, blob.length, blob.uncompressed_length);
+                    only_marked.entry((blob.kind, blob.id)).or_default().insert(place);
+                }
             }
-            builder.add_file(IndexId::from(id(number as u8)), file);
+            builder.add_file(IndexId::from(id(number as u8)), file.clone());
+            to_read.add_file(IndexId::from(id(number as u8)), file);
         }
-        let index = builder.build();
+        let (index, to_read) = (builder.build(), to_read.build_to_read(1));
         for number in 0..14 {
             for kind in [BlobKind::Data, BlobKind::Tree] {
                 let blob = BlobId::from(id(number));
@@ -100,7 +106,12 @@ proptest! {
                 let expected = copies.get(&(kind, blob)).cloned().unwrap_or_default();
                 prop_assert_eq!(index.contains(kind, &blob), !expected.is_empty());
                 prop_assert_eq!(index.rows(kind, &blob).count(), expected.len());
-                prop_assert_eq!(found, expected);
+                prop_assert_eq!(&found, &expected);
+                let read: BTreeSet<_> = to_read.copies(kind, &blob)
+                    .map(|l| (l.pack, l.offset, l.length, l.uncompressed_length))
+                    .collect();
+                let spare = only_marked.get(&(kind, blob)).cloned().unwrap_or_default();
+                prop_assert_eq!(read, if expected.is_empty() { spare } else { expected });
             }
         }
         let total: usize = copies.values().map(BTreeSet::len).sum();

@@ -155,9 +155,16 @@ pub(crate) fn backup(repository: &Repository, seeds: &[u64]) -> Result<SnapshotI
 
 /// The bytes of a snapshot's file.
 pub(crate) fn read(repository: &Repository, snapshot: SnapshotId) -> Result<Vec<u8>> {
-    let index = repository.load_index()?;
+    read_by(repository, &repository.load_index()?, snapshot)
+}
+
+pub(crate) fn read_by(
+    repository: &Repository,
+    index: &Index,
+    snapshot: SnapshotId,
+) -> Result<Vec<u8>> {
     let root = snapshots::load(repository, snapshot)?.file.tree;
-    let mut reader = BlobReader::new(repository, &index);
+    let mut reader = BlobReader::new(repository, index);
     let folder = reader.tree(&root)?;
     let Some(subtree) = folder.find(b"folder").and_then(|node| node.subtree) else {
         return Ok(Vec::new());

@@ -47,7 +47,7 @@ pub(crate) fn run(context: &Context, arguments: &CopyArguments) -> Result<u8> {
         let records: Vec<_> = missing.iter().map(|snapshot| &snapshot.file).collect();
         return dry_run(context, "copy", &records);
     }
-    let source_index = context.load_index(source_locked.repository)?;
+    let source_index = context.load_index_to_read(source_locked.repository)?;
     let ends = CopyEnds {
         source: &source,
         source_index: &source_index,

@@ -37,7 +37,7 @@ pub(crate) fn run(context: &Context, arguments: &DiffArguments) -> Result<u8> {
     let all = select::many(&repository, &[], &arguments.filter)?;
     let from = select::pick(&all, &arguments.from)?.clone();
     let to = select::pick(&all, &arguments.to)?.clone();
-    let index = context.load_index(&repository)?;
+    let index = context.load_index_to_read(&repository)?;
     let reader = BlobReader::new(&repository, &index);
     let is_detailed = arguments.ranges;
     let mut diff = Diff {

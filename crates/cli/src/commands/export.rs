@@ -54,7 +54,7 @@ pub(crate) fn run(context: &Context, arguments: &ArchiveExportArguments) -> Resu
         let message = "no snapshot matches: 'lifeboat snapshots' lists them";
         return Err(Error::new(ErrorKind::NotFound, message));
     }
-    let index = context.load_index(&repository)?;
+    let index = context.load_index_to_read(&repository)?;
     let items = items(context, arguments, (&repository, &index), &chosen)?;
     if arguments.dry_run {
         let records: Vec<_> = items.iter().map(|item| &item.record).collect();

@@ -92,7 +92,7 @@ fn enter_owned(
     let repository = Arc::new(context.open()?);
     let _locked = context.lock(&repository, LockMode::Shared)?;
     let (snapshot, path) = place(&repository, text)?;
-    let index = Arc::new(context.load_index(&repository)?);
+    let index = Arc::new(context.load_index_to_read(&repository)?);
     let settings = rescue_settings(arguments);
     let id = snapshot.id.short();
     context

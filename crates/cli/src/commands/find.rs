@@ -34,7 +34,7 @@ pub(crate) fn run(context: &Context, arguments: &FindArguments) -> Result<u8> {
     let repository = context.open()?;
     let _locked = context.lock(&repository, LockMode::Shared)?;
     let snapshots = select::many(&repository, &[], &arguments.filter)?;
-    let index = context.load_index(&repository)?;
+    let index = context.load_index_to_read(&repository)?;
     let reader = BlobReader::new(&repository, &index);
     let mut search = Search {
         context,

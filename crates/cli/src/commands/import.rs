@@ -58,7 +58,7 @@ pub(crate) fn run(context: &Context, arguments: &ArchiveImportArguments) -> Resu
         return Err(Error::new(ErrorKind::NotFound, message));
     }
     let locked = context.lock(&target, LockMode::Shared)?;
-    let source_index = context.load_index(&source)?;
+    let source_index = context.load_index_to_read(&source)?;
     let adopter = Adopter::new(&source, &source_index);
     let items = items(&adopter, machine.as_ref(), &chosen)?;
     if arguments.dry_run {

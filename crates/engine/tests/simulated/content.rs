@@ -58,7 +58,7 @@ pub(crate) fn put_trees(writer: &BlobWriter<'_>, seeds: &[u64]) -> Result<BlobId
 pub(crate) fn read(repository: &Repository, id: SnapshotId) -> Result<(BlobId, Vec<u8>)> {
     // Order: the snapshot before the index, so that what it refers to is indexed.
     let root = snapshots::load(repository, id)?.file.tree;
-    let index = repository.load_index()?;
+    let index = repository.load_index_to_read()?;
     let mut reader = BlobReader::new(repository, &index);
     let damaged = |what: &str| Error::new(lifeboat_model::ErrorKind::Corrupt, what);
     let folder = reader.tree(&root)?;

@@ -279,7 +279,8 @@ fn change(overlay: &Overlay, model: &mut Model, dice: &SeededEntropy) -> Result<
 }
 
 #[test]
-fn flushed_writes_survive_a_crash_and_answered_ones_a_kill_at_any_step() -> std::result::Result<(), Error> {
+fn flushed_writes_survive_a_crash_and_answered_ones_a_kill_at_any_step()
+-> std::result::Result<(), Error> {
     let lives = Effort::current().pick(60, 20_000);
     let seed = std::env::var("LIFEBOAT_SEED").ok();
     let seed: u64 = seed.map_or(20_261_121, |text| text.parse().unwrap());

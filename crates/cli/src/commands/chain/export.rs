@@ -46,7 +46,7 @@ pub(super) fn run(context: &Context, request: &Request<'_>) -> Result<u8> {
     let repository = context.open()?;
     let _locked = context.lock(&repository, LockMode::Shared)?;
     let chosen = choose(&repository, request)?;
-    let index = context.load_index(&repository)?;
+    let index = context.load_index_to_read(&repository)?;
     let mut exporter = Exporter {
         context,
         repository: &repository,

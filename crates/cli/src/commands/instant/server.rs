@@ -78,7 +78,7 @@ pub(super) fn serve(context: &Context, arguments: &InstantNameArguments) -> Resu
     let _locked = context.lock(&repository, LockMode::Shared)?;
     let id = state.snapshot.parse()?;
     let snapshot = snapshots::load(&repository, id)?;
-    let index = Arc::new(context.load_index(&repository)?);
+    let index = Arc::new(context.load_index_to_read(&repository)?);
     let disks = SnapshotDisks::open(&repository, &index, &snapshot)?;
     let exports = Exports::new();
     disks.publish(&exports, Some(folder.path()))?;

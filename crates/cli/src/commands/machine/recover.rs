@@ -27,7 +27,7 @@ pub(crate) fn run(context: &Context, arguments: &MachineRecoverArguments) -> Res
     let repository = context.open()?;
     let _locked = context.lock(&repository, LockMode::Shared)?;
     let snapshot = select::machine_point(&repository, &arguments.machine)?;
-    let index = context.load_index(&repository)?;
+    let index = context.load_index_to_read(&repository)?;
     let platform = context.open_platform(&arguments.platform)?;
     let builder = platform.builder().ok_or_else(|| {
         let message = format!("{}: this platform cannot make machines", platform.place());
