@@ -224,18 +224,19 @@ fn kills_of_a_server_lose_no_write_that_it_answered() {
         for round in 0..rounds {
             let when = format!("server killed, round {round}");
             trial.calls(&START);
+            let seen = refused_writes(host);
             let mut quick = trial.quick();
             trial.write(&mut quick);
             // What is flushed is durable; what is not must be there all the same.
             if round % 2 == 1 {
-                ["vda", "vdb"].map(|disk| quick.flush(disk));
+                quick.flush("vda");
+                quick.flush("vdb");
                 trial.write(&mut quick);
             }
-            assert_eq!(refused_writes(host), 0, "{when}");
+            assert_eq!(refused_writes(host), seen, "{when}");
             kill_server(host);
             host.lifeboat(&when, "r", &["instant", "resume", NAME]);
-            trial.write(&mut quick);
-            assert_eq!(refused_writes(host), 0, "{when}");
+            write_until_taken(trial, &mut quick);
             let words = trial.promote();
             host.lifeboat(&when, "r", &words.each_ref().map(String::as_str));
             trial.is_home(&when, &quick);
@@ -266,6 +267,17 @@ fn kill_server(host: &Host) {
     let kill = Command::new("kill").args(["-9", &server.unwrap()]).status();
     assert!(kill.unwrap().success());
     wait_for(|| !is_served(host));
+}
+
+/// QEMU fails what it is asked until it has connected anew; a machine's own disk asks again.
+fn write_until_taken(trial: &mut Trial<'_>, quick: &mut TestMachine<'_>) {
+    let round = trial.round;
+    wait_for(|| {
+        let refused = refused_writes(trial.host);
+        trial.round = round;
+        trial.write(quick);
+        refused_writes(trial.host) == refused
+    });
 }
 
 /// QEMU says in its own log what became of a write that it was asked for.

@@ -59,7 +59,10 @@ impl Daemon {
         let conf = home.join("cfg/libvirt/qemu.conf");
         fs::write(conf, "stdio_handler = \"file\"\n").unwrap();
         give_away(home);
-        let cache = shared_cache(shared);
+        let cache = home.join("xdg-cache");
+        fs::create_dir_all(cache.join("libvirt/qemu")).unwrap();
+        symlink(shared_cache(shared), cache.join("libvirt/qemu/cache")).unwrap();
+        give_away(&cache);
         let process = start(&libvirtd, home, &cache);
         let daemon = Self {
             process: RefCell::new(process),
@@ -89,6 +92,12 @@ impl Daemon {
     pub fn restart(&self) {
         self.kill();
         self.start();
+    }
+
+    /// What QEMU said of a machine, since the daemon's folder was made.
+    pub fn emulator_log(&self, name: &str) -> String {
+        let log = self.cache.join(format!("libvirt/qemu/log/{name}.log"));
+        fs::read_to_string(log).unwrap()
     }
 
     /// The number of the daemon's process.
@@ -240,7 +249,7 @@ pub fn give_away(path: &Path) {
 
 /// What libvirt learned of QEMU serves every test.
 fn shared_cache(shared: &Path) -> PathBuf {
-    let cache = shared.join("libvirt-cache");
+    let cache = shared.join("libvirt-knows");
     if fs::create_dir_all(&cache).is_ok() {
         fs::set_permissions(&cache, fs::Permissions::from_mode(0o777)).ok();
     }
