@@ -137,6 +137,17 @@ pub(crate) fn for_demo(narrator: &mut Narrator) -> Result<()> {
 
 /// Installs what the tests ask.
 pub(crate) fn for_tests(workspace: &Workspace) -> Result<()> {
+    packages_for_tests(workspace)?;
+    rustic_for_tests(workspace)
+}
+
+/// Builds the stock rustic; takes minutes, once.
+pub(crate) fn rustic_for_tests(workspace: &Workspace) -> Result<()> {
+    RUSTIC.install(&mut Narrator::new(), &workspace.tools())
+}
+
+/// Installs what the tests ask and nobody need build.
+pub(crate) fn packages_for_tests(workspace: &Workspace) -> Result<()> {
     let mut narrator = Narrator::new();
     let tools = workspace.tools();
     fs::create_dir_all(&tools).context("creating target/tools")?;
@@ -148,8 +159,7 @@ pub(crate) fn for_tests(workspace: &Workspace) -> Result<()> {
     };
     narrator.done(&text, began.elapsed());
     install_guest_kernel(&mut narrator, &tools)?;
-    install_newer_restic(&mut narrator, &tools)?;
-    RUSTIC.install(&mut narrator, &tools)
+    install_newer_restic(&mut narrator, &tools)
 }
 
 fn install_guest_kernel(narrator: &mut Narrator, tools: &Path) -> Result<()> {

@@ -6,9 +6,10 @@ use std::env;
 use std::ffi::OsString;
 use std::io;
 use std::process::{self as this_process, Command};
+use std::thread;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 
 use crate::install::{self, NEXTEST};
 use crate::narrator::Narrator;
@@ -19,8 +20,21 @@ use crate::workspace::Workspace;
 /// Installs what is needed, then checks style, lints, tidy rules and runs every test.
 pub(crate) fn run(workspace: &Workspace, runner_arguments: &[String]) -> Result<()> {
     let mut narrator = Narrator::new();
-    install::for_tests(workspace)?;
-    let runner = runner(workspace, &mut narrator)?;
+    install::packages_for_tests(workspace)?;
+    let runner = thread::scope(|scope| {
+        // One core each is busy most of the time: the two builds fill what the other leaves.
+        let building = scope.spawn(|| install::rustic_for_tests(workspace));
+        let checked = checks(workspace, &mut narrator);
+        let built = building.join();
+        checked?;
+        built.map_err(|_| anyhow!("building rustic was broken off"))??;
+        runner(workspace, &mut narrator)
+    })?;
+    run_tests(workspace, runner, runner_arguments)
+}
+
+/// Everything but the tests; builds them too.
+fn checks(workspace: &Workspace, narrator: &mut Narrator) -> Result<()> {
     narrator.title("checks");
     let clippy = [
         "clippy",
@@ -43,12 +57,15 @@ pub(crate) fn run(workspace: &Workspace, runner_arguments: &[String]) -> Result<
     let began = Instant::now();
     tidy::run(workspace)?;
     narrator.done("tidy", began.elapsed());
-    narrator.title("tests");
     let began = Instant::now();
     let examples = ["test", "--workspace", "--locked", "--doc", "--quiet"];
     process::quiet(&mut with_tools(workspace, &examples)?)?;
     narrator.done("examples in the documentation", began.elapsed());
-    run_tests(workspace, runner, runner_arguments)
+    let began = Instant::now();
+    let build = ["test", "--workspace", "--locked", "--no-run", "--quiet"];
+    process::run(&mut workspace.cargo(&build))?;
+    narrator.done("test programs", began.elapsed());
+    Ok(())
 }
 
 /// nextest; where it is not there and cannot be built, cargo's own runner does.

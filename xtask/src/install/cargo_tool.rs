@@ -82,11 +82,12 @@ impl CargoTool {
             .arg(&folder)
             .arg("--target-dir")
             .arg(folder.join("target"));
-        process::run(command.arg("--no-track"))?;
+        process::quiet(command.arg("--no-track"))?;
         fs::copy(folder.join("bin").join(self.program), tools.join(self.file))
             .with_context(|| format!("copying {}", self.program))?;
         fs::remove_dir_all(&folder).context("removing what a tool was built from")
     }
+
     fn hurry(&self, command: &mut Command) {
         for setting in QUICK_BUILD {
             command.args(["--config", setting]);
