@@ -131,7 +131,7 @@ impl VmBackup<'_> {
         let sizes = self.place.sizes.for_disk(size);
         let (repository, index) = (self.place.repository, self.place.index);
         let disk = parent_disk(repository, index, parent, name.as_str(), sizes)?;
-        let is_raw = known.is_some_and(|disk| disk.format == ImageFormat::Raw.to_string());
+        let is_raw = known.is_some_and(|disk| disk.source_format == ImageFormat::Raw.to_string());
         let checkpoint = known.and_then(|disk| disk.checkpoint.as_deref());
         let checkpoint = checkpoint.ok_or(match is_raw {
             true => "raw disks have no bitmaps",
