@@ -33,7 +33,7 @@ const DEMO_PACKAGES: [&str; 8] = [
 ];
 
 /// What the tests ask for their judgement.
-const TEST_PACKAGES: [&str; 32] = [
+const TEST_PACKAGES: [&str; 33] = [
     "btrfs-progs",
     "busybox-static",
     "cpio",
@@ -62,6 +62,7 @@ const TEST_PACKAGES: [&str; 32] = [
     "qemu-utils",
     "restic",
     "strace",
+    "systemd",
     "thin-provisioning-tools",
     "xfsprogs",
     "xz-utils",

@@ -1,4 +1,4 @@
-//! Decides which recovery points are kept, and says why.
+//! Decides when runs begin, and which recovery points are kept, and says why.
 //!
 //! Takes points with their time, host, paths and tags, and rules; gives one decision per point.
 //! Does not remove anything, does not read a clock, and knows no repository.
@@ -18,6 +18,7 @@ mod period;
 mod point;
 mod reason;
 mod retention;
+mod schedule;
 
 pub use apply::{Decision, GroupPlan, RemovingAll, apply, plan};
 pub use duration::KeepDuration;
@@ -27,3 +28,4 @@ pub use period::Period;
 pub use point::{RecoveryPoint, localized};
 pub use reason::KeepReason;
 pub use retention::{KeepCount, Retention};
+pub use schedule::{Blackout, Due, Occurrence, Schedule, Timing};

@@ -3,3 +3,6 @@
 mod decisions_are_restics;
 mod nothing_is_lost_by_mistake;
 mod restic;
+mod runs_begin_when_they_may;
+mod schedules_mean_what_is_written;
+mod schedules_survive_changes_of_clocks;
