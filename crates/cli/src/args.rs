@@ -6,6 +6,7 @@ mod global;
 mod instant;
 mod keep;
 mod machine;
+mod schedule;
 mod upkeep;
 
 use clap::{Parser, Subcommand};
@@ -28,6 +29,7 @@ pub(crate) use machine::{
     MachineBackupArguments, MachineCommand, MachineLsArguments, MachineRecoverArguments,
     PlatformArguments, SelectionArguments,
 };
+pub(crate) use schedule::{ScheduleCommand, SchedulePreviewArguments};
 pub(crate) use upkeep::{
     ArchiveExportArguments, ArchiveImportArguments, CatArguments, CatalogCommand, ChainCommand,
     CheckArguments, CompletionsArguments, CopyArguments, InitArguments, KeyCommand, ListArguments,
@@ -118,6 +120,9 @@ pub(crate) enum Command {
     /// Manage the passwords of the repository
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Show when runs would begin
+    #[command(subcommand)]
+    Schedule(ScheduleCommand),
     /// Remove locks that dead processes left behind
     Unlock(UnlockArguments),
     /// List the files of the repository by kind

@@ -24,6 +24,7 @@ mod pages;
 mod prune;
 mod repair;
 mod restore;
+mod schedule;
 mod snapshots;
 mod stats;
 mod tag;
@@ -57,6 +58,7 @@ pub(crate) fn run(context: &Context, command: &Command) -> Result<u8> {
         Command::Repair(command) => repair::run(context, command),
         Command::Copy(arguments) => copy::run(context, arguments),
         Command::Key(command) => key::run(context, command),
+        Command::Schedule(command) => schedule::run(context, command),
         Command::Unlock(arguments) => unlock::run(context, arguments),
         Command::List(arguments) => list::list(context, arguments),
         Command::Cat(arguments) => list::cat(context, arguments),

@@ -131,7 +131,7 @@ impl Times {
     }
 
     /// The first time that is not before `from`.
-    fn first(&self, from: Time) -> Option<Time> {
+    pub(super) fn first(&self, from: Time) -> Option<Time> {
         let (hour, minute, second) = (from.hour(), from.minute(), from.second());
         let start = u64::from(from.subsec_nanosecond() > 0);
         let in_minute = || bit_from(self.seconds, second as u64 + start);

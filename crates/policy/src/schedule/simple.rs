@@ -1,8 +1,9 @@
 //! Schedules in plain words.
 
-use jiff::civil::{Date, Weekday, date};
+use jiff::civil::{Date, Time, Weekday, date};
 use lifeboat_model::ParseError;
 
+use super::Blackout;
 use super::rule::{Days, Rule, Times};
 
 /// Weeks of `biweekly` are counted from here, a Monday, unless the text says from where.
@@ -87,6 +88,22 @@ fn time_of(text: &str) -> Option<Times> {
     };
     let is_over = parts.next().is_none();
     is_over.then(|| Times::at(hour, minute, second))
+}
+
+/// `22:00-04:00` on some days, or on every one.
+pub(super) fn blackout(text: &str) -> Option<Blackout> {
+    let text = text.trim().to_ascii_lowercase();
+    let (days, span) = text.rsplit_once(' ').unwrap_or(("daily", &text));
+    let weekdays = match days.trim() {
+        "daily" => 0x7f,
+        "weekdays" => WORKING_DAYS,
+        "weekends" => WEEKEND,
+        days => weekdays(days)?,
+    };
+    let (from, to) = span.split_once('-')?;
+    let time = |text| time_of(text)?.first(Time::midnight());
+    let (from, to) = (time(from)?, time(to)?);
+    Some(Blackout { weekdays, from, to })
 }
 
 /// At the full hour, or `:15` past it.

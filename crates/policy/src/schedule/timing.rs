@@ -1,12 +1,15 @@
 //! From planned moments to the moments at which runs begin.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use jiff::civil::{Time, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 
-use super::Schedule;
+use lifeboat_model::ParseError;
+
+use super::{Schedule, simple};
 
 /// Limit: blackouts that follow each other without a gap, in days; beyond it nothing ever begins.
 const BLACKOUT_DAYS_MAX: usize = 14;
@@ -159,6 +162,16 @@ impl Timing {
             }
         }
         None
+    }
+}
+
+impl FromStr for Blackout {
+    type Err = ParseError;
+
+    /// Reads `22:00-04:00`, `weekdays 08:00-18:00`, `sat, sun 00:00-12:00`.
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let rule = "write days and times as in weekdays 22:00-04:00; without days it is every day";
+        simple::blackout(text).ok_or_else(|| ParseError::new("blackout", text, rule))
     }
 }
 
