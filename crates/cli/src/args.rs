@@ -29,7 +29,9 @@ pub(crate) use machine::{
     MachineBackupArguments, MachineCommand, MachineLsArguments, MachineRecoverArguments,
     PlatformArguments, SelectionArguments,
 };
-pub(crate) use schedule::{ScheduleCommand, SchedulePreviewArguments};
+pub(crate) use schedule::{
+    ScheduleCommand, SchedulePreviewArguments, ScheduleSimulateArguments, TimingArguments,
+};
 pub(crate) use upkeep::{
     ArchiveExportArguments, ArchiveImportArguments, CatArguments, CatalogCommand, ChainCommand,
     CheckArguments, CompletionsArguments, CopyArguments, InitArguments, KeyCommand, ListArguments,

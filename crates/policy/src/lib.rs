@@ -13,19 +13,23 @@
 mod apply;
 mod duration;
 mod error;
+mod full;
 mod grouping;
 mod period;
 mod point;
 mod reason;
 mod retention;
 mod schedule;
+mod simulator;
 
 pub use apply::{Decision, GroupPlan, RemovingAll, apply, plan};
 pub use duration::KeepDuration;
 pub use error::{Error, Result};
+pub use full::{FullCause, FullHistory, FullRule};
 pub use grouping::{GroupKey, Grouping};
 pub use period::Period;
 pub use point::{RecoveryPoint, localized};
 pub use reason::KeepReason;
 pub use retention::{KeepCount, Retention};
-pub use schedule::{Blackout, Due, Occurrence, Schedule, Timing};
+pub use schedule::{Blackout, Due, Occurrence, Schedule, Timing, parse_weekdays};
+pub use simulator::{SimulatedPoint, SimulatedRun, Simulator};

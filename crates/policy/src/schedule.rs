@@ -25,6 +25,15 @@ use rule::Rule;
 
 pub use timing::{Blackout, Due, Occurrence, Timing};
 
+/// Reads days of the week; bit 0 is Monday.
+///
+/// Written as `daily`, `weekdays`, `weekends`, `sun`, `mon, thu`, or seven bits, Monday to Sunday.
+pub fn parse_weekdays(text: &str) -> Result<u8, ParseError> {
+    let rule = "write days as in sun, or mon, thu, or seven bits for Monday to Sunday";
+    let lower = text.trim().to_ascii_lowercase();
+    simple::days_of_week(&lower).ok_or_else(|| ParseError::new("days of the week", text, rule))
+}
+
 /// Moments, in no zone yet.
 ///
 /// Written as `daily 02:00`, `weekdays 02:00, 14:00`, `weekly sun 03:00`, `biweekly sun 03:00`,

@@ -6,3 +6,4 @@ mod restic;
 mod runs_begin_when_they_may;
 mod schedules_mean_what_is_written;
 mod schedules_survive_changes_of_clocks;
+mod simulations_decide_as_runs_do;

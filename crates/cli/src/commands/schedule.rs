@@ -1,12 +1,14 @@
 //! `lifeboat schedule`
 
+mod simulate;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use lifeboat_model::ErrorKind;
 use lifeboat_policy::{Occurrence, Schedule, Timing};
 use serde::Serialize;
 
-use crate::args::{ScheduleCommand, SchedulePreviewArguments};
+use crate::args::{ScheduleCommand, SchedulePreviewArguments, TimingArguments};
 use crate::context::{Context, parse_span};
 use crate::error::{Error, Result};
 use crate::select::parse_time;
@@ -22,24 +24,26 @@ struct Shown {
     held_up: bool,
 }
 
-/// Shows when runs would begin.
+/// Shows when runs would begin, and what they leave.
 pub(crate) fn run(context: &Context, command: &ScheduleCommand) -> Result<u8> {
-    let ScheduleCommand::Preview(arguments) = command;
-    let timing = timing(arguments)?;
-    let from = match &arguments.from {
-        Some(text) => parse_time(text)?,
-        None => context.environment.clock.now(),
-    };
+    match command {
+        ScheduleCommand::Preview(arguments) => preview(context, arguments),
+        ScheduleCommand::Simulate(arguments) => simulate::run(context, arguments),
+    }
+}
+
+fn preview(context: &Context, arguments: &SchedulePreviewArguments) -> Result<u8> {
+    let timing = timing(&arguments.timing)?;
+    let from = from(context, &arguments.timing)?;
     if arguments.count > COUNT_MAX {
         return Err(Error::usage(format!("--count is {COUNT_MAX} at most")));
     }
     let found: Vec<_> = timing
-        .after(from, &arguments.job)
+        .after(from, &arguments.timing.job)
         .take(arguments.count)
         .collect();
     if found.is_empty() && arguments.count > 0 {
-        let message = format!("'{}' never begins", timing.schedule);
-        return Err(Error::new(ErrorKind::Invalid, message));
+        return Err(never(&timing));
     }
     if context.output.is_json() {
         for one in found {
@@ -62,7 +66,19 @@ pub(crate) fn run(context: &Context, command: &ScheduleCommand) -> Result<u8> {
     Ok(0)
 }
 
-fn timing(arguments: &SchedulePreviewArguments) -> Result<Timing> {
+fn never(timing: &Timing) -> Error {
+    let message = format!("'{}' never begins", timing.schedule);
+    Error::new(ErrorKind::Invalid, message)
+}
+
+fn from(context: &Context, arguments: &TimingArguments) -> Result<Timestamp> {
+    match &arguments.from {
+        Some(text) => parse_time(text),
+        None => Ok(context.environment.clock.now()),
+    }
+}
+
+fn timing(arguments: &TimingArguments) -> Result<Timing> {
     let schedule: Schedule = arguments.words.join(" ").parse()?;
     let zone = match &arguments.zone {
         None => TimeZone::system(),

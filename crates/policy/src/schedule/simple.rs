@@ -94,12 +94,7 @@ fn time_of(text: &str) -> Option<Times> {
 pub(super) fn blackout(text: &str) -> Option<Blackout> {
     let text = text.trim().to_ascii_lowercase();
     let (days, span) = text.rsplit_once(' ').unwrap_or(("daily", &text));
-    let weekdays = match days.trim() {
-        "daily" => 0x7f,
-        "weekdays" => WORKING_DAYS,
-        "weekends" => WEEKEND,
-        days => weekdays(days)?,
-    };
+    let weekdays = days_of_week(days.trim())?;
     let (from, to) = span.split_once('-')?;
     let time = |text| time_of(text)?.first(Time::midnight());
     let (from, to) = (time(from)?, time(to)?);
@@ -153,6 +148,16 @@ fn bits(text: &str) -> Option<u8> {
     let digits = text.bytes().rev();
     let bits = digits.fold(0, |bits, digit| bits << 1 | (digit - b'0'));
     (is_bits && bits != 0).then_some(bits)
+}
+
+/// Days of the week as bits, Monday first: `daily`, `weekdays`, `sun`, `mon, thu`, `1111100`.
+pub(super) fn days_of_week(text: &str) -> Option<u8> {
+    match text {
+        "daily" => Some(0x7f),
+        "weekdays" => Some(WORKING_DAYS),
+        "weekends" => Some(WEEKEND),
+        text => bits(text).or_else(|| weekdays(text)),
+    }
 }
 
 /// `sun`, or `mon, thu`.

@@ -1,0 +1,194 @@
+//! `lifeboat schedule simulate`
+
+use std::collections::BTreeMap;
+
+use jiff::civil::Date;
+use jiff::{Timestamp, ToSpan, Zoned};
+use lifeboat_policy::{
+    FullCause, FullHistory, FullRule, SimulatedPoint, Simulator, Timing, parse_weekdays,
+};
+use serde::Serialize;
+
+use super::{from, never, timing};
+use crate::args::{FilterArguments, ScheduleSimulateArguments};
+use crate::commands::forget::retention;
+use crate::context::Context;
+use crate::error::{EXIT_REFUSED, Error, Result, chain};
+use crate::select;
+use crate::tables::{Table, count};
+
+/// Limit: days that are played.
+const DAYS_MAX: u32 = 3660;
+
+#[derive(Serialize)]
+struct Shown {
+    time: String,
+    planned: Option<String>,
+    full: Option<String>,
+    removed: Option<String>,
+    reasons: Vec<String>,
+}
+
+/// Plays a schedule and rules; shows a calendar, and what is left with the reasons.
+pub(super) fn run(context: &Context, arguments: &ScheduleSimulateArguments) -> Result<u8> {
+    if !(1..=DAYS_MAX).contains(&arguments.days) {
+        return Err(Error::usage(format!("--days is 1 to {DAYS_MAX}")));
+    }
+    let timing = timing(&arguments.timing)?;
+    let begin = from(context, &arguments.timing)?;
+    let until = begin.to_zoned(timing.zone.clone());
+    let until = until.checked_add(i64::from(arguments.days).days());
+    let until = until.map_err(|_| Error::usage("--from and --days reach beyond all time"))?;
+    let existing = existing(context, arguments, &timing, begin)?;
+    let simulator = Simulator {
+        timing: &timing,
+        job: &arguments.timing.job,
+        retention: &retention(&arguments.keep)?,
+        full: &full_rule(arguments)?,
+    };
+    let history = FullHistory {
+        last_full: existing.last().cloned(),
+        increments: 0,
+    };
+    let points = simulator
+        .play(&existing, history, (begin, until.timestamp()))
+        .map_err(|error| Error::with_code(EXIT_REFUSED, chain(&error)))?;
+    if points.iter().all(|point| point.run.is_none()) {
+        return Err(never(&timing));
+    }
+    show(context, &points)
+}
+
+fn full_rule(arguments: &ScheduleSimulateArguments) -> Result<FullRule> {
+    let days = arguments.full_on.as_deref();
+    Ok(FullRule {
+        is_incremental: true,
+        weekdays: days.map(parse_weekdays).transpose()?.unwrap_or(0),
+        days_max: arguments.full_days,
+        increments_max: arguments.full_after,
+    })
+}
+
+/// The machine's snapshots until now, in order of time.
+fn existing(
+    context: &Context,
+    arguments: &ScheduleSimulateArguments,
+    timing: &Timing,
+    begin: Timestamp,
+) -> Result<Vec<Zoned>> {
+    let Some(machine) = &arguments.machine else {
+        return Ok(Vec::new());
+    };
+    let repository = context.open()?;
+    let filter = FilterArguments {
+        machine: vec![machine.clone()],
+        ..FilterArguments::default()
+    };
+    let snapshots = select::many(&repository, &[], &filter)?;
+    let times = snapshots.iter().map(|it| it.file.time.timestamp());
+    let mut times: Vec<_> = times.filter(|time| *time <= begin).collect();
+    times.sort_unstable();
+    let zone = &timing.zone;
+    Ok(times
+        .into_iter()
+        .map(|it| it.to_zoned(zone.clone()))
+        .collect())
+}
+
+fn show(context: &Context, points: &[SimulatedPoint]) -> Result<u8> {
+    if context.output.is_json() {
+        for point in points {
+            context.output.message("recovery_point", &shown(point))?;
+        }
+        return Ok(0);
+    }
+    for line in calendar(points) {
+        context.output.tell(line)?;
+    }
+    let mut table = Table::new(&["Recovery point", "Read", "Kept as"]);
+    for point in points.iter().filter(|point| point.removed.is_none()) {
+        let time = point.time.strftime("%a %Y-%m-%d %H:%M:%S %Z");
+        let reasons: Vec<_> = point.reasons.iter().map(ToString::to_string).collect();
+        table.row([time.to_string(), read(point), reasons.join(", ")]);
+    }
+    for line in table.lines() {
+        context.output.result(line)?;
+    }
+    let kept = points
+        .iter()
+        .filter(|point| point.removed.is_none())
+        .count();
+    let runs = points.iter().filter(|point| point.run.is_some()).count();
+    let most = most_at_once(points);
+    context.output.tell(format!(
+        "{}; {} left, {most} at most at once",
+        count(runs as u64, "run"),
+        count(kept as u64, "recovery point"),
+    ))?;
+    Ok(0)
+}
+
+fn read(point: &SimulatedPoint) -> String {
+    match point.run.map(|run| run.full) {
+        None => "was there".to_owned(),
+        Some(None) => "changes".to_owned(),
+        Some(Some(cause)) => format!("everything: {cause}"),
+    }
+}
+
+fn shown(point: &SimulatedPoint) -> Shown {
+    let full = point.run.and_then(|run| run.full);
+    Shown {
+        time: point.time.timestamp().to_string(),
+        planned: point.run.map(|run| run.occurrence.planned.to_string()),
+        full: full.as_ref().map(FullCause::to_string),
+        removed: point.removed.map(|moment| moment.to_string()),
+        reasons: point.reasons.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// A line for each week: days on which a point is left, those whose points are gone, others.
+fn calendar(points: &[SimulatedPoint]) -> Vec<String> {
+    let mut days: BTreeMap<Date, bool> = BTreeMap::new();
+    for point in points {
+        *days.entry(point.time.date()).or_default() |= point.removed.is_none();
+    }
+    let (Some((first, _)), Some((last, _))) = (days.first_key_value(), days.last_key_value())
+    else {
+        return Vec::new();
+    };
+    let back = i64::from(first.weekday().to_monday_zero_offset()).days();
+    let monday = first.checked_sub(back).unwrap_or(*first);
+    let mut lines =
+        vec!["week of      Mo Tu We Th Fr Sa Su   # left  + was removed  . none".into()];
+    for week in monday.series(7.days()).take_while(|day| day <= last) {
+        let marks = week
+            .series(1.day())
+            .take(7)
+            .map(|day| match days.get(&day) {
+                Some(true) => " #",
+                Some(false) => " +",
+                None => " .",
+            });
+        let marks: Vec<_> = marks.collect();
+        // Weeks without anything are left out.
+        if marks.iter().any(|mark| *mark != " .") {
+            lines.push(format!("{week}   {}", marks.join(" ")));
+        }
+    }
+    lines
+}
+
+/// After each run and what it removed.
+fn most_at_once(points: &[SimulatedPoint]) -> i64 {
+    let come = points.iter().map(|point| (point.time.timestamp(), 1));
+    let gone = points.iter().filter_map(|point| Some((point.removed?, -1)));
+    let mut changes: Vec<(Timestamp, i64)> = come.chain(gone).collect();
+    // Order: what a run removes is gone when its own point counts.
+    changes.sort_unstable();
+    let alive = changes.iter().scan(0, |alive, (_, change)| {
+        *alive += change;
+        Some(*alive)
+    });
+    alive.max().unwrap_or(0)
+}

@@ -1,0 +1,120 @@
+//! What a simulation leaves is what runs and their retention would have left, with the reasons.
+
+use jiff::civil::date;
+use jiff::tz::TimeZone;
+use jiff::{ToSpan, Zoned};
+use lifeboat_policy::{
+    FullCause, FullHistory, FullRule, KeepCount, RecoveryPoint, RemovingAll, Retention, Simulator,
+    Timing, apply,
+};
+use proptest::prelude::*;
+
+fn at(day: i64) -> Zoned {
+    let begin = date(2026, 1, 1).at(12, 0, 0, 0);
+    let zone = TimeZone::get("Europe/Berlin").unwrap();
+    begin
+        .to_zoned(zone)
+        .unwrap()
+        .checked_add(day.days())
+        .unwrap()
+}
+
+fn timing(text: &str) -> Timing {
+    Timing::new(
+        text.parse().unwrap(),
+        TimeZone::get("Europe/Berlin").unwrap(),
+    )
+}
+
+fn point(time: &Zoned) -> RecoveryPoint<usize> {
+    RecoveryPoint {
+        time: time.clone(),
+        host: String::new(),
+        paths: Vec::new(),
+        tags: Vec::new(),
+        key: 0,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn nothing_is_left_that_a_further_run_of_the_rules_would_remove(
+        text in prop::sample::select(&["daily 02:00", "every 4h", "weekdays 22:00, 04:00", "weekly sun 03:00"][..]),
+        last in 1u32..4, daily in 0u32..8, weekly in 0u32..5, monthly in 0u32..4,
+        existing in 0i64..40, days in 1i64..100,
+    ) {
+        let timing = timing(text);
+        let retention = Retention {
+            last: KeepCount::newest(last),
+            daily: KeepCount::newest(daily),
+            weekly: KeepCount::newest(weekly),
+            monthly: KeepCount::newest(monthly),
+            ..Retention::default()
+        };
+        let simulator = Simulator {
+            timing: &timing, job: "job", retention: &retention, full: &FullRule::default(),
+        };
+        let before: Vec<_> = (0..existing).map(|day| at(day - existing)).collect();
+        let span = (at(0).timestamp(), at(days).timestamp());
+        let points = simulator.play(&before, FullHistory::default(), span).unwrap();
+        let runs = points.iter().filter(|point| point.run.is_some()).count();
+        let planned = timing.after(span.0, "job").take_while(|run| run.begins <= span.1).count();
+        prop_assert_eq!(runs, planned);
+        prop_assert_eq!(points.len(), planned + before.len());
+        let left: Vec<_> = points.iter().filter(|point| point.removed.is_none()).collect();
+        if planned == 0 {
+            prop_assert_eq!(left.len(), before.len());
+            return Ok(());
+        }
+        prop_assert!(left.len() as u32 <= last + daily + weekly + monthly);
+        prop_assert!(left.iter().all(|point| !point.reasons.is_empty()));
+        prop_assert!(points.iter().all(|it| it.removed.is_none_or(|end| end >= it.time.timestamp())));
+        let again: Vec<_> = left.iter().map(|it| point(&it.time)).collect();
+        let now = span.1.checked_add(1.second()).unwrap();
+        let decisions = apply(&retention, &again, now, RemovingAll::Refused).unwrap();
+        for (decision, point) in decisions.iter().zip(left.iter().rev()) {
+            prop_assert_eq!(&decision.reasons, &point.reasons);
+        }
+    }
+}
+
+#[test]
+fn full_reads_come_by_day_age_and_length_of_the_row() {
+    let rule = FullRule {
+        weekdays: 1 << 6,
+        days_max: Some(10),
+        increments_max: Some(3),
+        ..FullRule::default()
+    };
+    let history = |day, increments| FullHistory {
+        last_full: Some(at(day)),
+        increments,
+    };
+    // Day 0 is a Thursday, day 3 a Sunday.
+    let cases = [
+        (at(0), FullHistory::default(), Some(FullCause::First)),
+        (at(1), history(0, 0), None),
+        (at(3), history(0, 2), Some(FullCause::Weekday)),
+        (at(3), history(3, 0), None),
+        (at(2), history(0, 3), Some(FullCause::Increments(3))),
+        (at(9), history(0, 0), None),
+        (at(11), history(0, 0), Some(FullCause::Days(10))),
+    ];
+    for (now, history, expected) in cases {
+        assert_eq!(
+            rule.cause(&now, &history),
+            expected,
+            "{now} after {history:?}"
+        );
+    }
+    let always = FullRule {
+        is_incremental: false,
+        ..FullRule::default()
+    };
+    assert_eq!(
+        always.cause(&at(1), &history(0, 0)),
+        Some(FullCause::Always)
+    );
+}
