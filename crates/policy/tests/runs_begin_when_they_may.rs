@@ -36,17 +36,17 @@ fn without_catching_up_a_late_run_is_left_out() {
         ..timing("daily 02:00")
     };
     let last = at("2026-03-01T02:00");
-    let due = |now| daily.due(last, at(now), "job");
+    let due = |now: &str| daily.due(last, at(now), "job");
     assert!(matches!(
         due("2026-03-02T02:10"),
         Due::Now { missed: 0, .. }
     ));
-    assert!(
-        matches!(due("2026-03-02T02:16"), Due::Later(next) if next.planned == at("2026-03-03T02:00"))
-    );
-    assert!(
-        matches!(due("2026-03-02T01:59"), Due::Later(next) if next.planned == at("2026-03-02T02:00"))
-    );
+    let later = |now: &str, planned: &str| match due(now) {
+        Due::Later(next) => assert_eq!(next.planned, at(planned), "{now}"),
+        due => panic!("{now}: {due:?}"),
+    };
+    later("2026-03-02T02:16", "2026-03-03T02:00");
+    later("2026-03-02T01:59", "2026-03-02T02:00");
 }
 
 #[test]

@@ -49,7 +49,9 @@ fn right(day: jiff::civil::Date, at: Time, zone: &TimeZone) -> Timestamp {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 24, failure_persistence: None, ..ProptestConfig::default()
+    })]
 
     #[test]
     fn a_time_of_day_comes_once_a_day(

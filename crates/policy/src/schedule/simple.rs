@@ -11,11 +11,11 @@ const WEEKS_FROM: Date = date(2024, 1, 1);
 const WORKING_DAYS: u8 = 0b001_1111;
 const WEEKEND: u8 = 0b110_0000;
 
-const FORMS: &str = "write one of: hourly, every 15m, daily 02:00, weekdays 02:00, weekends 02:00, \
-                     weekly sun 03:00, biweekly sun 03:00, monthly 1 02:00, monthly last day 02:00, \
-                     monthly 2nd tue 02:00, days 1111100 02:00 (Monday to Sunday), \
-                     cron 0 2 * * 1-5, calendar Mon..Fri *-*-* 02:00; several times as in \
-                     daily 02:00, 14:00";
+const FORMS: &str = "write one of: hourly, every 15m, daily 02:00, weekdays 02:00, \
+                     weekends 02:00, weekly sun 03:00, biweekly sun 03:00, monthly 1 02:00, \
+                     monthly last day 02:00, monthly 2nd tue 02:00, \
+                     days 1111100 02:00 (Monday to Sunday), cron 0 2 * * 1-5, \
+                     calendar Mon..Fri *-*-* 02:00; several times as in daily 02:00, 14:00";
 
 /// Reads one of the forms.
 pub(super) fn parse(text: &str) -> Result<Vec<Rule>, ParseError> {
