@@ -1,6 +1,7 @@
 //! What can be typed: raw text, sorted by command. Commands parse it into types.
 
 mod browse;
+mod config;
 mod data;
 mod global;
 mod instant;
@@ -15,6 +16,7 @@ pub(crate) use browse::{
     FilesCommand, FilesGetArguments, FilesLsArguments, FilesMountArguments, NbdArguments,
     RescueArguments,
 };
+pub(crate) use config::ConfigCommand;
 pub(crate) use data::{
     BackupArguments, DiffArguments, DumpArguments, FilterArguments, FindArguments, LsArguments,
     PointArguments, RestoreArguments, SnapshotsArguments, StatsArguments, TagArguments,
@@ -122,6 +124,9 @@ pub(crate) enum Command {
     /// Manage the passwords of the repository
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Check and show the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Show when runs would begin
     #[command(subcommand)]
     Schedule(ScheduleCommand),

@@ -4,6 +4,7 @@ mod backup;
 mod catalog;
 mod chain;
 mod check;
+mod config;
 mod copy;
 mod diff;
 mod dump;
@@ -58,6 +59,7 @@ pub(crate) fn run(context: &Context, command: &Command) -> Result<u8> {
         Command::Repair(command) => repair::run(context, command),
         Command::Copy(arguments) => copy::run(context, arguments),
         Command::Key(command) => key::run(context, command),
+        Command::Config(command) => config::run(context, command),
         Command::Schedule(command) => schedule::run(context, command),
         Command::Unlock(arguments) => unlock::run(context, arguments),
         Command::List(arguments) => list::list(context, arguments),

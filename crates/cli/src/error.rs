@@ -7,6 +7,8 @@ use lifeboat_repository::Cause;
 
 /// Exit code: some of the source could not be read, or only a part was done.
 pub(crate) const EXIT_PARTIAL: u8 = 3;
+/// The configuration cannot be used.
+pub(crate) const EXIT_WRONG: u8 = 1;
 /// Exit code: something is damaged.
 pub(crate) const EXIT_DAMAGED: u8 = 1;
 /// Exit code: a verify or a comparison has found a difference.

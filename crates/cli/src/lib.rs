@@ -9,6 +9,7 @@
 
 mod args;
 mod commands;
+mod configuration;
 mod context;
 mod error;
 mod output;

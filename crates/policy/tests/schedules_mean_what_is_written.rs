@@ -7,6 +7,11 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use lifeboat_policy::Schedule;
 use lifeboat_testkit::{Effort, SeededEntropy, tool};
+use proptest::prelude::*;
+
+const FORMS: [&str; 9] = [
+    "weekly", "monthly", "days", "every", "hourly", "cron", "calendar", "daily", "biweekly",
+];
 
 /// The zone of all moments here.
 static UTC: TimeZone = TimeZone::UTC;
@@ -155,6 +160,7 @@ fn what_is_no_schedule_is_refused_with_the_forms() {
         "monthly 6th tue 02:00",
         "days 0000000 02:00",
         "days 11111 02:00",
+        "days \"'=+*/- 02:00",
         "every 7m",
         "every 0m",
         "every 25h",
@@ -182,6 +188,23 @@ fn what_is_no_schedule_is_refused_with_the_forms() {
         let refused = text.parse::<Schedule>();
         let error = refused.expect_err(text).to_string();
         assert!(error.contains("write "), "{text}: {error}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 2000, failure_persistence: None, ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn any_text_is_read_or_refused(
+        form in prop::sample::select(&FORMS[..]),
+        rest in "[ 0-9a-z:,#~/.*@L\"=-]{0,24}",
+    ) {
+        if let Ok(schedule) = format!("{form} {rest}").parse::<Schedule>() {
+            let next = schedule.next(moment("2026-01-28T12:00"), &UTC);
+            prop_assert!(next.is_none_or(|next| next > moment("2026-01-28T12:00")));
+        }
     }
 }
 

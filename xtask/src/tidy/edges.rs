@@ -8,12 +8,13 @@ use super::tree::Tree;
 
 /// Every crate and what it may name as a dependency. A crate that is not here is refused, so
 /// that a new one begins with a line in this table.
-const EDGES: [(&str, &[&str]); 28] = [
+const EDGES: [(&str, &[&str]); 29] = [
     ("model", &[]),
     ("sha256", &[]),
     ("format", &["model", "sha256"]),
     ("chunker", &["model"]),
     ("policy", &["model"]),
+    ("config", &["model", "policy"]),
     ("backend", &["model"]),
     ("disk", &["model"]),
     ("nbd", &["model"]),
@@ -50,7 +51,7 @@ const EDGES: [(&str, &[&str]); 28] = [
     (
         "cli",
         &[
-            DATA_PLANE, "nbd", "platform", "rescue", "mount", "control", "api",
+            DATA_PLANE, "nbd", "platform", "rescue", "mount", "config", "control", "api",
         ],
     ),
     ("app", &[EVERYTHING]),

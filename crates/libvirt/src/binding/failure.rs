@@ -9,6 +9,9 @@ use lifeboat_platform::Error;
 use super::library;
 use super::text;
 
+/// What is done when a connection is opened.
+pub(super) const CONNECTING: &str = "connecting to";
+
 /// The result of one call.
 pub(crate) type Called<T> = std::result::Result<T, Failure>;
 
@@ -81,12 +84,16 @@ impl Failure {
 
     /// The error of what was being done, with what to do next where that is known.
     pub(crate) fn of(self, doing: &'static str, object: &str) -> Error {
-        let kind = self.kind();
+        // A daemon that ends in the middle of it has no error number of its own.
+        let kind = match self.kind() {
+            ErrorKind::Io if doing == CONNECTING => ErrorKind::Unreachable,
+            kind => kind,
+        };
         let advice = match (kind, self.code.0) {
             (ErrorKind::Denied, _) => {
                 "; run as root, or add the user to the group libvirt and log in anew"
             }
-            (ErrorKind::Unreachable, 5 | 38 | 39) => {
+            (ErrorKind::Unreachable, 1 | 5 | 38 | 39) => {
                 "; see whether libvirtd runs and whether the URI is right"
             }
             _ => "",
@@ -134,6 +141,9 @@ mod tests {
             message: "Failed to connect socket".into(),
             system,
         };
+        let cut = failure(5).of(CONNECTING, "qemu:///system");
+        assert_eq!(cut.kind(), ErrorKind::Unreachable);
+        assert!(cut.to_string().contains("libvirtd runs"), "{cut}");
         let denied = failure(13).of("connecting to", "qemu:///system");
         assert_eq!(denied.kind(), ErrorKind::Denied);
         assert!(denied.to_string().contains("group libvirt"), "{denied}");

@@ -145,9 +145,9 @@ fn stepped(end: u32, step: u32) -> u64 {
 /// Seven digits for Monday to Sunday.
 fn bits(text: &str) -> Option<u8> {
     let is_bits = text.len() == 7 && text.bytes().all(|it| matches!(it, b'0' | b'1'));
-    let digits = text.bytes().rev();
-    let bits = digits.fold(0, |bits, digit| bits << 1 | (digit - b'0'));
-    (is_bits && bits != 0).then_some(bits)
+    let days = text.bytes().enumerate().filter(|(_, it)| *it == b'1');
+    let bits = is_bits.then(|| days.map(|(day, _)| 1 << day).sum())?;
+    (bits != 0).then_some(bits)
 }
 
 /// Days of the week as bits, Monday first: `daily`, `weekdays`, `sun`, `mon, thu`, `1111100`.

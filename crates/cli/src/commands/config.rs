@@ -1,0 +1,115 @@
+//! `lifeboat config`
+
+use lifeboat_config::{Finding, Loaded, Origin, Severity};
+use lifeboat_control::JobText;
+use serde::Serialize;
+
+use crate::args::ConfigCommand;
+use crate::configuration;
+use crate::context::Context;
+use crate::error::{EXIT_WRONG, Result, chain};
+use crate::tables::{Table, count};
+
+#[derive(Serialize)]
+struct FindingLine<'a> {
+    file: &'a str,
+    line: usize,
+    column: usize,
+    severity: &'static str,
+    message: &'a str,
+    suggestion: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct ValueLine<'a> {
+    path: &'a str,
+    value: &'a str,
+    origin: String,
+}
+
+/// Checks or shows the configuration.
+pub(crate) fn run(context: &Context, command: &ConfigCommand) -> Result<u8> {
+    match command {
+        ConfigCommand::Validate(file) => validate(context, &configuration::load(&file.config)?),
+        ConfigCommand::Show(file) => show(context, &configuration::load(&file.config)?),
+    }
+}
+
+fn validate(context: &Context, loaded: &Loaded<JobText>) -> Result<u8> {
+    let mut wrong = 0;
+    for finding in &loaded.findings {
+        tell(context, finding)?;
+        wrong += u64::from(finding.severity == Severity::Error);
+    }
+    // What a job says of captures is of platforms' types, which know no lines.
+    for (name, job) in &loaded.config.jobs {
+        if let Err(error) = job.capture.parse() {
+            context
+                .output
+                .result(format!("jobs.{name}: {}", chain(&error)))?;
+            wrong += 1;
+        }
+    }
+    if wrong > 0 {
+        context.output.tell(count(wrong, "error"))?;
+        return Ok(EXIT_WRONG);
+    }
+    let config = &loaded.config;
+    context.output.tell(format!(
+        "it is sound; jobs: {}, platforms: {}, repositories: {}, policies: {}",
+        config.jobs.len(),
+        config.platforms.len(),
+        config.repositories.len(),
+        config.policies.len()
+    ))?;
+    Ok(0)
+}
+
+fn tell(context: &Context, finding: &Finding) -> Result<()> {
+    if !context.output.is_json() {
+        return context.output.result(finding.to_string());
+    }
+    let severity = match finding.severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    };
+    let line = FindingLine {
+        file: &finding.spot.file,
+        line: finding.spot.line,
+        column: finding.spot.column,
+        severity,
+        message: &finding.message,
+        suggestion: finding.suggestion.as_deref(),
+    };
+    context.output.message("finding", &line)
+}
+
+fn show(context: &Context, loaded: &Loaded<JobText>) -> Result<u8> {
+    let mut table = Table::new(&["Setting", "Value", "From"]);
+    for shown in &loaded.shown {
+        let origin = match &shown.origin {
+            Origin::Written(spot) => spot.to_string(),
+            Origin::Usual => "usual".to_owned(),
+        };
+        if context.output.is_json() {
+            let (path, value) = (&shown.path, &shown.value);
+            let line = ValueLine {
+                path,
+                value,
+                origin,
+            };
+            context.output.message("setting", &line)?;
+            continue;
+        }
+        table.row([shown.path.clone(), shown.value.clone(), origin]);
+    }
+    if !context.output.is_json() {
+        for line in table.lines() {
+            context.output.result(line)?;
+        }
+    }
+    if loaded.is_sound() {
+        return Ok(0);
+    }
+    validate(context, loaded)
+}

@@ -1,0 +1,80 @@
+//! The files of the configuration, found and read.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use lifeboat_config::{Loaded, SourceFile, read};
+use lifeboat_control::JobText;
+use lifeboat_model::ErrorKind;
+
+use crate::error::{Error, Result};
+
+/// Limits: bytes of one file, and files that are included.
+const FILE_BYTES_MAX: u64 = 4 << 20;
+const FILES_MAX: usize = 1000;
+
+/// Reads a configuration with the files that it includes.
+///
+/// Errors: those of the files; what is wrong inside them is in the result.
+pub(crate) fn load(path: &Path) -> Result<Loaded<JobText>> {
+    let mut files = vec![source(path)?];
+    let loaded = read::<JobText>(&files);
+    let folder = path.parent().unwrap_or(Path::new("."));
+    for pattern in &loaded.includes {
+        for found in matching(&folder.join(pattern))? {
+            if files.len() > FILES_MAX {
+                let message = format!("{pattern}: more than {FILES_MAX} files are included");
+                return Err(Error::new(ErrorKind::Invalid, message));
+            }
+            files.push(source(&found)?);
+        }
+    }
+    match files.len() {
+        1 => Ok(loaded),
+        _ => Ok(read(&files)),
+    }
+}
+
+fn source(path: &Path) -> Result<SourceFile> {
+    let failed = |e: std::io::Error| {
+        let message = format!("cannot read the configuration {}: {e}", path.display());
+        Error::new(ErrorKind::of_io(&e), message)
+    };
+    let bytes = fs::metadata(path).map_err(failed)?.len();
+    if bytes > FILE_BYTES_MAX {
+        let message = format!(
+            "{} has more than 4 MiB, it is no configuration",
+            path.display()
+        );
+        return Err(Error::new(ErrorKind::Invalid, message));
+    }
+    let text = fs::read_to_string(path).map_err(failed)?;
+    let name = path.display().to_string();
+    Ok(SourceFile { name, text })
+}
+
+/// The files of a pattern, sorted by name: its last part may hold one `*`.
+fn matching(pattern: &Path) -> Result<Vec<PathBuf>> {
+    let name = pattern.file_name().unwrap_or_default().to_string_lossy();
+    let Some((start, end)) = name.split_once('*') else {
+        return Ok(vec![pattern.to_owned()]);
+    };
+    let folder = pattern.parent().unwrap_or(Path::new("."));
+    let entries = match fs::read_dir(folder) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(|e| {
+            let message = format!("cannot list the folder {}: {e}", folder.display());
+            Error::new(ErrorKind::of_io(&e), message)
+        })?,
+    };
+    let paths = entries.flatten().map(|entry| entry.path());
+    let mut found: Vec<_> = paths
+        .filter(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let is_long = name.len() >= start.len() + end.len();
+            is_long && name.starts_with(start) && name.ends_with(end) && path.is_file()
+        })
+        .collect();
+    found.sort();
+    Ok(found)
+}

@@ -1,0 +1,3 @@
+//! Promises of the crate, one module each.
+
+mod findings_say_where_and_what;
