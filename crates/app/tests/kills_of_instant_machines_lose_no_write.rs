@@ -291,3 +291,27 @@ fn is_served(host: &Host) -> bool {
     let list: Value = serde_json::from_str(&list).unwrap();
     list[0]["is_served"] == true
 }
+
+/// Found by killing libvirt's daemon before every call: the machine was not in the list that the
+/// daemon could not finish, was taken for gone, and stayed behind without its disks.
+#[test]
+fn a_removal_that_cannot_see_the_machine_removes_nothing() {
+    trial(|trial| {
+        let discard = ["instant", "discard", NAME];
+        trial.calls(&START);
+        let calls = trial.calls(&discard);
+        let (host, wire) = (trial.host, trial.wire);
+        // Where machines are asked for what they are.
+        for call in 6..=8.min(calls) {
+            let edge = Edge::Before;
+            let moment = Moment { edge, call };
+            trial.calls(&START);
+            let when = format!("{moment:?}");
+            let struck = host.strike((wire, moment), (Victim::Daemon, NAME), "r", &discard);
+            if !struck.ended.status.success() {
+                host.lifeboat(&when, "r", &discard);
+            }
+            trial.nothing_is_left(&when);
+        }
+    });
+}

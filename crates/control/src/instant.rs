@@ -372,9 +372,18 @@ pub fn go_on(platform: &dyn Platform, view: &InstantView) -> Result<VmState> {
 
 /// Removes the machine, its server and what it wrote, also where that was moved to already.
 pub fn discard(platform: &dyn Platform, view: &InstantView, limit: Duration) -> Result<()> {
-    if let Some(vm) = machine(platform, view)? {
-        let removed = live(platform)?.remove(&VmId::new(vm.id.as_str()));
-        removed.doing(|| format!("cannot remove the machine {}", vm.name))?;
+    // By its id, if it is known: a machine that is not in a list might be there all the same.
+    let id = match &view.state.vm {
+        Some(id) => Some(VmId::new(id.as_str())),
+        None => machine(platform, view)?.map(|vm| vm.id),
+    };
+    if let Some(id) = id {
+        match live(platform)?.remove(&id) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            removed => {
+                removed.doing(|| format!("cannot remove the machine {}", view.state.name))?;
+            }
+        }
     }
     moving::remove_copies(platform, view)?;
     view.folder.stop_server(limit)?;

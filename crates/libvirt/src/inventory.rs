@@ -1,11 +1,15 @@
 //! The list of machines.
 
+use lifeboat_model::ErrorKind;
 use lifeboat_platform::{Finding, Inventory, Result, Vm, VmDisk, VmId, VmState};
 
-use crate::binding::{Connection, DefinitionKind, Domain, DomainState};
+use crate::binding::{Code, Connection, DefinitionKind, Domain, DomainState, Failure};
 use crate::definition::{DefinedDisk, Definition};
 
-/// Lists every machine; one that cannot be read is a finding.
+/// Lists every machine; one that cannot be protected is a finding.
+///
+/// Errors: also when libvirt goes away in the middle, for a machine that is not in the list is
+/// taken for gone.
 pub(crate) fn list(connection: &Connection, uri: &str) -> Result<Inventory> {
     let domains = connection
         .domains()
@@ -15,6 +19,9 @@ pub(crate) fn list(connection: &Connection, uri: &str) -> Result<Inventory> {
         match describe(domain) {
             Ok(vm) => inventory.vms.push(vm),
             Err(Unfit::Gone) => {}
+            Err(Unfit::Unknown(failure)) => {
+                return Err(failure.of("listing the machines of", uri));
+            }
             Err(Unfit::Because(reason)) => inventory.findings.push(Finding::warning(format!(
                 "machine \"{}\" cannot be protected: {reason}",
                 domain.name().escape_debug()
@@ -29,12 +36,15 @@ pub(crate) fn list(connection: &Connection, uri: &str) -> Result<Inventory> {
 enum Unfit {
     /// It went away meanwhile.
     Gone,
+    /// Nobody answers.
+    Unknown(Failure),
     Because(String),
 }
 
 fn describe(domain: &Domain) -> std::result::Result<Vm, Unfit> {
-    let failed = |failure: crate::binding::Failure| match failure.code {
-        crate::binding::Code::NO_DOMAIN => Unfit::Gone,
+    let failed = |failure: Failure| match (failure.code, failure.kind()) {
+        (Code::NO_DOMAIN, _) => Unfit::Gone,
+        (_, ErrorKind::Io | ErrorKind::Unreachable) => Unfit::Unknown(failure),
         _ => Unfit::Because(failure.to_string()),
     };
     let because = |error: &dyn std::fmt::Display| Unfit::Because(error.to_string());
