@@ -88,8 +88,10 @@ impl VmBackup<'_> {
         };
         let mut inside = self.inside_of(capture)?;
         let files = files.on(inside.rescue().volumes())?;
+        let mut label = self.files_label(vm, capture, consistency, &files, notes);
+        label.parent = parent.as_ref().map(|it| it.id);
         let request = FileBackup {
-            label: self.files_label(vm, capture, consistency, &files, parent.as_ref(), notes),
+            label,
             parent: parent.map(|it| it.file.tree),
             sizes: self.place.sizes,
             write: self.place.write,
@@ -145,7 +147,6 @@ impl VmBackup<'_> {
         capture: &dyn Capture,
         consistency: Consistency,
         files: &FilesJob,
-        parent: Option<&Snapshot>,
         notes: &Notes,
     ) -> SnapshotFile {
         let zone = jiff::tz::TimeZone::system();
@@ -156,7 +157,6 @@ impl VmBackup<'_> {
         label.paths.clone_from(paths);
         let own = std::iter::once(FILES_TAG.to_owned());
         label.tags = own.chain(self.job.tags.iter().cloned()).collect();
-        label.parent = parent.map(|it| it.id);
         label.excludes.clone_from(&files.excludes);
         self.own(&mut label);
         let disks: Vec<&str> = capture

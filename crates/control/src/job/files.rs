@@ -95,7 +95,7 @@ impl FilesJob {
             .keys()
             .find(|name| names().all(|it| it != *name))
         {
-            let there: Vec<&str> = names().collect();
+            let there: Vec<String> = names().map(|it| it.escape_default().to_string()).collect();
             let message = format!(
                 "there is no volume {absent}, which the job puts at {}; there are {}",
                 shown(self.mounts[absent].as_bytes()),
@@ -106,7 +106,7 @@ impl FilesJob {
         let mut readable = volumes.iter().filter(|it| it.is_readable).peekable();
         if readable.peek().is_none() {
             let notes = volumes.iter().map(|it| format!("{}: {}", it.name, it.note));
-            let notes: Vec<String> = notes.collect();
+            let notes: Vec<String> = notes.map(|it| it.escape_default().to_string()).collect();
             let message = format!("no volume of the machine can be read: {}", notes.join("; "));
             return Err(Error::new(ErrorKind::Unsupported, message));
         }

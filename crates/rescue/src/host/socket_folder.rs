@@ -55,17 +55,18 @@ impl SocketFolder {
     }
 }
 
-/// Removes folders that nobody holds. What cannot be removed is another user's, or gone.
+/// Removes folders of this user that nobody holds. What cannot be removed is gone already.
 fn sweep(above: &Path) {
+    let user = rustix::process::geteuid().as_raw();
     for entry in fs::read_dir(above).into_iter().flatten().flatten() {
-        let is_ours = entry
-            .file_name()
-            .as_encoded_bytes()
-            .starts_with(PREFIX.as_bytes());
-        let Some(owner) = is_ours
-            .then(|| File::open(entry.path().join(OWNER)).ok())
-            .flatten()
-        else {
+        let name = entry.file_name();
+        // Others may have put anything there under such a name.
+        let is_ours = name.as_encoded_bytes().starts_with(PREFIX.as_bytes())
+            && entry
+                .metadata()
+                .is_ok_and(|it| it.is_dir() && it.uid() == user);
+        let owner = is_ours.then(|| File::open(entry.path().join(OWNER)));
+        let Some(Ok(owner)) = owner else {
             continue;
         };
         if flock(&owner, FlockOperation::NonBlockingLockExclusive).is_ok() {

@@ -141,9 +141,12 @@ fn show(context: &Context, platform: &dyn Platform, job: &Job, machines: &[&Vm])
                 .warn(format!("{}: {}", vm.name, chain(&error))),
         }
     }
+    let below = job.files.as_ref().map(|files| files.sources.join(", "));
+    let below = below.map(|paths| format!(", the files below {paths}"));
     let text = format!(
-        "dry run: {} would be backed up",
-        count(machines.len(), "machine")
+        "dry run: {} would be backed up{}",
+        count(machines.len(), "machine"),
+        below.unwrap_or_default()
     );
     context.output.result(text)?;
     Ok(0)

@@ -19,10 +19,10 @@ pub(super) struct Unread {
 impl Unread {
     /// Notes what was seen at a path from the root.
     pub(super) fn add(&mut self, path: &[u8], seen: &str) {
-        self.push(shown(path), seen);
+        self.push(&shown(path), seen);
     }
 
-    fn push(&mut self, what: String, seen: &str) {
+    fn push(&mut self, what: &str, seen: &str) {
         self.count += 1;
         if self.told.len() < TOLD_MAX {
             self.told.push(plain(&format!("{what}: {seen}")));
@@ -36,7 +36,7 @@ impl Unread {
         }
         for (path, seen) in rescue.missing() {
             if !files.leaves_out(path) {
-                self.push(shown(path.as_bytes()), seen);
+                self.push(&shown(path.as_bytes()), seen);
             }
         }
         if files.sources != ["/"] {
@@ -48,7 +48,7 @@ impl Unread {
         };
         for volume in rescue.volumes().iter().filter(is_broken) {
             let what = format!("volume {} ({})", volume.name, volume.content);
-            self.push(what, &volume.note);
+            self.push(&what, &volume.note);
         }
     }
 

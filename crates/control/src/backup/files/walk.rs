@@ -108,7 +108,7 @@ impl<'r, 'f, 'a, 'w> Walker<'r, 'f, 'a, 'w> {
             };
             let path = [&level.path[..], b"/", &entry.name].concat();
             let depth = levels.len();
-            levels.extend(self.take(entry, path, at, depth)?);
+            levels.extend(self.take(&entry, path, at, depth)?);
         }
         self.require_sources()
     }
@@ -133,7 +133,7 @@ impl<'r, 'f, 'a, 'w> Walker<'r, 'f, 'a, 'w> {
     /// Stores an entry; for a folder gives what is in it.
     fn take(
         &mut self,
-        entry: Entry,
+        entry: &Entry,
         path: Vec<u8>,
         at: Positions,
         depth: usize,
@@ -145,7 +145,7 @@ impl<'r, 'f, 'a, 'w> Walker<'r, 'f, 'a, 'w> {
         if !is_folder && !at.is_selected() {
             return Ok(None);
         }
-        let Some((node, faults)) = node(&entry) else {
+        let Some((node, faults)) = node(entry) else {
             self.unread.add(&path, "it is of no known kind");
             return Ok(None);
         };
@@ -153,8 +153,8 @@ impl<'r, 'f, 'a, 'w> Walker<'r, 'f, 'a, 'w> {
             .iter()
             .for_each(|fault| self.unread.add(&path, fault));
         match entry.kind {
-            FileKind::Folder => return self.folder(&entry, node, path, at, depth),
-            FileKind::File => self.file(&entry, node, &path)?,
+            FileKind::Folder => return self.folder(entry, node, path, at, depth),
+            FileKind::File => self.file(entry, node, &path)?,
             _ => self.folders.other(node),
         }
         Ok(None)
