@@ -25,14 +25,17 @@ const PROGRAMS: [&str; 5] = [
     "sfdisk",
 ];
 
+/// The usual table of its file systems.
+const FSTAB: &str = "LABEL=root / ext4 defaults 0 1\n/dev/sda1 /boot/efi vfat umask=0077 0 1\n";
+
 /// A machine's system and its boot partition, as they were before they became an image.
-struct Machine {
-    place: Place,
+pub(crate) struct Image {
+    pub(crate) place: Place,
 }
 
-impl Machine {
+impl Image {
     /// Nothing where a program is missing.
-    fn new() -> Option<Self> {
+    pub(crate) fn new(fstab: &str) -> Option<Self> {
         if !PROGRAMS.iter().all(|name| tool(name).is_some()) {
             return None;
         }
@@ -49,10 +52,9 @@ impl Machine {
         sparse.set_len(8 << 20).unwrap();
         // mke2fs has no room for a target of a whole path's length.
         fs::remove_file(root.join("srv/long target")).unwrap();
-        for folder in ["etc", "boot/efi", "var/cache"] {
+        for folder in ["etc", "boot/efi", "mnt", "var/cache"] {
             fs::create_dir_all(root.join(folder)).unwrap();
         }
-        let fstab = "LABEL=root / ext4 defaults 0 1\n/dev/sda1 /boot/efi vfat umask=0077 0 1\n";
         fs::write(root.join("etc/fstab"), fstab).unwrap();
         fs::write(root.join("var/cache/left.cache"), "not worth keeping").unwrap();
         symlink("srv", root.join("data")).unwrap();
@@ -62,12 +64,12 @@ impl Machine {
         Some(machine)
     }
 
-    fn root(&self) -> PathBuf {
+    pub(crate) fn root(&self) -> PathBuf {
         self.place.path("root")
     }
 
-    /// Writes both into the image `vda.raw`, each into a partition.
-    fn make_image(&self) {
+    /// Writes both into file systems, and these into the image.
+    pub(crate) fn write(&self) {
         let [efi, root] = ["efi.vfat", "root.ext4"].map(|name| self.place.path(name));
         for (path, mib) in [(&efi, 34), (&root, 128)] {
             let _ = fs::remove_file(path);
@@ -79,6 +81,12 @@ impl Machine {
         let mut make = program("mke2fs");
         make.args(["-q", "-t", "ext4", "-L", "root", "-d"]);
         run(make.arg(self.root()).arg(&root));
+        self.assemble();
+    }
+
+    /// Writes both file systems into the image `vda.raw`, each into a partition.
+    pub(crate) fn assemble(&self) {
+        let [efi, root] = ["efi.vfat", "root.ext4"].map(|name| self.place.path(name));
         partition(&self.place.path("vda.raw"), &[(EFI, &efi), (LINUX, &root)]);
     }
 
@@ -100,11 +108,11 @@ impl Machine {
     }
 }
 
-fn program(name: &str) -> Command {
+pub(crate) fn program(name: &str) -> Command {
     Command::new(tool(name).unwrap())
 }
 
-fn run(command: &mut Command) -> String {
+pub(crate) fn run(command: &mut Command) -> String {
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -191,7 +199,7 @@ impl Drop for Mount {
 }
 
 impl Mount {
-    fn new(machine: &Machine, what: &str) -> Self {
+    fn new(machine: &Image, what: &str) -> Self {
         let folder = machine.place.path("mnt");
         fs::create_dir_all(&folder).unwrap();
         let mut command = machine.lifeboat(&["files", "mount", what, "mnt"]);
@@ -221,14 +229,14 @@ impl Mount {
 
 #[test]
 fn the_files_of_a_machine_are_mounted_as_they_are() {
-    let Some(machine) = Machine::new() else {
+    let Some(machine) = Image::new(FSTAB) else {
         return;
     };
     if !Path::new("/dev/fuse").exists() {
         assert!(std::env::var_os("CI").is_none(), "there is no /dev/fuse");
         return;
     }
-    machine.make_image();
+    machine.write();
     machine.run(&["init"]);
     machine.run(&["backup", "-m", "web01", "-d", "vda=vda.raw"]);
     let mount = Mount::new(&machine, "web01");
@@ -284,7 +292,7 @@ fn holes_are_told(system: &Path) {
     assert!(sparse.blocks() * 512 < MIB, "{} blocks", sparse.blocks());
 }
 
-fn refusals_come_at_once(machine: &Machine) {
+fn refusals_come_at_once(machine: &Image) {
     fs::create_dir_all(machine.place.path("full/x")).unwrap();
     let cases = [
         ("web01", "mnt", "mounted there already"),

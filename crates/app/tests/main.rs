@@ -9,6 +9,7 @@ mod failures_have_their_own_words;
 mod faults_are_told_and_leave_no_debris;
 mod files;
 mod files_inside_machines_are_shown;
+mod files_of_machines_become_snapshots;
 mod fleets_are_listed_by_everybody;
 mod flips_agree_with_restic;
 mod full_disk_is_told_and_prune_makes_room;

@@ -194,12 +194,13 @@ fn text(look: &Look, rate: f64, left: Option<Duration>) -> String {
     if !counts_bytes(look.phase) {
         return format!("{} of {}", look.done, look.total);
     }
-    let mut text = format!(
-        "{} of {}, {}/s",
-        ByteCount(look.done),
-        ByteCount(look.total),
-        ByteCount(rate as u64)
-    );
+    let done = ByteCount(look.done);
+    let amount = match look.total {
+        // Nobody knows before.
+        0 => done.to_string(),
+        total => format!("{done} of {}", ByteCount(total)),
+    };
+    let mut text = format!("{amount}, {}/s", ByteCount(rate as u64));
     if look.phase == Phase::Transfer && look.written > 0 {
         text.push_str(&format!(", {} stored", ByteCount(look.written)));
     }

@@ -81,6 +81,18 @@ pub(crate) fn many(
 /// The one snapshot that is meant.
 pub(crate) fn one(repository: &Repository, id: &str, point: &PointArguments) -> Result<Snapshot> {
     let mut all = many(repository, &[], &point.filter)?;
+    let filter = &point.filter;
+    if id == "latest"
+        && !filter.machine.is_empty()
+        && filter.tag.is_empty()
+        && filter.path.is_empty()
+    {
+        // A machine is meant, not files of it, if there are both.
+        let is_machine = |it: &Snapshot| label::read(&it.file).is_some();
+        if all.iter().any(is_machine) {
+            all.retain(is_machine);
+        }
+    }
     if let Some(text) = &point.at {
         let time = parse_time(text)?;
         all.retain(|snapshot| snapshot.file.time.timestamp() <= time);

@@ -4,6 +4,7 @@
 //! only then the snapshot is recorded, only then the mark that the next increment builds upon
 //! replaces the old one. Whatever fails on the way, the old mark and the old snapshot stay.
 
+mod files;
 mod manifest;
 mod plan;
 
@@ -21,6 +22,7 @@ use lifeboat_platform::{
     Vm, VmState,
 };
 use lifeboat_repository::{Index, Lock, Repository, WriteOptions};
+use lifeboat_rescue::Settings as RescueSettings;
 
 use crate::error::{Doing, chain};
 use crate::hook::{HookContext, HookRun, run_and_judge};
@@ -30,6 +32,7 @@ use crate::parent::{Parent, parent_of_vm};
 use crate::steps::{Step, Watch};
 use crate::turns::{Turn, Turns};
 use crate::{Error, Result};
+pub use files::StoredFiles;
 pub use plan::DiskFacts;
 
 /// Where snapshots go, and how they are written.
@@ -64,6 +67,8 @@ pub struct VmBackup<'a> {
     pub watch: &'a dyn Watch,
     /// The program and its version, for manifests.
     pub program: &'a str,
+    /// How rescue VMs are started, for files.
+    pub rescue: &'a RescueSettings,
 }
 
 /// What became of one machine.
@@ -86,6 +91,8 @@ pub struct Stored {
     pub disks: Vec<DiskFacts>,
     /// What the bytes are worth.
     pub consistency: Consistency,
+    /// What became of the files, where they were wanted instead of disks.
+    pub files: Option<StoredFiles>,
 }
 
 /// The name under which a repository makes checkpoints.
@@ -151,8 +158,9 @@ impl VmBackup<'_> {
         let swept = self.platform.sweep(&vm.id, &origin, &wanted);
         let swept = swept.doing(|| format!("cannot clear leftovers of {}", vm.name))?;
         self.note(vm, notes, swept);
-        let stored = self.between_hooks(vm, notes, |notes| {
-            self.captured(vm, origin, parent.as_ref(), notes)
+        let stored = self.between_hooks(vm, notes, |notes| match &self.job.files {
+            Some(files) => self.captured_files(vm, origin, files, notes),
+            None => self.captured(vm, origin, parent.as_ref(), notes),
         })?;
         Ok(Some(stored))
     }
@@ -248,6 +256,17 @@ impl VmBackup<'_> {
             Ok(_) => CaptureOutcome::Committed,
             Err(_) => CaptureOutcome::Abandoned,
         };
+        self.release(vm, capture, outcome, notes);
+        done
+    }
+
+    fn release(
+        &self,
+        vm: &Vm,
+        capture: Box<dyn Capture>,
+        outcome: CaptureOutcome,
+        notes: &mut Notes,
+    ) {
         self.watch.step(&vm.name, Step::Release);
         match capture.finish(outcome) {
             Ok(findings) => self.note(vm, notes, findings),
@@ -256,7 +275,14 @@ impl VmBackup<'_> {
                 self.note(vm, notes, [Finding::warning(text)]);
             }
         }
-        done
+    }
+
+    /// What the captured bytes are worth, told to the hooks that wait for the capture.
+    fn reached(&self, vm: &Vm, capture: &dyn Capture, notes: &mut Notes) -> Result<Consistency> {
+        let consistency = self.consistency(capture, notes);
+        let facts = [("LIFEBOAT_CONSISTENCY".to_owned(), consistency.to_string())];
+        self.hooks(vm, Step::OnSnapshot, facts.to_vec(), notes)?;
+        Ok(consistency)
     }
 
     fn stored(
@@ -267,9 +293,7 @@ impl VmBackup<'_> {
         parents: plan::ParentDisks,
         notes: &mut Notes,
     ) -> Result<Stored> {
-        let consistency = self.consistency(capture, notes);
-        let facts = [("LIFEBOAT_CONSISTENCY".to_owned(), consistency.to_string())];
-        self.hooks(vm, Step::OnSnapshot, facts.to_vec(), notes)?;
+        let consistency = self.reached(vm, capture, notes)?;
         self.watch.step(&vm.name, Step::Transfer);
         let (tasks, disks) = self.tasks(capture, parents);
         let files = plain_files(capture)?;
@@ -299,6 +323,7 @@ impl VmBackup<'_> {
             result,
             disks,
             consistency,
+            files: None,
         })
     }
 
@@ -342,10 +367,14 @@ impl VmBackup<'_> {
         let time: Zoned = capture.captured_at().to_zoned(zone);
         let mut label = label::of(capture.name(), time.into(), &self.job.tags);
         label.parent = parent.map(|parent| parent.snapshot.id);
+        self.own(&mut label);
+        label
+    }
+
+    fn own(&self, label: &mut SnapshotFile) {
         let owner = &self.place.repository.environment().owner;
         label.username = owner.username.clone();
         (label.uid, label.gid) = (owner.uid, owner.gid);
-        label
     }
 
     fn hooks(

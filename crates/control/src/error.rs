@@ -59,6 +59,18 @@ impl StdError for Error {
     }
 }
 
+impl From<lifeboat_engine::Error> for Error {
+    fn from(source: lifeboat_engine::Error) -> Self {
+        Self::new(source.kind(), "cannot store what was read").with_source(source)
+    }
+}
+
+impl From<lifeboat_repository::Error> for Error {
+    fn from(source: lifeboat_repository::Error) -> Self {
+        Self::new(source.kind(), "cannot store what was read").with_source(source)
+    }
+}
+
 /// Adds what was being done to a failure from a lower row; the kind stays.
 pub(crate) trait Doing<T> {
     fn doing(self, doing: impl FnOnce() -> String) -> Result<T>;

@@ -1,5 +1,6 @@
 //! A configured intention: which machines are backed up, and how.
 
+mod files;
 mod snapshots;
 
 use std::num::NonZeroU64;
@@ -13,6 +14,8 @@ use serde::Deserialize;
 use crate::hook::{Hook, HookPlace, OnFailure};
 use crate::selection::Selection;
 use crate::{Error, IoClass, Result};
+pub(crate) use files::shown;
+pub use files::{FilesJob, FilesText};
 pub use snapshots::LvmText;
 
 /// The longest time a guest may stay frozen.
@@ -82,6 +85,8 @@ pub struct Job {
     pub limits: Limits,
     /// What was decided about snapshots of LVM volumes, if anything.
     pub snapshots: Option<SnapshotRules>,
+    /// Files inside the machines are stored instead of disks.
+    pub files: Option<FilesJob>,
 }
 
 /// A job as it is written; everything has a usual value.
@@ -122,6 +127,8 @@ pub struct JobText {
     pub ionice: Option<String>,
     /// Snapshots of LVM volumes.
     pub lvm: Option<LvmText>,
+    /// Files inside the machines are stored instead of disks.
+    pub files: Option<FilesText>,
     /// Before the capture: bring applications in order.
     pub pre_snapshot: Vec<HookText>,
     /// When the capture is there: let applications go on.
@@ -207,6 +214,11 @@ impl JobText {
             hooks,
             limits: self.limits()?,
             snapshots: self.lvm.as_ref().map(LvmText::parse).transpose()?,
+            files: self
+                .files
+                .as_ref()
+                .map(|it| it.parse(&self.tags))
+                .transpose()?,
         })
     }
 

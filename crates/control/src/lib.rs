@@ -24,12 +24,12 @@ mod several;
 mod steps;
 mod turns;
 
-pub use backup::{BackupPlace, DiskFacts, Stored, VmBackup, VmOutcome, origin_of};
+pub use backup::{BackupPlace, DiskFacts, Stored, StoredFiles, VmBackup, VmOutcome, origin_of};
 pub use error::{Error, Result, chain};
 pub use export::{CACHE_BYTES, ReadOnlyExport, SnapshotDisks, of_nbd};
 pub use files::{Inside, of_rescue};
 pub use inside::{InsideDisks, RescueVm, WayInside};
-pub use job::{HookText, Job, JobText, Limits, LvmText, OfflinePolicy};
+pub use job::{FilesJob, FilesText, HookText, Job, JobText, Limits, LvmText, OfflinePolicy};
 pub use pace::{Paced, Pacer};
 pub use parent::{
     Parent, node_at, parent_disk, parent_of_vm, read_file, read_manifest, snapshots_of,

@@ -1,5 +1,6 @@
 //! A platform and repositories in memory.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use lifeboat_backend::Memory;
@@ -15,6 +16,7 @@ use lifeboat_platform::{Finding, Platform, Vm};
 use lifeboat_repository::{
     BlobReader, Environment, InitOptions, LockMode, LockWait, Owner, Repository, WriteOptions, lock,
 };
+use lifeboat_rescue::Settings;
 use lifeboat_testkit::{FakePlatform, ManualClock, SeededEntropy};
 
 pub(crate) const ID: &str = "7f3c";
@@ -122,6 +124,7 @@ impl Site {
             turns: &turns,
             watch: &self.seen,
             program: "lifeboat of a test",
+            rescue: &Settings::new(Path::new("unused")),
         };
         backup.run(&vm(platform))
     }

@@ -37,7 +37,7 @@ use std::time::Duration;
 use lifeboat_model::ExtentSet;
 
 pub use apply::apply;
-pub use filter::PathFilter;
+pub use filter::{Judged, PathFilter, Positions};
 pub use finding::{FileFinding, FindingKind, Findings};
 pub use occupy::{Occupied, occupy};
 pub use plan::plan;

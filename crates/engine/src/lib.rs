@@ -16,6 +16,7 @@ pub mod copy;
 mod dump;
 mod error;
 mod fetch;
+pub mod file_backup;
 pub mod files;
 mod memory;
 pub mod restore;

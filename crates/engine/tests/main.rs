@@ -6,6 +6,7 @@ mod a_trial_run_stores_nothing;
 mod an_incremental_equals_a_full_backup;
 mod copies_are_whole_after_every_crash;
 mod files;
+mod files_become_chunks_and_stay_the_same;
 mod flips_are_found;
 mod power_may_fail_while_disks_are_stored;
 mod restored_disks_are_the_disks;

@@ -10,6 +10,9 @@ use crate::{GoTime, SnapshotFile};
 /// Tag of every snapshot of a machine.
 pub const MACHINE_TAG: &str = "lifeboat";
 
+/// Tag of every snapshot of files inside a machine.
+pub const FILES_TAG: &str = "lifeboat-files";
+
 /// The snapshot record of a machine, without its tree.
 pub fn of(machine: &VmName, time: GoTime, tags: &[String]) -> SnapshotFile {
     let mut tags: Vec<String> = std::iter::once(MACHINE_TAG.to_owned())

@@ -25,6 +25,6 @@ pub mod wire;
 pub use error::{Error, Result};
 pub use host::{
     Accelerator, Access, Command, Content, Disk, DiskFormat, DiskPlace, GuestPath, LastLink,
-    Patience, Ran, Rescue, Settings, Step, Unpacked, Volume, Walk, unpack,
+    Listed, Patience, Ran, Rescue, Settings, SocketFolder, Step, Unpacked, Volume, Walk, unpack,
 };
 pub use inside::enter;

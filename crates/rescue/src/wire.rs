@@ -22,11 +22,15 @@ pub use request::{Place, Request};
 pub use volume::{FoundVolume, VolumePlace};
 
 /// Both sides are the same program; a leftover of another one is refused.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// The longest piece of content in one frame.
 pub const DATA_BYTES_MAX: usize = 256 << 10;
 /// Deepest nesting of folders: no real tree is deeper, and paths of that length cannot be used.
 pub const DEPTH_MAX: usize = 1024;
+/// The most entries that a list of one folder has; a walk has no such bound.
+pub(crate) const LIST_MAX: usize = 1 << 20;
+/// The most paths that are told to be missing.
+pub(crate) const MISSING_MAX: usize = 512;
 /// Name of the port by which both sides find each other.
 pub const PORT: &str = "lifeboat.rescue";
 /// Variable of the rescue VM's first process: `read` or `write`.

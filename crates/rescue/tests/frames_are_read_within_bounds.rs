@@ -70,6 +70,10 @@ fn replies() -> Vec<Reply> {
         },
         Reply::ContentEnd,
         Reply::SameContent,
+        Reply::Missing {
+            path: "/srv".into(),
+            text: "it is on no disk".into(),
+        },
         Reply::Fault("damaged".into()),
         Reply::Alive,
         Reply::Output(vec![2]),

@@ -84,6 +84,17 @@ pub(crate) struct MachineBackupArguments {
     /// A tag for the snapshots
     #[arg(long, value_name = "TAG", value_delimiter = ',')]
     pub(crate) tag: Vec<String>,
+    /// Store the files inside the disks as an ordinary snapshot of files, instead of the disks
+    #[arg(long)]
+    pub(crate) files: bool,
+    /// Of the files only these, by path from the machine's root; implies --files
+    #[arg(long, value_name = "PATH")]
+    pub(crate) source: Vec<String>,
+    /// Of the files none that fit, as in '*.cache' or /var/tmp; implies --files
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) exclude: Vec<String>,
+    #[command(flatten)]
+    pub(crate) rescue: RescueArguments,
     /// Read everything, whatever is known to be unchanged
     #[arg(short = 'f', long)]
     pub(crate) force: bool,

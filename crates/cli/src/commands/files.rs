@@ -10,7 +10,7 @@ use lifeboat_control::{Inside, of_rescue};
 use lifeboat_model::ByteCount;
 use lifeboat_repository::{LockMode, Repository, Snapshot};
 use lifeboat_rescue::wire::{Entry, FileKind, Moment};
-use lifeboat_rescue::{GuestPath, LastLink, Settings, Volume, unpack};
+use lifeboat_rescue::{GuestPath, LastLink, Listed, Rescue, Settings, Volume, unpack};
 use serde::Serialize;
 
 use crate::args::{FilesCommand, FilesGetArguments, FilesLsArguments, RescueArguments};
@@ -98,9 +98,8 @@ fn enter_owned(
     context
         .output
         .detail_aside(format!("booting a rescue VM on the disks of snapshot {id}"));
-    let folder = std::env::temp_dir();
     let cancel = &context.environment.cancel;
-    let inside = Inside::start(&repository, &index, &snapshot, &folder, &settings, cancel)?;
+    let inside = Inside::start(&repository, &index, &snapshot, &settings, cancel)?;
     work(inside, path, &snapshot)
 }
 
@@ -164,20 +163,41 @@ fn list(context: &Context, arguments: &FilesLsArguments) -> Result<u8> {
             let Some(path) = path else {
                 return volumes(context, rescue.volumes());
             };
-            let entries = rescue.list(&path).map_err(inner)?;
+            let (entries, faults) = listed(rescue, &path)?;
+            for fault in &faults {
+                context.output.warn(shown(fault));
+            }
+            let code = if faults.is_empty() { 0 } else { EXIT_PARTIAL };
             if context.output.is_json() {
                 let lines: Vec<EntryLine> = entries.iter().map(line).collect();
                 context.output.json(&lines)?;
-                return Ok(0);
+                return Ok(code);
             }
             let mut table = Table::new(&["Mode", ">Owner", ">Size", "Modified", "Name"]);
             for entry in &entries {
                 table.row(row(entry));
             }
             context.output.result(table.lines().join("\n"))?;
-            Ok(0)
+            Ok(code)
         },
     )
+}
+
+/// What is in a folder, or the one entry that is no folder; and what could not be read.
+fn listed(rescue: &mut Rescue, path: &GuestPath) -> Result<(Vec<Entry>, Vec<String>)> {
+    let (mut entries, mut faults) = (Vec::new(), Vec::new());
+    let each = rescue.each(path, |listed| match listed {
+        Listed::Entry(entry) => entries.push(*entry),
+        Listed::Fault(text) => faults.push(text),
+    });
+    each.map_err(inner)?;
+    if entries
+        .first()
+        .is_some_and(|it| it.kind == FileKind::Folder)
+    {
+        entries.remove(0);
+    }
+    Ok((entries, faults))
 }
 
 fn volumes(context: &Context, list: &[Volume]) -> Result<u8> {

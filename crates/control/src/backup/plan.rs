@@ -163,7 +163,7 @@ impl VmBackup<'_> {
         .unzip()
     }
 
-    fn paced(&self, reader: &Arc<dyn DiskReader>) -> Arc<dyn DiskReader> {
+    pub(super) fn paced(&self, reader: &Arc<dyn DiskReader>) -> Arc<dyn DiskReader> {
         match &self.pacer {
             Some(pacer) => Arc::new(Paced::new(Arc::clone(reader), Arc::clone(pacer))),
             None => Arc::clone(reader),

@@ -1,4 +1,4 @@
-//! Which paths are restored.
+//! Which paths are restored, and which are backed up.
 
 use lifeboat_model::ParseError;
 
@@ -28,7 +28,7 @@ enum Part {
 
 /// How far patterns have come at a folder: (pattern, part) pairs.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Positions {
+pub struct Positions {
     includes: Vec<(usize, usize)>,
     excludes: Vec<(usize, usize)>,
     is_selected: bool,
@@ -36,7 +36,7 @@ pub(super) struct Positions {
 
 /// What the filter says of a name.
 #[derive(Debug)]
-pub(super) enum Judged {
+pub enum Judged {
     /// Neither it nor anything below it.
     Out,
     /// It, or perhaps something below it.
@@ -61,7 +61,7 @@ impl PathFilter {
     }
 
     /// At the snapshot's root.
-    pub(super) fn start(&self) -> Positions {
+    pub fn start(&self) -> Positions {
         Positions {
             includes: begin(&self.includes),
             excludes: begin(&self.excludes),
@@ -70,7 +70,7 @@ impl PathFilter {
     }
 
     /// One name further.
-    pub(super) fn step(&self, at: &Positions, name: &[u8]) -> Judged {
+    pub fn step(&self, at: &Positions, name: &[u8]) -> Judged {
         let (excludes, is_excluded) = step(&self.excludes, &at.excludes, name);
         if is_excluded {
             return Judged::Out;
@@ -93,7 +93,7 @@ impl PathFilter {
 
 impl Positions {
     /// Whether the name itself is taken, not only the way to something below it.
-    pub(super) fn is_selected(&self) -> bool {
+    pub fn is_selected(&self) -> bool {
         self.is_selected
     }
 }

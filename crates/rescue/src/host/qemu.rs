@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use lifeboat_model::{CancelToken, ErrorKind};
 use rustix::process::{Pid, Resource, Rlimit};
-use tempfile::TempDir;
 
 use super::settings::{Access, Disk, DiskFormat, DiskPlace, Settings};
+use super::socket_folder::SocketFolder;
 use crate::{Error, Result, wire};
 
 /// How often is looked whether something has happened.
@@ -61,8 +61,6 @@ pub(super) enum Engine {
 pub(super) struct Qemu {
     process: Child,
     console: Arc<Mutex<Vec<u8>>>,
-    /// Holds the channel's socket.
-    _folder: TempDir,
 }
 
 /// What is booted.
@@ -84,10 +82,8 @@ impl Boot<'_> {
         let program = program(self.settings)?;
         let shown = program.display().to_string();
         let failed = |error| Error::io("starting", shown.clone(), error);
-        let folder = tempfile::Builder::new()
-            .prefix("lifeboat-rescue-")
-            .tempdir()
-            .map_err(failed)?;
+        // Gone as soon as both have met: nothing is left when we are killed later.
+        let folder = SocketFolder::create().map_err(failed)?;
         let socket = folder.path().join("channel");
         let listener = UnixListener::bind(&socket).map_err(failed)?;
         let (reader, writer) = std::io::pipe().map_err(failed)?;
@@ -102,7 +98,6 @@ impl Boot<'_> {
         let mut qemu = Qemu {
             console: listen(reader),
             process,
-            _folder: folder,
         };
         qemu.bound(file_bytes_max(self.settings, self.disks))
             .map_err(failed)?;

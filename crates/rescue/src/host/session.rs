@@ -14,13 +14,11 @@ use super::settings::{Accelerator, Access, Disk, Settings};
 use super::volume::Volume;
 use super::walk::Walk;
 use super::{initramfs, kernel};
-use crate::wire::{DATA_BYTES_MAX, Entry, Reply, Request, VERSION};
+use crate::wire::{DATA_BYTES_MAX, Entry, LIST_MAX, MISSING_MAX, Reply, Request, VERSION};
 use crate::{Error, Result};
 
 /// The bus of the rescue VM has places for as many, besides what else it has.
 const DISKS_MAX: usize = 24;
-/// The longest list of one folder; a walk has no such bound.
-const LIST_MAX: usize = 1 << 20;
 /// A processor that works at all boots the rescue VM in a second or two.
 const KVM_PATIENCE: Duration = Duration::from_secs(10);
 /// How long it may take to power off after everything is written.
@@ -38,7 +36,17 @@ pub struct Rescue {
     qemu: Qemu,
     channel: Channel,
     volumes: Vec<Volume>,
+    missing: Vec<(String, String)>,
     is_over: bool,
+}
+
+/// What a listing gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listed {
+    /// An entry.
+    Entry(Box<Entry>),
+    /// Something could not be read: damage inside the file system.
+    Fault(String),
 }
 
 impl Rescue {
@@ -99,6 +107,7 @@ impl Rescue {
             qemu,
             channel,
             volumes: Vec::new(),
+            missing: Vec::new(),
             is_over: false,
         };
         let patience = match (boot.engine, boot.settings.accelerator) {
@@ -114,9 +123,14 @@ impl Rescue {
 
     fn surveyed(mut self, disks: &[Disk]) -> Result<Self> {
         self.ask(&Request::Volumes)?;
-        let found = match self.next_reply()? {
-            Reply::Volumes(found) => found,
-            reply => return Err(self.unexpected(reply, "surveying", &"the disks")),
+        let found = loop {
+            match self.next_reply()? {
+                Reply::Missing { path, text } if self.missing.len() < MISSING_MAX => {
+                    self.missing.push((path, text));
+                }
+                Reply::Volumes(found) => break found,
+                reply => return Err(self.unexpected(reply, "surveying", &"the disks")),
+            }
         };
         self.volumes = found.into_iter().map(|it| Volume::of(it, disks)).collect();
         Ok(self)
@@ -127,30 +141,54 @@ impl Rescue {
         &self.volumes
     }
 
+    /// Paths at which the system's own table wants a volume that is not there, and why: what
+    /// lies at such a path is not what the system sees.
+    pub fn missing(&self) -> &[(String, String)] {
+        &self.missing
+    }
+
     /// What is at a path: a folder's entries, sorted by the bytes of their names, or the one
-    /// entry itself, without a name.
+    /// entry itself, without a name. What cannot be read is left out: [`Rescue::each`] tells it.
     ///
     /// Errors: `NotFound`, `Denied` and others as the file system inside reports them.
     pub fn list(&mut self, path: &GuestPath) -> Result<Vec<Entry>> {
         let mut entries = Vec::new();
-        self.each(path, |entry| entries.push(entry))?;
+        self.each(path, |listed| {
+            if let Listed::Entry(entry) = listed {
+                entries.push(*entry);
+            }
+        })?;
         if entries.len() > 1 || entries.first().is_some_and(is_folder) {
             entries.remove(0);
         }
         Ok(entries)
     }
 
-    /// Gives `take` the entry at a path, without a name, and after a folder what is in it,
-    /// sorted by the bytes of their names: at most a million, each of at most 1 MiB.
+    /// Gives `take` the entry at a path, without a name, and after a folder what is in it, in
+    /// ascending order of their names' bytes, and what could not be read: at most two million
+    /// things, each of at most 1 MiB. Of a larger folder a million entries and a fault come.
     ///
     /// Errors: as [`Rescue::list`].
-    pub fn each(&mut self, path: &GuestPath, mut take: impl FnMut(Entry)) -> Result<()> {
+    pub fn each(&mut self, path: &GuestPath, mut take: impl FnMut(Listed)) -> Result<()> {
         let place = path.place(&self.volumes, LastLink::Followed)?;
         self.ask(&Request::List(place))?;
         let mut count = 0;
+        // The entry itself has no name, which is less than every other.
+        let mut latest: Option<Vec<u8>> = None;
         loop {
             match self.next_reply()? {
-                Reply::Entry(entry) if count < LIST_MAX => take(*entry),
+                Reply::Entry(entry) if count < 2 * LIST_MAX => {
+                    let is_next = match &latest {
+                        None => entry.name.is_empty(),
+                        Some(latest) => *latest < entry.name,
+                    };
+                    if !is_next {
+                        return Err(self.lose(Lost::OutOfTurn("names do not ascend")));
+                    }
+                    latest = Some(entry.name.clone());
+                    take(Listed::Entry(entry));
+                }
+                Reply::Fault(text) if count < 2 * LIST_MAX => take(Listed::Fault(text)),
                 Reply::Done => return Ok(()),
                 reply => return Err(self.unexpected(reply, "listing", path)),
             }

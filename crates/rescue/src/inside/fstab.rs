@@ -2,6 +2,8 @@
 //!
 //! Source: fstab(5).
 
+use std::fmt;
+
 /// A line that puts a volume somewhere below the root.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Line {
@@ -10,6 +12,8 @@ pub(super) struct Line {
     pub(super) path: String,
     /// The option that chooses a subvolume of btrfs.
     pub(super) subvolume: Option<String>,
+    /// The system has it whenever it runs; not so with media that come and go.
+    pub(super) is_expected: bool,
 }
 
 /// How a line names its volume.
@@ -22,6 +26,21 @@ pub(super) enum Source {
     /// A file below `/dev`, without that.
     Device(String),
 }
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Uuid(value) => write!(f, "UUID={value}"),
+            Self::Label(value) => write!(f, "LABEL={value}"),
+            Self::PartitionUuid(value) => write!(f, "PARTUUID={value}"),
+            Self::PartitionLabel(value) => write!(f, "PARTLABEL={value}"),
+            Self::Device(name) => write!(f, "/dev/{name}"),
+        }
+    }
+}
+
+/// Beginnings of the names of drives whose media come and go.
+const DRIVES: [&str; 5] = ["sr", "fd", "cdrom", "dvd", "floppy"];
 
 /// The root's subvolume, and all lines that matter, shorter paths first.
 pub(super) fn read(text: &str) -> (Option<String>, Vec<Line>) {
@@ -50,10 +69,14 @@ pub(super) fn read(text: &str) -> (Option<String>, Vec<Line>) {
         if let (Some(source), true) = (source_of(source), path.starts_with('/') && !is_bind)
             && kind != "swap"
         {
+            let is_drive = matches!(&source, Source::Device(name)
+                if DRIVES.iter().any(|drive| name.starts_with(drive)));
+            let is_automatic = !options.split(',').any(|it| it == "noauto");
             lines.push(Line {
                 source,
                 path,
                 subvolume,
+                is_expected: is_automatic && !is_drive,
             });
         }
     }
@@ -120,6 +143,7 @@ mod tests {
             tmpfs /tmp tmpfs defaults\n\
             //server/x /net cifs defaults\n\
             UUID=11 /home btrfs subvol=@home\n\
+            /dev/sr0 /media/cdrom0 udf,iso9660 user,noauto\n\
             /dev/disk/by-uuid/33 /boot/efi vfat\n";
         let (root, lines) = read(text);
         assert_eq!(root.as_deref(), Some("subvol=@"));
@@ -128,9 +152,12 @@ mod tests {
             (&Source::Label("BOOT".into()), "/boot"),
             (&Source::Uuid("11".into()), "/home"),
             (&Source::Device("vg/data".into()), "/srv/my data"),
+            (&Source::Device("sr0".into()), "/media/cdrom0"),
             (&Source::Uuid("33".into()), "/boot/efi"),
         ];
         assert_eq!(found, wanted);
         assert_eq!(lines[1].subvolume.as_deref(), Some("subvol=@home"));
+        let expected: Vec<_> = lines.iter().map(|it| it.is_expected).collect();
+        assert_eq!(expected, [true, true, true, false, true]);
     }
 }

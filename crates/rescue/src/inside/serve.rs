@@ -13,7 +13,7 @@ use super::outlet::Outlet;
 use super::survey::{self, Survey};
 use super::tree::Tree;
 use super::{command, describe, mounts, places};
-use crate::wire::{DATA_BYTES_MAX, Place, Reply, Request, VERSION};
+use crate::wire::{DATA_BYTES_MAX, MISSING_MAX, Place, Reply, Request, VERSION};
 
 /// A lookup that raced with a rename is tried again; nothing renames here, but the kernel counts.
 const LOOKUPS_MAX: u32 = 8;
@@ -49,7 +49,12 @@ pub(super) fn serve(mut outlet: Outlet, is_writable: bool) -> io::Result<()> {
     loop {
         let reply = match outlet.next_request()? {
             Request::Stop => continue,
-            Request::Volumes => Ok(Reply::Volumes(survey.volumes.clone())),
+            Request::Volumes => {
+                for (path, text) in survey.missing.iter().take(MISSING_MAX).cloned() {
+                    outlet.send(&Reply::Missing { path, text })?;
+                }
+                Ok(Reply::Volumes(survey.volumes.clone()))
+            }
             Request::Describe(place) => answer(&survey, &place, |found| {
                 Tree::new(&mut outlet).describe(found)
             })?,

@@ -19,6 +19,8 @@ pub(super) struct Survey {
     /// The system's own tree is at `/system`.
     pub(super) has_system: bool,
     pub(super) has_logical: bool,
+    /// Paths at which the system's own table wants something that is not there, and why.
+    pub(super) missing: Vec<(String, String)>,
     pub(super) is_writable: bool,
 }
 

@@ -98,9 +98,18 @@ fn add_others(survey: &mut Survey, root: usize) {
     let (_, lines) = fstab::read(&text.unwrap_or_default());
     for line in lines {
         let Some(number) = find(survey, &line) else {
+            if line.is_expected {
+                let text = format!("{} of its /etc/fstab is on none of the disks", line.source);
+                survey.missing.push((line.path, text));
+            }
             continue;
         };
-        if !survey.volumes[number].is_readable || number == root && line.subvolume.is_none() {
+        if !survey.volumes[number].is_readable {
+            let text = format!("its volume cannot be read: {}", survey.volumes[number].note);
+            survey.missing.push((line.path, text));
+            continue;
+        }
+        if number == root && line.subvolume.is_none() {
             continue;
         }
         let put = match &line.subvolume {
@@ -110,6 +119,9 @@ fn add_others(survey: &mut Survey, root: usize) {
             None => mounts::show(&folder_of(number), &line.path),
         };
         note_place(survey, number, &line.path, &put);
+        if let Err(text) = put {
+            survey.missing.push((line.path, text));
+        }
     }
 }
 

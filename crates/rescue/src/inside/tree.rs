@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use super::describe::{describe, reopen};
 use super::outlet::Outlet;
 use super::serve::Refusal;
-use crate::wire::{DEPTH_MAX, Entry, FileKind, NAME_BYTES_MAX, Reply};
+use crate::wire::{DEPTH_MAX, Entry, FileKind, LIST_MAX, NAME_BYTES_MAX, Reply};
 
 /// Bytes read and sent at once.
 const PIECE_BYTES: usize = 128 << 10;
@@ -51,7 +51,7 @@ impl<'a> Tree<'a> {
     }
 
     /// Sends an entry and, if it is a folder, those in it.
-    pub(super) fn list(self, opened: &OwnedFd) -> Sent {
+    pub(super) fn list(mut self, opened: &OwnedFd) -> Sent {
         let (entry, _) = match describe(opened, b"") {
             Ok(described) => described,
             Err(error) => return Ok(Err(error.into())),
@@ -61,17 +61,31 @@ impl<'a> Tree<'a> {
         if !is_folder {
             return Ok(Ok(()));
         }
-        let names = match names(opened) {
-            Ok((names, _)) => names,
+        let (names, faults) = match names(opened) {
+            Ok(found) => found,
             Err(error) => return Ok(Err(error.into())),
         };
-        for name in names {
+        self.send_faults(faults)?;
+        if names.len() > LIST_MAX {
+            let text = format!("of its {} entries only {LIST_MAX} are listed", names.len());
+            self.send_faults([text])?;
+        }
+        for name in names.into_iter().take(LIST_MAX) {
             if !self.outlet.goes_on()? {
                 break;
             }
             let described = open_below(opened, &name).and_then(|it| describe(&it, &name));
-            if let Ok((entry, _)) = described {
-                self.outlet.send(&Reply::Entry(entry.into()))?;
+            let shown = name.escape_ascii();
+            match described {
+                Ok((entry, faults)) => {
+                    self.outlet.send(&Reply::Entry(entry.into()))?;
+                    let faults = faults.into_iter().map(|fault| format!("{shown}: {fault}"));
+                    self.send_faults(faults)?;
+                }
+                Err(error) => {
+                    let fault = format!("{shown} cannot be read: {error}");
+                    self.send_faults([fault])?;
+                }
             }
         }
         Ok(Ok(()))
@@ -118,7 +132,7 @@ impl<'a> Tree<'a> {
         self.send_faults(faults)
     }
 
-    fn send_faults(&mut self, faults: Vec<String>) -> io::Result<()> {
+    fn send_faults(&mut self, faults: impl IntoIterator<Item = String>) -> io::Result<()> {
         faults
             .into_iter()
             .try_for_each(|fault| self.outlet.send(&Reply::Fault(fault)))

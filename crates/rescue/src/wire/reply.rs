@@ -31,6 +31,13 @@ pub enum Reply {
         /// What the other side speaks.
         version: u32,
     },
+    /// What the system's own table puts somewhere and is not there.
+    Missing {
+        /// Where it would be.
+        path: String,
+        /// Why it is not.
+        text: String,
+    },
     /// All volumes.
     Volumes(Vec<FoundVolume>),
     /// An entry.
@@ -90,6 +97,9 @@ impl Reply {
             }
             Self::ContentEnd => Encoder::of_kind(6),
             Self::SameContent => Encoder::of_kind(13),
+            Self::Missing { path, text } => Encoder::of_kind(14)
+                .string(clipped(path))
+                .string(clipped(text)),
             Self::Fault(text) => Encoder::of_kind(7).string(clipped(text)),
             Self::Alive => Encoder::of_kind(8),
             Self::Output(bytes) => {
@@ -144,6 +154,10 @@ impl Reply {
                 }
             }
             13 => Self::SameContent,
+            14 => Self::Missing {
+                path: from.text(TEXT_BYTES_MAX)?,
+                text: from.text(TEXT_BYTES_MAX)?,
+            },
             _ => return Err(Malformed("a reply's kind is unknown")),
         };
         from.end()?;

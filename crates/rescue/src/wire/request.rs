@@ -21,11 +21,12 @@ pub struct Place {
 /// A request; what answers it stands with each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// All volumes: `Volumes`.
+    /// All volumes: `Volumes`; before it `Missing`s for what the system should have and has not.
     Volumes,
     /// An entry alone: `Entry`, then `Done`.
     Describe(Place),
-    /// An entry and, if it is a folder, what is in it: `Entry`s, then `Done`.
+    /// An entry and, if it is a folder, what is in it: `Entry`s, then `Done`. A `Fault` says what
+    /// of the folder, or of what is in it, could not be read.
     List(Place),
     /// An entry and all below it: a sequence of `Entry` and its content, then `Done`.
     ///

@@ -9,7 +9,7 @@ use lifeboat_model::ErrorKind;
 use lifeboat_mount::{Audience, Mounted, Shown, Source, check, mount};
 use lifeboat_repository::Snapshot;
 use lifeboat_rescue::wire::Entry;
-use lifeboat_rescue::{GuestPath, LastLink, Rescue};
+use lifeboat_rescue::{GuestPath, LastLink, Listed, Rescue};
 
 use super::{enter_owned, inner};
 use crate::args::FilesMountArguments;
@@ -147,7 +147,13 @@ impl Source for Shared {
         path: &GuestPath,
         take: &mut dyn FnMut(Entry),
     ) -> std::result::Result<(), ErrorKind> {
-        self.ask(|rescue| rescue.each(path, take))
+        self.ask(|rescue| {
+            rescue.each(path, |listed| match listed {
+                Listed::Entry(entry) => take(*entry),
+                // Who looks the name up is told.
+                Listed::Fault(_) => {}
+            })
+        })
     }
 
     fn describe(&mut self, path: &GuestPath) -> std::result::Result<Entry, ErrorKind> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lifeboat_control::{
-    BackupPlace, Job, JobText, Pacer, Step, Stored, VmBackup, VmOutcome, Watch, each,
+    BackupPlace, Job, JobText, Pacer, Step, Stored, StoredFiles, VmBackup, VmOutcome, Watch, each,
     lower_priority,
 };
 use lifeboat_model::{ByteCount, ErrorKind, VmName};
@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::{chosen, inventory};
 use crate::args::MachineBackupArguments;
 use crate::commands::backup::load_index;
+use crate::commands::files::rescue_settings;
 use crate::context::Context;
 use crate::error::{EXIT_PARTIAL, Error, Result, chain};
 use crate::output::Output;
@@ -55,6 +56,7 @@ pub(crate) fn run(context: &Context, arguments: &MachineBackupArguments) -> Resu
         Arc::new(Pacer::new(rate, clock, environment.cancel.clone()))
     });
     let turns = context.turns();
+    let rescue = rescue_settings(&arguments.rescue);
     let backup = VmBackup {
         platform: &*platform,
         place: &place,
@@ -64,6 +66,7 @@ pub(crate) fn run(context: &Context, arguments: &MachineBackupArguments) -> Resu
         turns: &turns,
         watch: &watch,
         program: concat!("lifeboat ", env!("CARGO_PKG_VERSION")),
+        rescue: &rescue,
     };
     let display = context.show_progress()?;
     let parallel = job.limits.parallel;
@@ -90,6 +93,11 @@ fn job(arguments: &MachineBackupArguments) -> Result<Job> {
     text.disks.extend(arguments.only_disk.iter().cloned());
     text.all_disks_but
         .extend(arguments.all_disks_but.iter().cloned());
+    if arguments.files || !arguments.source.is_empty() || !arguments.exclude.is_empty() {
+        let files = text.files.get_or_insert_default();
+        files.source.extend(arguments.source.iter().cloned());
+        files.exclude.extend(arguments.exclude.iter().cloned());
+    }
     text.quiesce = arguments.quiesce.clone().or(text.quiesce);
     text.scratch = arguments.scratch.clone().or(text.scratch);
     text.parallel = arguments.parallel.or(text.parallel);
@@ -133,9 +141,12 @@ fn show(context: &Context, platform: &dyn Platform, job: &Job, machines: &[&Vm])
                 .warn(format!("{}: {}", vm.name, chain(&error))),
         }
     }
+    let below = job.files.as_ref().map(|files| files.sources.join(", "));
+    let below = below.map(|paths| format!(", the files below {paths}"));
     let text = format!(
-        "dry run: {} would be backed up",
-        count(machines.len(), "machine")
+        "dry run: {} would be backed up{}",
+        count(machines.len(), "machine"),
+        below.unwrap_or_default()
     );
     context.output.result(text)?;
     Ok(0)
@@ -170,6 +181,18 @@ struct DiskLine<'a> {
 }
 
 #[derive(Serialize)]
+struct FilesLine {
+    files_new: u64,
+    files_changed: u64,
+    files_unmodified: u64,
+    dirs: u64,
+    others: u64,
+    total_bytes_processed: u64,
+    bytes_read: u64,
+    unread: u64,
+}
+
+#[derive(Serialize)]
 struct OutcomeLine<'a> {
     machine: &'a str,
     machine_id: &'a str,
@@ -178,6 +201,8 @@ struct OutcomeLine<'a> {
     snapshot_id: Option<String>,
     consistency: Option<String>,
     disks: Vec<DiskLine<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    files: Option<FilesLine>,
     data_added: u64,
     data_added_packed: u64,
     total_duration: f64,
@@ -187,10 +212,13 @@ struct OutcomeLine<'a> {
 
 fn report(context: &Context, machines: &[&Vm], outcomes: Vec<Option<VmOutcome>>) -> Result<u8> {
     let mut failed: Vec<Error> = Vec::new();
-    let mut is_any_stored = false;
+    let (mut is_any_stored, mut is_any_unread) = (false, false);
     for outcome in outcomes.iter().flatten() {
         tell(context, outcome)?;
-        is_any_stored |= matches!(outcome.result, Ok(Some(_)));
+        if let Ok(Some(stored)) = &outcome.result {
+            is_any_stored = true;
+            is_any_unread |= stored.files.as_ref().is_some_and(|files| files.unread > 0);
+        }
     }
     let begun = outcomes.iter().flatten().count();
     for outcome in outcomes.into_iter().flatten() {
@@ -215,6 +243,7 @@ fn report(context: &Context, machines: &[&Vm], outcomes: Vec<Option<VmOutcome>>)
         ));
     }
     match failed.len() {
+        0 if is_any_unread => Ok(EXIT_PARTIAL),
         0 => Ok(0),
         1 if !is_any_stored => Err(failed.remove(0)),
         _ => {
@@ -237,19 +266,9 @@ fn tell(context: &Context, outcome: &VmOutcome) -> Result<()> {
         Ok(Some(stored)) => (&outcome.vm.name, stored),
         _ => return Ok(()),
     };
-    let mut table = Table::new(&["Disk", ">Size", ">Read", ">Reused", "Mode", "Reason"]);
-    for (fact, disk) in stored.disks.iter().zip(&stored.result.disks) {
-        table.row([
-            fact.name.to_string(),
-            ByteCount(disk.size).to_string(),
-            ByteCount(disk.read_bytes).to_string(),
-            ByteCount(disk.reused_bytes).to_string(),
-            fact.mode().to_owned(),
-            fact.reason.clone(),
-        ]);
-    }
-    for line in table.lines() {
-        context.output.tell(line)?;
+    match &stored.files {
+        Some(files) => tell_files(context, files)?,
+        None => tell_disks(context, stored)?,
     }
     let totals = stored.result.totals;
     context.output.tell(format!(
@@ -269,6 +288,44 @@ fn tell(context: &Context, outcome: &VmOutcome) -> Result<()> {
         .result(format!("snapshot {id} of {name} saved"))
 }
 
+fn tell_disks(context: &Context, stored: &Stored) -> Result<()> {
+    let mut table = Table::new(&["Disk", ">Size", ">Read", ">Reused", "Mode", "Reason"]);
+    for (fact, disk) in stored.disks.iter().zip(&stored.result.disks) {
+        table.row([
+            fact.name.to_string(),
+            ByteCount(disk.size).to_string(),
+            ByteCount(disk.read_bytes).to_string(),
+            ByteCount(disk.reused_bytes).to_string(),
+            fact.mode().to_owned(),
+            fact.reason.clone(),
+        ]);
+    }
+    for line in table.lines() {
+        context.output.tell(line)?;
+    }
+    Ok(())
+}
+
+fn tell_files(context: &Context, files: &StoredFiles) -> Result<()> {
+    let counts = files.counts;
+    let all = counts.new + counts.changed + counts.unmodified;
+    context.output.tell(format!(
+        "{}: {} new, {} changed, {} as before; {} of {} read",
+        count(all, "file"),
+        counts.new,
+        counts.changed,
+        counts.unmodified,
+        ByteCount(counts.read_bytes),
+        ByteCount(counts.bytes),
+    ))?;
+    match files.unread {
+        0 => Ok(()),
+        unread => context
+            .output
+            .tell(format!("{unread} could not be read in full")),
+    }
+}
+
 fn line(outcome: &VmOutcome) -> OutcomeLine<'_> {
     let stored = outcome.result.as_ref().ok().and_then(Option::as_ref);
     let word = match &outcome.result {
@@ -286,11 +343,26 @@ fn line(outcome: &VmOutcome) -> OutcomeLine<'_> {
             .map(|id| id.to_string()),
         consistency: stored.map(|it| it.consistency.to_string()),
         disks: stored.map(disk_lines).unwrap_or_default(),
+        files: stored.and_then(|it| it.files.as_ref()).map(files_line),
         data_added: stored.map_or(0, |it| it.result.totals.added),
         data_added_packed: stored.map_or(0, |it| it.result.totals.added_packed),
         total_duration: stored.map_or(0.0, |it| it.result.duration.as_secs_f64()),
         findings: outcome.findings.iter().map(|it| it.text.as_str()).collect(),
         hooks: &outcome.hooks,
+    }
+}
+
+fn files_line(files: &StoredFiles) -> FilesLine {
+    let counts = files.counts;
+    FilesLine {
+        files_new: counts.new,
+        files_changed: counts.changed,
+        files_unmodified: counts.unmodified,
+        dirs: counts.folders_new + counts.folders_changed + counts.folders_unmodified,
+        others: counts.others,
+        total_bytes_processed: counts.bytes,
+        bytes_read: counts.read_bytes,
+        unread: files.unread,
     }
 }
 
