@@ -208,7 +208,10 @@ fn kills_of_a_start_or_a_removal_are_cleared_by_a_removal() {
             trial.calls(&START);
             let struck = host.strike((wire, moment), (victim, NAME), "r", &discard);
             if !struck.ended.status.success() {
-                host.lifeboat(&when, "r", &discard);
+                let again = host.run("r", &discard);
+                // The kill may have come when all was done but the farewell to libvirt.
+                let is_over = again.told.contains("no machine \"web-instant\" runs");
+                assert!(again.status.success() || is_over, "{when}: {}", again.told);
             }
             trial.nothing_is_left(&when);
             hits += usize::from(struck.is_hit);

@@ -104,10 +104,9 @@ fn is_told(when: &str, victim: Victim, struck: &Struck) {
         Victim::Lifeboat => assert!(ended.is_killed(), "{when}: {}", ended.told),
         Victim::Emulator | Victim::Daemon => {
             assert!(ended.status.code().is_some_and(|it| it > 0), "{when}");
-            // Before anything is known of machines, it tells what it could not reach.
-            let is_named = ["web", "connecting to"]
-                .iter()
-                .any(|it| ended.told.contains(it));
+            // Before anything is known of machines, it tells whom it asked.
+            let named = ["web", "qemu:///session"];
+            let is_named = named.iter().any(|it| ended.told.contains(it));
             assert!(is_named, "{when}: {}", ended.told);
         }
     }
