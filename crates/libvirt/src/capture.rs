@@ -2,6 +2,7 @@
 
 mod choice;
 mod describe;
+mod ending;
 mod freeze;
 mod guard;
 mod job;

@@ -70,9 +70,12 @@ impl LiveMachines for LibvirtBuilder {
 
     fn remove(&self, vm: &VmId) -> Result<Vec<Finding>> {
         let domain = self.access.domain(vm)?;
-        if domain.number().is_some() {
-            let stopped = domain.switch_off();
-            stopped.map_err(|failure| failure.of("stopping", vm.as_str()))?;
+        if domain.number().is_some()
+            && let Err(failure) = domain.switch_off()
+            // It may have stopped in between: what a killed run asked for is done all the same.
+            && !matches!(domain.state(), Ok(DomainState::Off))
+        {
+            return Err(failure.of("stopping", vm.as_str()));
         }
         let gone = domain.undefine(Undefining::WithNvram);
         gone.map_err(|failure| failure.of("removing", vm.as_str()))?;

@@ -9,6 +9,7 @@ use crate::access::Access;
 use crate::binding::{Domain, Failure, Operation};
 use crate::host::Host;
 
+use super::ending;
 use super::job::JobRecord;
 use super::marks::{self, Removed};
 use super::scratch::{self, RunRecord, Sign};
@@ -71,7 +72,7 @@ impl<'a> Sweep<'a> {
     fn runs(&mut self, access: &Access) -> Result<JobSeen> {
         let mut bases: BTreeSet<PathBuf> = [scratch::usual_base(access)?].into();
         let seen = match self.domain.number() {
-            Some(_) => self.end_job(&mut bases)?,
+            Some(_) => self.end_job(access, &mut bases)?,
             None => JobSeen::None,
         };
         for base in &bases {
@@ -85,7 +86,7 @@ impl<'a> Sweep<'a> {
     }
 
     /// Ends a job that a dead run of ours left; adds where its folder is.
-    fn end_job(&mut self, bases: &mut BTreeSet<PathBuf>) -> Result<JobSeen> {
+    fn end_job(&mut self, access: &Access, bases: &mut BTreeSet<PathBuf>) -> Result<JobSeen> {
         let failed = |failure: Failure| failure.of("asking for the jobs of", self.vm.as_str());
         if self.domain.job().map_err(failed)? != Some(Operation::Backup) {
             return Ok(JobSeen::None);
@@ -93,9 +94,9 @@ impl<'a> Sweep<'a> {
         let Some(xml) = self.domain.backup().map_err(failed)? else {
             return Ok(JobSeen::None);
         };
-        let job = JobRecord::parse(&xml)?;
-        let socket = job.socket.clone().unwrap_or_default();
-        let folder = job.scratches.first().and_then(|it| it.parent());
+        let record = JobRecord::parse(&xml)?;
+        let socket = record.socket.clone().unwrap_or_default();
+        let folder = record.scratches.first().and_then(|it| it.parent());
         let Some(folder) = folder.filter(|it| scratch::is_ours(it) && scratch::is_ours(&socket))
         else {
             return Ok(JobSeen::Foreign);
@@ -105,9 +106,7 @@ impl<'a> Sweep<'a> {
             Sign::Dead(record) if self.is_of(&record) => {}
             Sign::Dead(_) | Sign::Gone => return Ok(JobSeen::Foreign),
         }
-        self.domain
-            .abort_job()
-            .map_err(|failure| failure.of("ending the backup job of", self.vm.as_str()))?;
+        ending::end(access, self.domain, self.vm, &socket)?;
         let text = "a backup job that an earlier run left was ended";
         self.findings.push(Finding::note(text));
         bases.extend(folder.parent().map(Path::to_owned));

@@ -6,7 +6,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use lifeboat_model::{ErrorKind, VmName};
@@ -22,6 +21,7 @@ use crate::exported::{self, Kept};
 use crate::host::Reached;
 
 use super::choice::{Change, Chosen, Marks, choose, record_of};
+use super::ending;
 use super::freeze::freeze;
 use super::guard::GuardVerdict;
 use super::job::{CHANGED, JobDisk, JobRecord, backup_xml, checkpoint_xml};
@@ -30,10 +30,6 @@ use super::offline::named;
 use super::scratch::{self, RunFolder};
 use super::watch::ScratchWatch;
 use super::{describe, leftovers};
-
-/// How long a job may take to end after it was told to.
-const END_LIMIT: Duration = Duration::from_secs(30);
-const END_PAUSE: Duration = Duration::from_millis(20);
 
 /// The capture of a running machine.
 struct RunningCapture {
@@ -382,34 +378,11 @@ impl RunningCapture {
 
     /// Ends the job, if it is still ours.
     fn end_job(&self, domain: &Domain) -> Result<()> {
-        let failed = |failure: Failure| failure.of("ending the backup job of", self.vm.as_str());
-        if domain.number().is_none() || !self.is_our_job(domain)? {
+        let socket = self.run.socket();
+        if domain.number().is_none() || !ending::is_there(domain, &self.vm, socket)? {
             return Ok(());
         }
-        domain.abort_job().map_err(failed)?;
-        let mut waited = Duration::ZERO;
-        while self.is_our_job(domain)? {
-            if waited > END_LIMIT {
-                return Err(Error::new(
-                    ErrorKind::Busy,
-                    "ending the backup job of",
-                    self.vm.as_str(),
-                )
-                .seen("it does not end"));
-            }
-            self.access.clock.sleep(END_PAUSE);
-            waited += END_PAUSE;
-        }
-        Ok(())
-    }
-
-    fn is_our_job(&self, domain: &Domain) -> Result<bool> {
-        let failed = |failure: Failure| failure.of("asking for the jobs of", self.vm.as_str());
-        let Some(xml) = domain.backup().map_err(failed)? else {
-            return Ok(false);
-        };
-        let job = JobRecord::parse(&xml)?;
-        Ok(job.socket.as_deref() == Some(self.run.socket()))
+        ending::end(&self.access, domain, &self.vm, socket)
     }
 
     /// Ends everything; goes on where one step fails.
@@ -526,7 +499,7 @@ impl Capture for RunningCapture {
             }
             _ => return Err(self.lost("the machine is being switched off")),
         }
-        if !self.is_our_job(&domain)? {
+        if !ending::is_there(&domain, &self.vm, self.run.socket())? {
             return Err(self.lost("its backup job has ended"));
         }
         if !self.run.is_held() {
