@@ -4,6 +4,7 @@ mod archives_carry_snapshots_anywhere;
 mod captures_that_end_early_say_why;
 mod catalogs_bring_records_back;
 mod chains_become_snapshots_and_back;
+mod configurations_and_schedules_are_told;
 mod devices_take_disks;
 mod failures_have_their_own_words;
 mod faults_are_told_and_leave_no_debris;

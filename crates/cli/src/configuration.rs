@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use lifeboat_config::{Loaded, SourceFile, read};
-use lifeboat_control::JobText;
+use lifeboat_control::Job;
 use lifeboat_model::ErrorKind;
 
 use crate::error::{Error, Result};
@@ -16,9 +16,9 @@ const FILES_MAX: usize = 1000;
 /// Reads a configuration with the files that it includes.
 ///
 /// Errors: those of the files; what is wrong inside them is in the result.
-pub(crate) fn load(path: &Path) -> Result<Loaded<JobText>> {
+pub(crate) fn load(path: &Path) -> Result<Loaded<Job>> {
     let mut files = vec![source(path)?];
-    let loaded = read::<JobText>(&files);
+    let loaded = read::<Job>(&files);
     let folder = path.parent().unwrap_or(Path::new("."));
     for pattern in &loaded.includes {
         for found in matching(&folder.join(pattern))? {

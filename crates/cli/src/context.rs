@@ -5,11 +5,12 @@ mod password;
 mod turns;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use lifeboat_backend::{Backend, FileKind, LoadedAhead, Location};
 use lifeboat_chunker::ChunkSizes;
-use lifeboat_model::{ByteCount, CancelToken, ParseError, Progress, SystemClock, SystemEntropy};
+use lifeboat_model::{
+    ByteCount, CancelToken, ParseError, Progress, SystemClock, SystemEntropy, parse_span,
+};
 use lifeboat_platform::{Platform, SnapshotRules};
 use lifeboat_repository::{
     Environment, Index, InitOptions, Lock, LockMode, LockWait, Repository, WriteOptions, lock,
@@ -321,33 +322,5 @@ fn parse_compression(text: &str) -> Result<Option<i32>> {
             )
             .into()),
         },
-    }
-}
-
-/// Reads a span like `90s`, `10m`, `24h`, `2d`, `1h30m`.
-pub(crate) fn parse_span(text: &str) -> Result<Duration> {
-    let rule = "write it like 90s, 10m, 24h, 2d or 1h30m";
-    let wrong = || Error::from(ParseError::new("span of time", text, rule));
-    let (mut seconds, mut digits) = (0u64, String::new());
-    for c in text.chars() {
-        if c.is_ascii_digit() && digits.len() < 9 {
-            digits.push(c);
-            continue;
-        }
-        let unit = match c {
-            's' => 1,
-            'm' => 60,
-            'h' => 3600,
-            'd' => 86_400,
-            _ => return Err(wrong()),
-        };
-        seconds += digits.parse::<u64>().map_err(|_| wrong())? * unit;
-        digits.clear();
-    }
-    let is_whole = digits.is_empty() && !text.is_empty();
-    if is_whole || text == "0" {
-        Ok(Duration::from_secs(seconds))
-    } else {
-        Err(wrong())
     }
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use lifeboat_model::ParseError;
+use lifeboat_model::parse_span;
 use lifeboat_policy::{
-    FullRule, KeepCount, KeepDuration, Retention, Schedule, Timing, parse_weekdays,
+    FullRule, KeepCount, KeepDuration, Retention, Schedule, Timing, parse_weekdays, parse_zone,
 };
 
 use crate::section::Section;
@@ -57,10 +57,7 @@ impl PolicyEntry {
 
 fn timing(section: &Section<'_>) -> Option<Timing> {
     let schedule: Option<Schedule> = section.parsed("schedule");
-    let zone = section.parsed_by("zone", |name| {
-        let rule = "names are like Europe/Berlin, America/New_York or UTC";
-        TimeZone::get(name).map_err(|_| ParseError::new("time zone", name, rule))
-    });
+    let zone = section.parsed_by("zone", parse_zone);
     let jitter = section.parsed_by("jitter", parse_span);
     let is_caught_up = section.flag("catch_up", true);
     let mut blackouts = Vec::new();
@@ -120,30 +117,4 @@ fn retention(section: &Section<'_>) -> Option<Retention> {
             .collect(),
     };
     (!retention.is_empty()).then_some(retention)
-}
-
-/// Reads a span like `90s`, `10m`, `26h`, `35d`, `1h30m`.
-fn parse_span(text: &str) -> Result<Duration, ParseError> {
-    let rule = "write it like 90s, 10m, 26h, 35d or 1h30m";
-    let wrong = || ParseError::new("span of time", text, rule);
-    let (mut rest, mut seconds) = (text.trim(), 0u64);
-    if rest.is_empty() {
-        return Err(wrong());
-    }
-    while !rest.is_empty() {
-        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let (number, tail) = rest.split_at(digits);
-        let unit = match tail.bytes().next() {
-            Some(b's') => 1,
-            Some(b'm') => 60,
-            Some(b'h') => 3600,
-            Some(b'd') => 86_400,
-            _ => return Err(wrong()),
-        };
-        let number: u64 = number.parse().map_err(|_| wrong())?;
-        let more = number.checked_mul(unit).ok_or_else(wrong)?;
-        seconds = seconds.checked_add(more).ok_or_else(wrong)?;
-        rest = &tail[1..];
-    }
-    Ok(Duration::from_secs(seconds))
 }

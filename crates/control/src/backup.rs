@@ -225,6 +225,21 @@ impl VmBackup<'_> {
         }
     }
 
+    /// What a capture is asked for that knows no earlier one and leaves no mark.
+    fn unmarked(&self, vm: &Vm, origin: Origin) -> Result<CaptureRequest> {
+        Ok(CaptureRequest {
+            vm: vm.id.clone(),
+            disks: self.job.disks_of(vm)?,
+            since: Default::default(),
+            checkpoint: None,
+            origin,
+            quiesce: self.job.quiesce,
+            freeze_max: self.job.freeze_max,
+            scratch: self.job.scratch.clone(),
+            scratch_bytes_min: None,
+        })
+    }
+
     fn captured(
         &self,
         vm: &Vm,
@@ -235,15 +250,9 @@ impl VmBackup<'_> {
         let parents = self.parent_disks(vm, parent);
         let environment = self.place.repository.environment();
         let request = CaptureRequest {
-            vm: vm.id.clone(),
-            disks: self.job.disks_of(vm)?,
             since: parents.since(),
             checkpoint: Some(CheckpointId::new(&*environment.entropy)),
-            origin,
-            quiesce: self.job.quiesce,
-            freeze_max: self.job.freeze_max,
-            scratch: self.job.scratch.clone(),
-            scratch_bytes_min: None,
+            ..self.unmarked(vm, origin)?
         };
         self.watch.step(&vm.name, Step::Capture);
         let capture = self.platform.begin_capture(&request);

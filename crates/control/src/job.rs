@@ -60,8 +60,9 @@ pub struct Limits {
     pub io: Option<IoClass>,
 }
 
-/// A job, parsed.
-#[derive(Clone, Debug)]
+/// A job, parsed; read from [`JobText`].
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "JobText")]
 pub struct Job {
     /// Which machines.
     pub selection: Selection,
@@ -265,6 +266,14 @@ impl JobText {
                 .map(|text| one(text, "ionice"))
                 .transpose()?,
         })
+    }
+}
+
+impl TryFrom<JobText> for Job {
+    type Error = Error;
+
+    fn try_from(text: JobText) -> Result<Self> {
+        text.parse()
     }
 }
 

@@ -13,14 +13,14 @@ use crate::definition::{DefinedDisk, Definition};
 pub(crate) fn list(connection: &Connection, uri: &str) -> Result<Inventory> {
     let domains = connection
         .domains()
-        .map_err(|failure| failure.of("listing the machines of", uri))?;
+        .map_err(|failure| failure.of_connection("listing the machines of", uri))?;
     let mut inventory = Inventory::default();
     for domain in &domains {
         match describe(domain) {
             Ok(vm) => inventory.vms.push(vm),
             Err(Unfit::Gone) => {}
             Err(Unfit::Unknown(failure)) => {
-                return Err(failure.of("listing the machines of", uri));
+                return Err(failure.of_connection("listing the machines of", uri));
             }
             Err(Unfit::Because(reason)) => inventory.findings.push(Finding::warning(format!(
                 "machine \"{}\" cannot be protected: {reason}",

@@ -16,6 +16,7 @@ mod id;
 mod name;
 mod progress;
 mod secret;
+mod span;
 
 pub use bytes::ByteCount;
 pub use cancel::CancelToken;
@@ -27,3 +28,4 @@ pub use id::Id;
 pub use name::{DiskName, VmName};
 pub use progress::{Phase, Progress};
 pub use secret::Secret;
+pub use span::parse_span;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use jiff::{Timestamp, Zoned};
+use jiff::Zoned;
 
 /// What asks for a full read. Snapshots never depend on each other here; a full read guards
 /// against platforms that lose track of changes.
@@ -92,11 +92,6 @@ impl FullHistory {
                 ..self
             },
         }
-    }
-
-    /// When everything was last read.
-    pub fn last_full_at(&self) -> Option<Timestamp> {
-        self.last_full.as_ref().map(Zoned::timestamp)
     }
 }
 

@@ -31,5 +31,5 @@ pub use period::Period;
 pub use point::{RecoveryPoint, localized};
 pub use reason::KeepReason;
 pub use retention::{KeepCount, Retention};
-pub use schedule::{Blackout, Due, Occurrence, Schedule, Timing, parse_weekdays};
+pub use schedule::{Blackout, Due, Occurrence, Schedule, Timing, parse_weekdays, parse_zone};
 pub use simulator::{SimulatedPoint, SimulatedRun, Simulator};

@@ -16,6 +16,7 @@ use jiff::tz::TimeZone;
 use lifeboat_model::ParseError;
 
 mod cron;
+mod field;
 mod rule;
 mod simple;
 mod systemd;
@@ -32,6 +33,12 @@ pub fn parse_weekdays(text: &str) -> Result<u8, ParseError> {
     let rule = "write days as in sun, or mon, thu, or seven bits for Monday to Sunday";
     let lower = text.trim().to_ascii_lowercase();
     simple::days_of_week(&lower).ok_or_else(|| ParseError::new("days of the week", text, rule))
+}
+
+/// Finds a time zone by its name, as in `Europe/Berlin`.
+pub fn parse_zone(name: &str) -> Result<TimeZone, ParseError> {
+    let rule = "names are like Europe/Berlin, America/New_York or UTC";
+    TimeZone::get(name).map_err(|_| ParseError::new("time zone", name, rule))
 }
 
 /// Moments, in no zone yet.

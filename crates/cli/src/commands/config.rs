@@ -1,13 +1,13 @@
 //! `lifeboat config`
 
 use lifeboat_config::{Finding, Loaded, Origin, Severity};
-use lifeboat_control::JobText;
+use lifeboat_control::Job;
 use serde::Serialize;
 
 use crate::args::ConfigCommand;
 use crate::configuration;
 use crate::context::Context;
-use crate::error::{EXIT_WRONG, Result, chain};
+use crate::error::{EXIT_WRONG, Result};
 use crate::tables::{Table, count};
 
 #[derive(Serialize)]
@@ -35,20 +35,11 @@ pub(crate) fn run(context: &Context, command: &ConfigCommand) -> Result<u8> {
     }
 }
 
-fn validate(context: &Context, loaded: &Loaded<JobText>) -> Result<u8> {
+fn validate(context: &Context, loaded: &Loaded<Job>) -> Result<u8> {
     let mut wrong = 0;
     for finding in &loaded.findings {
         tell(context, finding)?;
         wrong += u64::from(finding.severity == Severity::Error);
-    }
-    // What a job says of captures is of platforms' types, which know no lines.
-    for (name, job) in &loaded.config.jobs {
-        if let Err(error) = job.capture.parse() {
-            context
-                .output
-                .result(format!("jobs.{name}: {}", chain(&error)))?;
-            wrong += 1;
-        }
     }
     if wrong > 0 {
         context.output.tell(count(wrong, "error"))?;
@@ -84,7 +75,7 @@ fn tell(context: &Context, finding: &Finding) -> Result<()> {
     context.output.message("finding", &line)
 }
 
-fn show(context: &Context, loaded: &Loaded<JobText>) -> Result<u8> {
+fn show(context: &Context, loaded: &Loaded<Job>) -> Result<u8> {
     let mut table = Table::new(&["Setting", "Value", "From"]);
     for shown in &loaded.shown {
         let origin = match &shown.origin {

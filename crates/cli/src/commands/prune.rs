@@ -1,6 +1,6 @@
 //! `lifeboat prune`
 
-use lifeboat_model::{ByteCount, ParseError};
+use lifeboat_model::{ByteCount, ParseError, parse_span};
 use lifeboat_repository::prune::{
     PruneOptions, PrunePlan, Pruned, SizedPack, UnusedLimit, apply, plan,
 };
@@ -8,7 +8,7 @@ use lifeboat_repository::{LockMode, Repository};
 use serde::Serialize;
 
 use crate::args::PruneArguments;
-use crate::context::{Context, Locked, parse_span};
+use crate::context::{Context, Locked};
 use crate::error::{Error, Result};
 use crate::tables::{Table, count};
 

@@ -4,12 +4,12 @@ mod simulate;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use lifeboat_model::ErrorKind;
-use lifeboat_policy::{Occurrence, Schedule, Timing};
+use lifeboat_model::{ErrorKind, parse_span};
+use lifeboat_policy::{Occurrence, Schedule, Timing, parse_zone};
 use serde::Serialize;
 
 use crate::args::{ScheduleCommand, SchedulePreviewArguments, TimingArguments};
-use crate::context::{Context, parse_span};
+use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::select::parse_time;
 use crate::tables::Table;
@@ -82,10 +82,7 @@ fn timing(arguments: &TimingArguments) -> Result<Timing> {
     let schedule: Schedule = arguments.words.join(" ").parse()?;
     let zone = match &arguments.zone {
         None => TimeZone::system(),
-        Some(name) => TimeZone::get(name).map_err(|_| {
-            let rule = "names are like Europe/Berlin, America/New_York or UTC";
-            Error::usage(format!("no time zone \"{name}\" is known: {rule}"))
-        })?,
+        Some(name) => parse_zone(name)?,
     };
     let mut timing = Timing::new(schedule, zone);
     if let Some(text) = &arguments.jitter {

@@ -16,9 +16,7 @@ use lifeboat_disk::DiskReader;
 use lifeboat_engine::file_backup::{FileBackup, FileCounts, file_backup};
 use lifeboat_format::{SnapshotFile, label, label::FILES_TAG};
 use lifeboat_model::{DiskName, VmName};
-use lifeboat_platform::{
-    Capture, CaptureOutcome, CaptureRequest, Consistency, Finding, Origin, Vm,
-};
+use lifeboat_platform::{Capture, CaptureOutcome, Consistency, Finding, Origin, Vm};
 use lifeboat_repository::{Repository, Snapshot, snapshots};
 use serde_json::json;
 
@@ -49,17 +47,7 @@ impl VmBackup<'_> {
         files: &FilesJob,
         notes: &mut Notes,
     ) -> Result<Stored> {
-        let request = CaptureRequest {
-            vm: vm.id.clone(),
-            disks: self.job.disks_of(vm)?,
-            since: Default::default(),
-            checkpoint: None,
-            origin,
-            quiesce: self.job.quiesce,
-            freeze_max: self.job.freeze_max,
-            scratch: self.job.scratch.clone(),
-            scratch_bytes_min: None,
-        };
+        let request = self.unmarked(vm, origin)?;
         self.watch.step(&vm.name, Step::Capture);
         let capture = self.platform.begin_capture(&request);
         let mut capture = capture.doing(|| format!("cannot capture {}", vm.name))?;

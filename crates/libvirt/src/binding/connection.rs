@@ -6,7 +6,7 @@ use std::sync::Arc;
 use lifeboat_platform::Result;
 
 use super::domain::Domain;
-use super::failure::{CONNECTING, Called, Code, Failure};
+use super::failure::{Called, Code, Failure};
 use super::library::{self, Functions, Object};
 use super::pool::Pool;
 use super::text;
@@ -33,7 +33,7 @@ impl Connection {
     /// Errors: `Unsupported` without the library, `Unreachable`, `Denied`.
     pub(crate) fn open(uri: &str) -> Result<Self> {
         let functions = library::functions()?;
-        let failed = |failure: Failure| failure.of(CONNECTING, uri);
+        let failed = |failure: Failure| failure.of_connection("connecting to", uri);
         let text = text::outgoing(uri).map_err(failed)?;
         // SAFETY: a C string that lives through the call.
         let raw = unsafe { (functions.open)(text.as_ptr()) };

@@ -9,8 +9,8 @@ use lifeboat_platform::Error;
 use super::library;
 use super::text;
 
-/// What is done when a connection is opened.
-pub(super) const CONNECTING: &str = "connecting to";
+/// What to do when nobody answers.
+const LOOK: &str = "; see whether libvirtd runs and whether the URI is right, and try again";
 
 /// The result of one call.
 pub(crate) type Called<T> = std::result::Result<T, Failure>;
@@ -84,21 +84,27 @@ impl Failure {
 
     /// The error of what was being done, with what to do next where that is known.
     pub(crate) fn of(self, doing: &'static str, object: &str) -> Error {
-        // A daemon that ends in the middle of it has no error number of its own.
-        let kind = match self.kind() {
-            ErrorKind::Io if doing == CONNECTING => ErrorKind::Unreachable,
-            kind => kind,
-        };
+        let kind = self.kind();
         let advice = match (kind, self.code.0) {
             (ErrorKind::Denied, _) => {
                 "; run as root, or add the user to the group libvirt and log in anew"
             }
-            (ErrorKind::Unreachable, 1 | 5 | 38 | 39) => {
-                "; see whether libvirtd runs and whether the URI is right"
-            }
+            (ErrorKind::Unreachable, 5 | 38 | 39) => LOOK,
             _ => "",
         };
         Error::new(kind, doing, object).seen(format!("{self}{advice}"))
+    }
+
+    /// The same where nothing but the connection can have failed: a daemon that ends in the
+    /// middle of a call has no error number of its own.
+    pub(crate) fn of_connection(self, doing: &'static str, object: &str) -> Error {
+        match self.kind() {
+            ErrorKind::Io => {
+                let seen = format!("{self}{LOOK}");
+                Error::new(ErrorKind::Unreachable, doing, object).seen(seen)
+            }
+            _ => self.of(doing, object),
+        }
     }
 }
 
@@ -141,7 +147,7 @@ mod tests {
             message: "Failed to connect socket".into(),
             system,
         };
-        let cut = failure(5).of(CONNECTING, "qemu:///system");
+        let cut = failure(5).of_connection("connecting to", "qemu:///system");
         assert_eq!(cut.kind(), ErrorKind::Unreachable);
         assert!(cut.to_string().contains("libvirtd runs"), "{cut}");
         let denied = failure(13).of("connecting to", "qemu:///system");

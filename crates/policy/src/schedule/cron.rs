@@ -6,6 +6,7 @@
 
 use lifeboat_model::ParseError;
 
+use super::field::{Field, number};
 use super::rule::{Days, Rule, Times};
 use super::simple::weekday;
 
@@ -98,11 +99,6 @@ fn of_number(number: u32) -> jiff::civil::Weekday {
     jiff::civil::Weekday::from_sunday_zero_offset(zero).unwrap_or(jiff::civil::Weekday::Sunday)
 }
 
-fn number(text: &str) -> Option<u32> {
-    let is_number = matches!(text.len(), 1 | 2) && text.bytes().all(|it| it.is_ascii_digit());
-    is_number.then(|| text.parse().ok())?
-}
-
 fn month_number(text: &str) -> Option<u32> {
     let named = MONTHS.iter().position(|month| *month == text);
     named
@@ -117,26 +113,13 @@ fn week_number(text: &str) -> Option<u32> {
     }
 }
 
-/// The bits of `*`, `5`, `1-5`, `*/10`, `1-30/2`, `5/10`, and lists of them.
-fn set(field: &str, (low, high): (u32, u32), value: impl Fn(&str) -> Option<u32>) -> Option<u64> {
-    let mut bits = 0;
-    for part in field.split(',') {
-        let (range, step) = match part.split_once('/') {
-            Some((range, step)) => (range, number(step).filter(|step| *step > 0)?),
-            None => (part, 0),
-        };
-        let (first, last) = match range.split_once('-') {
-            _ if range == "*" || range == "?" => (low, high),
-            Some((first, last)) => (value(first)?, value(last)?),
-            None if step > 0 => (value(range)?, high),
-            None => (value(range)?, value(range)?),
-        };
-        if first < low || last > high || first > last {
-            return None;
-        }
-        for bit in (first..=last).step_by(step.max(1) as usize) {
-            bits |= 1 << bit;
-        }
-    }
-    Some(bits)
+fn set(text: &str, (low, high): (u32, u32), value: fn(&str) -> Option<u32>) -> Option<u64> {
+    let range = "-";
+    let field = Field {
+        low,
+        high,
+        range,
+        value,
+    };
+    field.bits(text)
 }

@@ -3,6 +3,7 @@
 use jiff::tz::TimeZone;
 use lifeboat_model::ParseError;
 
+use super::field::{Field, number};
 use super::rule::{Days, Rule, Times, Years};
 use super::simple::weekday;
 
@@ -174,31 +175,13 @@ fn times(text: &str) -> Option<Times> {
     })
 }
 
-fn number(text: &str) -> Option<u32> {
-    let is_number = matches!(text.len(), 1 | 2) && text.bytes().all(|it| it.is_ascii_digit());
-    is_number.then(|| text.parse().ok())?
-}
-
-/// The bits of `*`, `5`, `1..5`, `0/15`, `1..30/2`, and lists of them.
 fn set(text: &str, (low, high): (u32, u32)) -> Option<u64> {
-    let mut bits = 0;
-    for part in text.split(',') {
-        let (range, step) = match part.split_once('/') {
-            Some((range, step)) => (range, number(step).filter(|step| *step > 0)?),
-            None => (part, 0),
-        };
-        let (first, last) = match range.split_once("..") {
-            _ if range == "*" => (low, high),
-            Some((first, last)) => (number(first)?, number(last)?),
-            None if step > 0 => (number(range)?, high),
-            None => (number(range)?, number(range)?),
-        };
-        if first < low || last > high || first > last {
-            return None;
-        }
-        for bit in (first..=last).step_by(step.max(1) as usize) {
-            bits |= 1 << bit;
-        }
-    }
-    Some(bits)
+    let (range, value) = ("..", number);
+    let field = Field {
+        low,
+        high,
+        range,
+        value,
+    };
+    field.bits(text).filter(|_| !text.contains('?'))
 }
