@@ -8,7 +8,7 @@ use super::tree::Tree;
 
 /// Every crate and what it may name as a dependency. A crate that is not here is refused, so
 /// that a new one begins with a line in this table.
-const EDGES: [(&str, &[&str]); 29] = [
+const EDGES: [(&str, &[&str]); 31] = [
     ("model", &[]),
     ("sha256", &[]),
     ("format", &["model", "sha256"]),
@@ -39,7 +39,12 @@ const EDGES: [(&str, &[&str]); 29] = [
             "repository",
         ],
     ),
-    ("catalog", &["model", "policy"]),
+    ("notify", &["model"]),
+    ("catalog", &["model"]),
+    (
+        "scheduler",
+        &["model", "policy", "config", "catalog", "notify"],
+    ),
     (
         "control",
         &[
@@ -47,11 +52,24 @@ const EDGES: [(&str, &[&str]); 29] = [
         ],
     ),
     ("api", &["model"]),
-    ("server", &["model", "api", "control"]),
+    (
+        "server",
+        &["model", "policy", "config", "catalog", "scheduler", "api"],
+    ),
     (
         "cli",
         &[
-            DATA_PLANE, "nbd", "platform", "rescue", "mount", "config", "control", "api",
+            DATA_PLANE,
+            "nbd",
+            "platform",
+            "rescue",
+            "mount",
+            "config",
+            "control",
+            "catalog",
+            "scheduler",
+            "notify",
+            "api",
         ],
     ),
     ("app", &[EVERYTHING]),

@@ -1,0 +1,1 @@
+//! What was run, what is kept, who asked: in SQLite or PostgreSQL.

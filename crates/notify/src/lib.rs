@@ -1,0 +1,1 @@
+//! Tells people: mail, web hooks, pings and commands, by severity and escalation.

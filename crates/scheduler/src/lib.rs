@@ -1,0 +1,1 @@
+//! Begins what is due, once, and judges what was promised.
