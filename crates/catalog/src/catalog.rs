@@ -1,0 +1,142 @@
+//! Opening, and what every group of rows shares.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use jiff::Timestamp;
+use lifeboat_model::{Clock, ErrorKind, Secret};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::database::{Database, Postgres, Sqlite, Transaction, Value, body};
+use crate::schema::bring_up_to_date;
+use crate::{Error, Result};
+
+/// Where a catalog is.
+#[derive(Clone, Debug)]
+pub enum CatalogPlace {
+    /// A file of SQLite.
+    File(PathBuf),
+    /// A database of PostgreSQL, by URL; the password beside it.
+    Server {
+        /// `postgresql://user@host/database`.
+        url: String,
+        /// Its password.
+        password: Option<Secret>,
+    },
+}
+
+/// The catalog; threads share one.
+pub struct Catalog {
+    database: Mutex<Box<dyn Database>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for Catalog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Catalog")
+    }
+}
+
+impl CatalogPlace {
+    /// Reads `sqlite:/path`, a path, or a `postgresql:` URL.
+    ///
+    /// Errors: `Invalid` for another beginning, and for a password in the URL.
+    pub fn parse(text: &str, password: Option<Secret>) -> Result<Self> {
+        let is_server = text.starts_with("postgresql://") || text.starts_with("postgres://");
+        if is_server {
+            let after = text.split_once("://").map_or("", |(_, after)| after);
+            let user = after.split_once('@').map_or("", |(user, _)| user);
+            if user.contains(':') || after.contains("password=") {
+                let text = "the password stands in the catalog's address, where others can read \
+                            it: write password_file beside it";
+                return Err(Error::new(ErrorKind::Invalid, text));
+            }
+            let url = text.to_owned();
+            return Ok(Self::Server { url, password });
+        }
+        let path = text.strip_prefix("sqlite:").unwrap_or(text);
+        match path.starts_with('/') {
+            true => Ok(Self::File(path.into())),
+            false => Err(Error::new(
+                ErrorKind::Invalid,
+                format!(
+                    "\"{path}\" is no place of a catalog: write sqlite:/path or \
+                         postgresql://user@host/database"
+                ),
+            )),
+        }
+    }
+}
+
+impl Catalog {
+    /// Opens a catalog, makes its tables, and brings older ones up to date.
+    ///
+    /// Errors: `Unreachable`, `Denied`, `Io` of the place; `Unsupported` for one of a newer
+    /// program.
+    pub fn open(place: &CatalogPlace, clock: Arc<dyn Clock>) -> Result<Self> {
+        let mut database: Box<dyn Database> = match place {
+            CatalogPlace::File(path) => Box::new(Sqlite::open(path)?),
+            CatalogPlace::Server { url, password } => {
+                Box::new(Postgres::open(url, password.as_ref())?)
+            }
+        };
+        database.transaction(&mut |transaction| bring_up_to_date(transaction))?;
+        Ok(Self {
+            database: Mutex::new(database),
+            clock,
+        })
+    }
+
+    /// Now, as rows are dated.
+    pub fn now(&self) -> Timestamp {
+        let now = self.clock.now();
+        // What is written comes back as it was.
+        Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
+    }
+
+    /// Does `work` as one transaction and gives its result.
+    pub(crate) fn write<T>(
+        &self,
+        mut work: impl FnMut(&mut dyn Transaction) -> Result<T>,
+    ) -> Result<T> {
+        let mut result = None;
+        let mut database = self.database.lock().unwrap_or_else(|p| p.into_inner());
+        database.transaction(&mut |transaction| {
+            result = Some(work(transaction)?);
+            Ok(())
+        })?;
+        result.ok_or_else(|| Error::new(ErrorKind::Io, "a transaction gave nothing"))
+    }
+
+    /// A value that is kept under a name, if there is one: state of rules, settings.
+    pub fn note<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
+        self.write(|transaction| {
+            let statement = "SELECT body FROM notes WHERE name = $1";
+            let rows = transaction.query(statement, &[name.into()])?;
+            rows.first().map(|row| row.body(0)).transpose()
+        })
+    }
+
+    /// Keeps a value under a name, in place of the one before.
+    pub fn set_note(&self, name: &str, value: &impl Serialize) -> Result<()> {
+        let body = body(value)?;
+        self.write(|transaction| {
+            let statement = "INSERT INTO notes (name, body) VALUES ($1, $2) \
+                             ON CONFLICT (name) DO UPDATE SET body = excluded.body";
+            transaction.execute(statement, &[name.into(), body.clone()])?;
+            Ok(())
+        })
+    }
+}
+
+/// The next number of a counter, from 1 on; numbers of transactions that fail are not used.
+pub(crate) fn next_number(transaction: &mut dyn Transaction, name: &str) -> Result<i64> {
+    let statement = "INSERT INTO counters (name, value) VALUES ($1, 1) \
+                     ON CONFLICT (name) DO UPDATE SET value = counters.value + 1 RETURNING value";
+    let rows = transaction.query(statement, &[Value::from(name)])?;
+    let row = rows.first();
+    row.ok_or_else(|| Error::corrupt("a counter gave no number"))?
+        .integer(0)
+}

@@ -1,0 +1,164 @@
+//! The two databases behind one door.
+//!
+//! Statements are written once: `$1` numbers parameters, whole numbers have eight bytes, and only
+//! what both databases understand is used.
+
+mod postgres;
+mod sqlite;
+
+use lifeboat_model::ErrorKind;
+
+use crate::{Error, Result};
+
+pub(crate) use postgres::Postgres;
+pub(crate) use sqlite::Sqlite;
+
+/// A value of a column.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Value {
+    Null,
+    Integer(i64),
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+/// One line of an answer.
+#[derive(Debug)]
+pub(crate) struct Row(pub(crate) Vec<Value>);
+
+/// An open transaction.
+pub(crate) trait Transaction {
+    /// Changes rows; says how many.
+    fn execute(&mut self, statement: &str, values: &[Value]) -> Result<u64>;
+
+    /// Asks for rows.
+    fn query(&mut self, statement: &str, values: &[Value]) -> Result<Vec<Row>>;
+
+    /// Nobody else is between this call and the transaction's end who has called it too.
+    fn exclude_others(&mut self) -> Result<()>;
+}
+
+/// What is done inside a transaction.
+pub(crate) type Work<'a> = &'a mut dyn FnMut(&mut dyn Transaction) -> Result<()>;
+
+/// A database.
+pub(crate) trait Database: Send {
+    /// Does `work` as one transaction; an error undoes it. It may be done again from its begin if
+    /// others were in the way.
+    fn transaction(&mut self, work: Work<'_>) -> Result<()>;
+}
+
+impl Row {
+    fn value(&self, column: usize) -> Result<&Value> {
+        let missing = || Error::corrupt(format!("an answer has no column {column}"));
+        self.0.get(column).ok_or_else(missing)
+    }
+
+    pub(crate) fn integer(&self, column: usize) -> Result<i64> {
+        match self.value(column)? {
+            Value::Integer(number) => Ok(*number),
+            other => Err(unexpected(column, "a number", other)),
+        }
+    }
+
+    pub(crate) fn maybe_integer(&self, column: usize) -> Result<Option<i64>> {
+        match self.value(column)? {
+            Value::Null => Ok(None),
+            _ => self.integer(column).map(Some),
+        }
+    }
+
+    pub(crate) fn text(&self, column: usize) -> Result<&str> {
+        match self.value(column)? {
+            Value::Text(text) => Ok(text),
+            other => Err(unexpected(column, "a text", other)),
+        }
+    }
+
+    pub(crate) fn bytes(&self, column: usize) -> Result<&[u8]> {
+        match self.value(column)? {
+            Value::Bytes(bytes) => Ok(bytes),
+            other => Err(unexpected(column, "bytes", other)),
+        }
+    }
+
+    /// A value that was written as JSON.
+    pub(crate) fn body<T: serde::de::DeserializeOwned>(&self, column: usize) -> Result<T> {
+        serde_json::from_str(self.text(column)?)
+            .map_err(|error| Error::corrupt("cannot read a row of the catalog").with_source(error))
+    }
+
+    /// A moment.
+    pub(crate) fn moment(&self, column: usize) -> Result<jiff::Timestamp> {
+        moment(self.integer(column)?)
+    }
+}
+
+fn unexpected(column: usize, wanted: &str, found: &Value) -> Error {
+    let found = match found {
+        Value::Null => "nothing",
+        Value::Integer(_) => "a number",
+        Value::Text(_) => "a text",
+        Value::Bytes(_) => "bytes",
+    };
+    Error::corrupt(format!(
+        "column {column} of an answer is {found}, not {wanted}"
+    ))
+}
+
+/// Microseconds since 1970 to a moment.
+pub(crate) fn moment(microseconds: i64) -> Result<jiff::Timestamp> {
+    jiff::Timestamp::from_microsecond(microseconds)
+        .map_err(|error| Error::corrupt("a moment of the catalog").with_source(error))
+}
+
+/// A value as JSON.
+pub(crate) fn body(value: &impl serde::Serialize) -> Result<Value> {
+    serde_json::to_string(value)
+        .map(Value::Text)
+        .map_err(|error| {
+            Error::new(ErrorKind::Invalid, "cannot write a row of the catalog").with_source(error)
+        })
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Self::Integer(number)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<&String> for Value {
+    fn from(text: &String) -> Self {
+        Self::Text(text.clone())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<&[u8]> for Value {
+    fn from(bytes: &[u8]) -> Self {
+        Self::Bytes(bytes.to_vec())
+    }
+}
+
+impl From<jiff::Timestamp> for Value {
+    fn from(moment: jiff::Timestamp) -> Self {
+        Self::Integer(moment.as_microsecond())
+    }
+}
+
+impl<T: Into<Value>> From<Option<T>> for Value {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
+    }
+}

@@ -1,0 +1,352 @@
+//! Which node carries out which task, and for how long nobody else may.
+//!
+//! A lease has a number, the fence, that is greater than that of every earlier lease. What a node
+//! writes about a task counts only while the task has that fence: a node that slept through its
+//! lease cannot disturb the one that took over.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use lifeboat_model::ErrorKind;
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::next_number;
+use crate::database::{Row, Transaction, Value, body};
+use crate::events::tell;
+use crate::log::{self, LogLevel};
+use crate::runs::settle;
+use crate::tasks::{
+    self, Body, COLUMNS, Progress, StepRecord, Task, TaskEnd, TaskId, TaskState, set_state,
+};
+use crate::{Catalog, Error, Result};
+
+/// The longest pause before another attempt.
+const PAUSE_MAX: u64 = 6 * 3600;
+
+/// Something of which only so many tasks at once may have a turn.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Lane {
+    /// Which: `job web`, `repository main`, `platform local`, `machine local/web01`.
+    pub name: String,
+    /// How many at the same time, of all nodes together.
+    pub most: u32,
+}
+
+/// A task that this node carries out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lease {
+    /// The task as it was when the lease began.
+    pub task: Task,
+    /// The number of the lease.
+    pub fence: i64,
+    /// Until then nobody else takes it.
+    pub until: Timestamp,
+}
+
+/// What a node offers to carry out.
+#[derive(Clone, Debug)]
+pub struct LeaseOffer<'a> {
+    /// The node's name.
+    pub node: &'a str,
+    /// How long a lease holds without being renewed.
+    pub hold: Duration,
+    /// At most so many leases are given now.
+    pub count: u32,
+    /// Only tasks whose platforms and repositories this node reaches; all if there are none.
+    pub lanes: &'a [String],
+}
+
+impl Catalog {
+    /// Gives tasks to a node: those whose time and stage have come and that have a turn in all
+    /// of their lanes, oldest first.
+    pub fn lease(&self, offer: &LeaseOffer<'_>) -> Result<Vec<Lease>> {
+        let now = self.now();
+        self.write(|transaction| {
+            transaction.exclude_others()?;
+            let mut taken = busy_lanes(transaction)?;
+            let mut leases = Vec::new();
+            for row in ready(transaction, now)? {
+                if leases.len() as u32 == offer.count {
+                    break;
+                }
+                let found = tasks::task(&row)?;
+                let is_free =
+                    |lane: &Lane| taken.get(&lane.name).copied().unwrap_or(0) < lane.most.max(1);
+                if !found.lanes.iter().all(is_free) {
+                    continue;
+                }
+                for lane in &found.lanes {
+                    *taken.entry(lane.name.clone()).or_default() += 1;
+                }
+                leases.push(begin(transaction, found, offer, now)?);
+            }
+            Ok(leases)
+        })
+    }
+
+    /// Prolongs a lease; says who wants the task stopped, if somebody does.
+    ///
+    /// Errors: `Denied` if the lease is over.
+    pub fn renew(&self, lease: &mut Lease, hold: Duration) -> Result<Option<String>> {
+        let (now, id) = (self.now(), lease.task.id.0);
+        let until = after(now, hold);
+        let fence = lease.fence;
+        let cancelled = self.write(|transaction| {
+            let statement = "UPDATE tasks SET lease_until = $3 \
+                             WHERE id = $1 AND fence = $2 AND state = 'running'";
+            let values = [id.into(), fence.into(), until.into()];
+            if transaction.execute(statement, &values)? == 0 {
+                return Err(Error::lost_lease(id));
+            }
+            let statement = "SELECT cancel FROM tasks WHERE id = $1";
+            let rows = transaction.query(statement, &[id.into()])?;
+            Ok(rows
+                .first()
+                .and_then(|row| row.text(0).ok().map(str::to_owned)))
+        })?;
+        lease.until = until;
+        Ok(cancelled)
+    }
+
+    /// Tells how far a task is. Errors: `Denied` if the lease is over.
+    pub fn report(&self, lease: &Lease, progress: &Progress) -> Result<()> {
+        let now = self.now();
+        self.write(|transaction| {
+            held(transaction, lease)?;
+            let statement = "UPDATE tasks SET progress = $2 WHERE id = $1";
+            let id = lease.task.id;
+            transaction.execute(statement, &[id.0.into(), body(progress)?])?;
+            tell(transaction, now, "progress", id, &progress.phase)
+        })
+    }
+
+    /// Writes down that a step begins. Errors: `Denied` if the lease is over.
+    pub fn begin_step(&self, lease: &Lease, name: &str) -> Result<()> {
+        let now = self.now();
+        self.write(|transaction| {
+            held(transaction, lease)?;
+            let id = lease.task.id;
+            let step = StepRecord {
+                name: name.to_owned(),
+                attempt: lease.task.attempt,
+                began: now,
+            };
+            let statement = "INSERT INTO steps (task, number, body) \
+                             SELECT CAST($1 AS BIGINT), COALESCE(MAX(number), 0) + 1, \
+                             CAST($2 AS TEXT) FROM steps WHERE task = $1";
+            transaction.execute(statement, &[id.0.into(), body(&step)?])?;
+            tell(transaction, now, "step", id, name)
+        })
+    }
+
+    /// Adds a line to a task's log. Errors: `Denied` if the lease is over.
+    pub fn write_log(&self, lease: &Lease, level: LogLevel, line: &str) -> Result<()> {
+        let now = self.now();
+        self.write(|transaction| {
+            held(transaction, lease)?;
+            log::append(transaction, lease.task.id, now, level, line)
+        })
+    }
+
+    /// Ends an attempt. A failure is tried again later, up to the task's number of attempts, with
+    /// a pause that doubles.
+    ///
+    /// Errors: `Denied` if the lease is over; then nothing was written.
+    pub fn end_task(&self, lease: &Lease, end: &TaskEnd) -> Result<TaskState> {
+        let now = self.now();
+        self.write(|transaction| {
+            transaction.exclude_others()?;
+            held(transaction, lease)?;
+            finish(transaction, lease.task.id, end, now)
+        })
+    }
+
+    /// Takes back the tasks of nodes that did not renew their leases: each counts as an attempt
+    /// that failed. Gives them as they were.
+    pub fn take_over(&self) -> Result<Vec<Task>> {
+        let now = self.now();
+        let statement = format!(
+            "SELECT {COLUMNS} FROM tasks WHERE state = 'running' AND lease_until < $1 ORDER BY id"
+        );
+        self.take_back(&statement, now, now.into())
+    }
+
+    /// Takes back what a node of this name ran before it started: it has just started and runs
+    /// nothing.
+    pub fn take_over_own(&self, node: &str) -> Result<Vec<Task>> {
+        let statement = format!(
+            "SELECT {COLUMNS} FROM tasks WHERE state = 'running' AND node = $1 ORDER BY id"
+        );
+        self.take_back(&statement, self.now(), node.into())
+    }
+
+    fn take_back(&self, statement: &str, now: Timestamp, value: Value) -> Result<Vec<Task>> {
+        self.write(|transaction| {
+            transaction.exclude_others()?;
+            let rows = transaction.query(statement, std::slice::from_ref(&value))?;
+            let lost: Vec<Task> = rows.iter().map(tasks::task).collect::<Result<_>>()?;
+            for task in &lost {
+                let node = task.node.as_deref().unwrap_or("somebody");
+                let line = format!("{node} ended in the middle of it");
+                let id = task.id;
+                log::append(transaction, id, now, LogLevel::Warning, &line)?;
+                let end = match &task.cancelled_by {
+                    Some(_) => TaskEnd::Cancelled,
+                    None => TaskEnd::Failed(ErrorKind::Unreachable, line),
+                };
+                finish(transaction, id, &end, now)?;
+            }
+            Ok(lost)
+        })
+    }
+}
+
+/// Turns that running tasks have taken, by lane.
+fn busy_lanes(transaction: &mut dyn Transaction) -> Result<BTreeMap<String, u32>> {
+    let mut taken = BTreeMap::new();
+    for row in transaction.query("SELECT body FROM tasks WHERE state = 'running'", &[])? {
+        let details: Body = row.body(0)?;
+        for lane in details.lanes {
+            *taken.entry(lane.name).or_default() += 1;
+        }
+    }
+    Ok(taken)
+}
+
+/// Tasks whose time has come and before which nothing of their run is left.
+fn ready(transaction: &mut dyn Transaction, now: Timestamp) -> Result<Vec<Row>> {
+    let statement = format!(
+        "SELECT {COLUMNS} FROM tasks WHERE state = 'queued' AND not_before <= $1 \
+         AND NOT EXISTS (SELECT 1 FROM tasks AS earlier WHERE earlier.run = tasks.run \
+         AND earlier.stage < tasks.stage AND earlier.state IN ('queued', 'running')) \
+         ORDER BY not_before, id LIMIT 1000"
+    );
+    transaction.query(&statement, &[now.into()])
+}
+
+fn begin(
+    transaction: &mut dyn Transaction,
+    mut task: Task,
+    offer: &LeaseOffer<'_>,
+    now: Timestamp,
+) -> Result<Lease> {
+    let fence = next_number(transaction, "fences")?;
+    let until = after(now, offer.hold);
+    task.attempt += 1;
+    task.started = Some(now);
+    task.state = TaskState::Running;
+    task.node = Some(offer.node.to_owned());
+    let statement = "UPDATE tasks SET state = 'running', node = $2, fence = $3, lease_until = $4, \
+                     progress = NULL, body = $5 WHERE id = $1";
+    let values = [
+        task.id.0.into(),
+        offer.node.into(),
+        fence.into(),
+        until.into(),
+        body(&details(&task))?,
+    ];
+    transaction.execute(statement, &values)?;
+    tell(transaction, now, "task", task.id, TaskState::Running)?;
+    Ok(Lease { task, fence, until })
+}
+
+fn held(transaction: &mut dyn Transaction, lease: &Lease) -> Result<()> {
+    let id = lease.task.id.0;
+    let statement = "SELECT id FROM tasks WHERE id = $1 AND fence = $2 AND state = 'running'";
+    let rows = transaction.query(statement, &[id.into(), lease.fence.into()])?;
+    match rows.is_empty() {
+        true => Err(Error::lost_lease(id)),
+        false => Ok(()),
+    }
+}
+
+fn finish(
+    transaction: &mut dyn Transaction,
+    id: TaskId,
+    end: &TaskEnd,
+    now: Timestamp,
+) -> Result<TaskState> {
+    let mut task = tasks::get(transaction, id)?;
+    let mut again = None;
+    (task.error_kind, task.message) = (None, None);
+    let state = match end {
+        TaskEnd::Succeeded(outcome) => {
+            task.outcome = Some(outcome.clone());
+            TaskState::Succeeded
+        }
+        TaskEnd::PassedOver(why) => {
+            task.message = Some(why.clone());
+            TaskState::PassedOver
+        }
+        TaskEnd::Cancelled => TaskState::Cancelled,
+        TaskEnd::GivenBack => {
+            task.attempt = task.attempt.saturating_sub(1);
+            again = Some(now);
+            TaskState::Queued
+        }
+        TaskEnd::Failed(kind, message) => {
+            task.error_kind = Some(kind.to_string());
+            task.message = Some(message.clone());
+            next_number(transaction, &format!("failures {} {kind}", task.action))?;
+            match task.attempt < task.attempts_max && may_pass(*kind) {
+                true => {
+                    again = Some(after(now, pause(&task)));
+                    TaskState::Queued
+                }
+                false => TaskState::Failed,
+            }
+        }
+    };
+    let statement = "UPDATE tasks SET body = $2, not_before = $3, progress = NULL WHERE id = $1";
+    let begin = again.unwrap_or(task.not_before);
+    transaction.execute(
+        statement,
+        &[id.0.into(), body(&details(&task))?, begin.into()],
+    )?;
+    match again {
+        Some(_) => {
+            let statement = "UPDATE tasks SET state = 'queued', lease_until = NULL WHERE id = $1";
+            transaction.execute(statement, &[id.0.into()])?;
+            tell(transaction, now, "task", id, TaskState::Queued)?;
+        }
+        None => set_state(transaction, id, state, now)?,
+    }
+    settle(transaction, task.run, now)?;
+    Ok(state)
+}
+
+/// Whether another attempt may end otherwise.
+fn may_pass(kind: ErrorKind) -> bool {
+    !matches!(
+        kind,
+        ErrorKind::Invalid | ErrorKind::Unsupported | ErrorKind::Cancelled
+    )
+}
+
+fn pause(task: &Task) -> Duration {
+    let doubled = task.attempt.saturating_sub(1).min(20);
+    let seconds = task.retry_seconds.saturating_mul(1 << doubled);
+    Duration::from_secs(seconds.min(PAUSE_MAX))
+}
+
+fn details(task: &Task) -> Body {
+    Body {
+        job: task.job.clone(),
+        action: task.action,
+        words: task.words.clone(),
+        lanes: task.lanes.clone(),
+        attempt: task.attempt,
+        attempts_max: task.attempts_max,
+        retry_seconds: task.retry_seconds,
+        started: task.started,
+        error_kind: task.error_kind.clone(),
+        message: task.message.clone(),
+        outcome: task.outcome.clone(),
+    }
+}
+
+pub(crate) fn after(now: Timestamp, span: Duration) -> Timestamp {
+    let span = SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX);
+    now.checked_add(span).unwrap_or(Timestamp::MAX)
+}

@@ -1,0 +1,56 @@
+//! Nodes that share the work.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::database::body;
+use crate::{Catalog, Result};
+
+/// A process that carries tasks out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// Its program's version.
+    pub version: String,
+    /// When it started.
+    pub started: Timestamp,
+    /// When it last said that it is there.
+    pub seen: Timestamp,
+}
+
+impl Catalog {
+    /// Says that a node is there.
+    pub fn greet(&self, node: &Node) -> Result<()> {
+        let now = self.now();
+        self.write(|transaction| {
+            let statement = "INSERT INTO nodes (name, seen, body) VALUES ($1, $2, $3) \
+                             ON CONFLICT (name) DO UPDATE SET seen = excluded.seen, \
+                             body = excluded.body";
+            let values = [(&node.name).into(), now.into(), body(node)?];
+            transaction.execute(statement, &values).map(drop)
+        })
+    }
+
+    /// Says that a node ends by itself.
+    pub fn take_leave(&self, name: &str) -> Result<()> {
+        self.write(|transaction| {
+            let statement = "DELETE FROM nodes WHERE name = $1";
+            transaction.execute(statement, &[name.into()]).map(drop)
+        })
+    }
+
+    /// All nodes, also those that were not seen for long.
+    pub fn nodes(&self) -> Result<Vec<Node>> {
+        self.write(|transaction| {
+            let statement = "SELECT body, seen FROM nodes ORDER BY name";
+            let rows = transaction.query(statement, &[])?;
+            let node = |row: &crate::database::Row| {
+                let node: Node = row.body(0)?;
+                let seen = row.moment(1)?;
+                Ok(Node { seen, ..node })
+            };
+            rows.iter().map(node).collect()
+        })
+    }
+}

@@ -1,0 +1,246 @@
+//! Recovery points as repositories hold them, and proofs that they come back.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::next_number;
+use crate::database::{Row, Transaction, body};
+use crate::events::tell;
+use crate::{Catalog, Result};
+
+/// A snapshot in a repository.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PointKey {
+    /// The repository's configured name.
+    pub repository: String,
+    /// The snapshot's id, 64 digits.
+    pub snapshot: String,
+}
+
+/// A recovery point of a machine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// Where it is.
+    pub key: PointKey,
+    /// The machine's name.
+    pub machine: String,
+    /// The platform's configured name, if it is known.
+    pub platform: Option<String>,
+    /// The job that made it, if it is known.
+    pub job: Option<String>,
+    /// The instant that it shows.
+    pub at: Timestamp,
+    /// The sum of the disks, in bytes.
+    pub bytes: u64,
+    /// Bytes that were read for it.
+    pub bytes_read: u64,
+    /// Bytes that it added to the repository, as stored.
+    pub bytes_stored: u64,
+    /// Seconds that it took.
+    pub seconds: f64,
+    /// What the bytes are worth: `crash`, `filesystem`, `application`.
+    pub consistency: Option<String>,
+    /// Whether everything was read for it.
+    pub is_full: bool,
+    /// Tags.
+    pub tags: Vec<String>,
+    /// It is not removed before this day.
+    pub pinned_until: Option<Timestamp>,
+    /// When it was last read back as a whole, and whether all was as it should be.
+    pub verified: Option<(Timestamp, bool)>,
+}
+
+/// How something was proved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProofKind {
+    /// Every byte was read back and compared with its name.
+    Verify,
+    /// It was restored.
+    Restore,
+    /// It was started in isolation and probed.
+    Drill,
+}
+
+/// One proof, or the failure of one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Proof {
+    /// What was proved.
+    pub point: PointKey,
+    /// The machine's name.
+    pub machine: String,
+    /// How.
+    pub kind: ProofKind,
+    /// When it ended.
+    pub at: Timestamp,
+    /// Whether it held.
+    pub is_ok: bool,
+    /// Seconds that it took.
+    pub seconds: f64,
+    /// Bytes that were read.
+    pub bytes: u64,
+    /// What was seen.
+    pub message: String,
+}
+
+impl Catalog {
+    /// Writes a point down, in place of what was known of it. What only the catalog knows of it
+    /// (its job, when it was verified) stays.
+    pub fn add_point(&self, point: &Point) -> Result<()> {
+        let now = self.now();
+        self.write(|transaction| {
+            put(transaction, point)?;
+            tell(
+                transaction,
+                now,
+                "point",
+                &point.machine,
+                &point.key.snapshot,
+            )
+        })
+    }
+
+    /// Makes the points of a repository those of a list, which was read from it.
+    pub fn set_points(&self, repository: &str, points: &[Point]) -> Result<()> {
+        let now = self.now();
+        self.write(|transaction| {
+            let statement = "SELECT snapshot FROM points WHERE repository = $1";
+            let rows = transaction.query(statement, &[repository.into()])?;
+            let kept: std::collections::BTreeSet<&str> = points
+                .iter()
+                .map(|point| point.key.snapshot.as_str())
+                .collect();
+            for row in &rows {
+                let snapshot = row.text(0)?;
+                if !kept.contains(snapshot) {
+                    remove(transaction, repository, snapshot)?;
+                }
+            }
+            for point in points {
+                put(transaction, point)?;
+            }
+            tell(transaction, now, "repository", repository, "listed")
+        })
+    }
+
+    /// Drops a point that its repository does not hold any more.
+    pub fn remove_point(&self, key: &PointKey) -> Result<()> {
+        self.write(|transaction| remove(transaction, &key.repository, &key.snapshot))
+    }
+
+    /// Points of a machine, or of all, newest first, at most so many.
+    pub fn points(&self, machine: Option<&str>, count: u32) -> Result<Vec<Point>> {
+        self.write(|transaction| {
+            let statement = "SELECT body FROM points WHERE ($1 = '' OR machine = $1) \
+                             ORDER BY at DESC, snapshot LIMIT $2";
+            let values = [machine.unwrap_or_default().into(), i64::from(count).into()];
+            let rows = transaction.query(statement, &values)?;
+            rows.iter().map(|row| row.body(0)).collect()
+        })
+    }
+
+    /// The newest point of each machine in each repository.
+    pub fn newest_points(&self) -> Result<Vec<Point>> {
+        self.write(|transaction| {
+            let statement = "SELECT body FROM points WHERE NOT EXISTS (SELECT 1 FROM points \
+                             AS newer WHERE newer.machine = points.machine \
+                             AND newer.repository = points.repository \
+                             AND (newer.at > points.at OR (newer.at = points.at \
+                             AND newer.snapshot > points.snapshot))) ORDER BY machine, repository";
+            let rows = transaction.query(statement, &[])?;
+            rows.iter().map(|row| row.body(0)).collect()
+        })
+    }
+
+    /// Machine, repository, number of points, and the moments of the oldest and the newest.
+    pub fn point_counts(&self) -> Result<Vec<(String, String, i64, Timestamp, Timestamp)>> {
+        self.write(|transaction| {
+            let statement = "SELECT machine, repository, COUNT(*), MIN(at), MAX(at) FROM points \
+                             GROUP BY machine, repository ORDER BY machine, repository";
+            let rows = transaction.query(statement, &[])?;
+            let one = |row: &Row| {
+                let (machine, repository) = (row.text(0)?.to_owned(), row.text(1)?.to_owned());
+                Ok((
+                    machine,
+                    repository,
+                    row.integer(2)?,
+                    row.moment(3)?,
+                    row.moment(4)?,
+                ))
+            };
+            rows.iter().map(one).collect()
+        })
+    }
+
+    /// Writes a proof down, also on its point.
+    pub fn add_proof(&self, proof: &Proof) -> Result<()> {
+        let now = self.now();
+        self.write(|transaction| {
+            let id = next_number(transaction, "proofs")?;
+            let statement = "INSERT INTO proofs (id, machine, repository, at, body) \
+                             VALUES ($1, $2, $3, $4, $5)";
+            let values = [
+                id.into(),
+                (&proof.machine).into(),
+                (&proof.point.repository).into(),
+                proof.at.into(),
+                body(proof)?,
+            ];
+            transaction.execute(statement, &values)?;
+            if let Some(mut point) = known(transaction, &proof.point)? {
+                point.verified = Some((proof.at, proof.is_ok));
+                write(transaction, &point)?;
+            }
+            tell(transaction, now, "proof", &proof.machine, proof.is_ok)
+        })
+    }
+
+    /// Proofs of a machine, or of all, newest first, at most so many.
+    pub fn proofs(&self, machine: Option<&str>, count: u32) -> Result<Vec<Proof>> {
+        self.write(|transaction| {
+            let statement = "SELECT body FROM proofs WHERE ($1 = '' OR machine = $1) \
+                             ORDER BY at DESC, id DESC LIMIT $2";
+            let values = [machine.unwrap_or_default().into(), i64::from(count).into()];
+            let rows = transaction.query(statement, &values)?;
+            rows.iter().map(|row| row.body(0)).collect()
+        })
+    }
+}
+
+fn known(transaction: &mut dyn Transaction, key: &PointKey) -> Result<Option<Point>> {
+    let statement = "SELECT body FROM points WHERE repository = $1 AND snapshot = $2";
+    let values = [(&key.repository).into(), (&key.snapshot).into()];
+    let rows = transaction.query(statement, &values)?;
+    rows.first().map(|row| row.body(0)).transpose()
+}
+
+fn put(transaction: &mut dyn Transaction, point: &Point) -> Result<()> {
+    let mut point = point.clone();
+    if let Some(before) = known(transaction, &point.key)? {
+        point.job = point.job.or(before.job);
+        point.platform = point.platform.or(before.platform);
+        point.verified = point.verified.max(before.verified);
+    }
+    write(transaction, &point)
+}
+
+fn write(transaction: &mut dyn Transaction, point: &Point) -> Result<()> {
+    let statement = "INSERT INTO points (repository, snapshot, machine, at, body) \
+                     VALUES ($1, $2, $3, $4, $5) ON CONFLICT (repository, snapshot) \
+                     DO UPDATE SET machine = excluded.machine, at = excluded.at, \
+                     body = excluded.body";
+    let values = [
+        (&point.key.repository).into(),
+        (&point.key.snapshot).into(),
+        (&point.machine).into(),
+        point.at.into(),
+        body(point)?,
+    ];
+    transaction.execute(statement, &values).map(drop)
+}
+
+fn remove(transaction: &mut dyn Transaction, repository: &str, snapshot: &str) -> Result<()> {
+    let statement = "DELETE FROM points WHERE repository = $1 AND snapshot = $2";
+    let values = [repository.into(), snapshot.into()];
+    transaction.execute(statement, &values).map(drop)
+}

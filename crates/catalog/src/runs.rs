@@ -1,0 +1,349 @@
+//! Runs: one execution of a job, made of tasks.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use lifeboat_model::ErrorKind;
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::next_number;
+use crate::database::{Row, Transaction, Value, body};
+use crate::events::tell;
+use crate::tasks::{self, NewTask};
+use crate::{Catalog, Error, Result};
+
+/// The number of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunId(pub i64);
+
+/// Why a run is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// Its moment came.
+    Schedule,
+    /// Its moment was missed.
+    CatchUp,
+    /// Somebody asked for it.
+    Request,
+}
+
+/// How a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    /// Some of its tasks have not ended.
+    Open,
+    /// All have ended well.
+    Succeeded,
+    /// Some have ended well.
+    Partial,
+    /// None has ended well.
+    Failed,
+    /// Somebody stopped it.
+    Cancelled,
+}
+
+/// A run that is to be.
+#[derive(Clone, Debug)]
+pub struct NewRun {
+    /// Its job's name.
+    pub job: String,
+    /// The moment of the schedule that it is for; no other run is for the same.
+    pub planned: Option<Timestamp>,
+    /// Why it is there.
+    pub cause: Cause,
+    /// Who asked for it.
+    pub requested_by: String,
+    /// Its first tasks.
+    pub tasks: Vec<NewTask>,
+}
+
+/// A run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// Its number.
+    pub id: RunId,
+    /// Its job's name.
+    pub job: String,
+    /// The moment of the schedule that it is for.
+    pub planned: Option<Timestamp>,
+    /// Why it is there.
+    pub cause: Cause,
+    /// Who asked for it.
+    pub requested_by: String,
+    /// How it is.
+    pub state: RunState,
+    /// When it was written down.
+    pub created: Timestamp,
+    /// When its last task ended.
+    pub ended: Option<Timestamp>,
+}
+
+/// Which runs are wanted, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct RunFilter {
+    /// Those of one job.
+    pub job: Option<String>,
+    /// Those in one state.
+    pub state: Option<RunState>,
+    /// Those with smaller numbers.
+    pub before: Option<RunId>,
+    /// Those that were written down since.
+    pub since: Option<Timestamp>,
+    /// At most so many; 100 if it is 0.
+    pub count: u32,
+}
+
+/// How many runs ended how.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunCounts {
+    /// Job, state and number of runs, of all time.
+    pub by_job: Vec<(String, RunState, i64)>,
+}
+
+const COLUMNS: &str = "id, job, planned, state, created, ended, body";
+
+#[derive(Serialize, Deserialize)]
+struct Body {
+    cause: Cause,
+    requested_by: String,
+}
+
+impl RunState {
+    /// Its name in rows and answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Succeeded => "succeeded",
+            Self::Partial => "partial",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        let all = [
+            Self::Open,
+            Self::Succeeded,
+            Self::Partial,
+            Self::Failed,
+            Self::Cancelled,
+        ];
+        let found = all.into_iter().find(|state| state.as_str() == text);
+        found.ok_or_else(|| Error::corrupt(format!("there is no state \"{text}\" of runs")))
+    }
+}
+
+impl fmt::Display for RunState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Catalog {
+    /// Writes a run with its first tasks down, before anything happens. Nothing if there is one
+    /// for the same moment already: another node was quicker.
+    pub fn begin_run(&self, new: &NewRun) -> Result<Option<RunId>> {
+        let now = self.now();
+        self.write(|transaction| {
+            transaction.exclude_others()?;
+            let id = next_number(transaction, "runs")?;
+            let details = Body {
+                cause: new.cause,
+                requested_by: new.requested_by.clone(),
+            };
+            let statement = "INSERT INTO runs (id, job, planned, state, created, body) \
+                             VALUES ($1, $2, $3, 'open', $4, $5) \
+                             ON CONFLICT (job, planned) DO NOTHING";
+            let planned = Value::from(new.planned);
+            let values = [
+                id.into(),
+                (&new.job).into(),
+                planned,
+                now.into(),
+                body(&details)?,
+            ];
+            if transaction.execute(statement, &values)? == 0 {
+                return Ok(None);
+            }
+            for task in &new.tasks {
+                tasks::insert(transaction, RunId(id), task, now)?;
+            }
+            tell(transaction, now, "run", id, RunState::Open)?;
+            settle(transaction, RunId(id), now)?;
+            Ok(Some(RunId(id)))
+        })
+    }
+
+    /// One run.
+    ///
+    /// Errors: `NotFound`.
+    pub fn run(&self, id: RunId) -> Result<Run> {
+        self.write(|transaction| get(transaction, id))
+    }
+
+    /// Runs, newest first.
+    pub fn runs(&self, filter: &RunFilter) -> Result<Vec<Run>> {
+        let statement = format!(
+            "SELECT {COLUMNS} FROM runs WHERE ($1 = '' OR job = $1) AND ($2 = '' OR state = $2) \
+             AND id < $3 AND created >= $4 ORDER BY id DESC LIMIT $5"
+        );
+        let job = filter.job.as_deref().unwrap_or_default();
+        let state = filter.state.map_or("", RunState::as_str);
+        let before = filter.before.map_or(i64::MAX, |id| id.0);
+        let since = filter.since.map_or(i64::MIN, Timestamp::as_microsecond);
+        let count = if filter.count == 0 { 100 } else { filter.count };
+        let values = [
+            job.into(),
+            state.into(),
+            before.into(),
+            since.into(),
+            i64::from(count).into(),
+        ];
+        self.write(|transaction| {
+            let rows = transaction.query(&statement, &values)?;
+            rows.iter().map(run).collect()
+        })
+    }
+
+    /// The newest moment of its schedule for which a job has a run.
+    pub fn last_planned(&self, job: &str) -> Result<Option<Timestamp>> {
+        self.write(|transaction| {
+            let statement = "SELECT MAX(planned) FROM runs WHERE job = $1";
+            let rows = transaction.query(statement, &[job.into()])?;
+            let newest = rows.first().map(|row| row.maybe_integer(0)).transpose()?;
+            newest.flatten().map(crate::database::moment).transpose()
+        })
+    }
+
+    /// The newest moments of their schedules of all jobs, in one look.
+    pub fn all_last_planned(&self) -> Result<Vec<(String, Timestamp)>> {
+        self.write(|transaction| {
+            let statement = "SELECT job, MAX(planned) FROM runs WHERE planned IS NOT NULL \
+                             GROUP BY job";
+            let rows = transaction.query(statement, &[])?;
+            let pair = |row: &Row| Ok((row.text(0)?.to_owned(), row.moment(1)?));
+            rows.iter().map(pair).collect()
+        })
+    }
+
+    /// How many runs of each job are in each state.
+    pub fn run_counts(&self) -> Result<RunCounts> {
+        self.write(|transaction| {
+            let statement = "SELECT job, state, COUNT(*) FROM runs GROUP BY job, state";
+            let rows = transaction.query(statement, &[])?;
+            let one = |row: &Row| {
+                let state = RunState::parse(row.text(1)?)?;
+                Ok((row.text(0)?.to_owned(), state, row.integer(2)?))
+            };
+            let by_job = rows.iter().map(one).collect::<Result<_>>()?;
+            Ok(RunCounts { by_job })
+        })
+    }
+
+    /// Asks for the end of a run: tasks that wait are cancelled, those that run are asked to stop.
+    pub fn cancel_run(&self, id: RunId, who: &str) -> Result<()> {
+        let now = self.now();
+        self.write(|transaction| {
+            get(transaction, id)?;
+            tasks::cancel_of_run(transaction, id, who, now)?;
+            settle(transaction, id, now)
+        })
+    }
+
+    /// Adds tasks to a run that is open.
+    ///
+    /// Errors: `Invalid` if it has ended.
+    pub fn add_tasks(&self, id: RunId, new: &[NewTask]) -> Result<()> {
+        let now = self.now();
+        self.write(|transaction| {
+            let run = get(transaction, id)?;
+            if run.state != RunState::Open {
+                let text = format!("run {id} has ended: nothing can be added to it");
+                return Err(Error::new(ErrorKind::Invalid, text));
+            }
+            new.iter()
+                .try_for_each(|task| tasks::insert(transaction, id, task, now).map(drop))
+        })
+    }
+
+    /// Removes runs that ended before a moment, with all that belongs to them; says how many.
+    pub fn forget_runs(&self, before: Timestamp) -> Result<u64> {
+        self.write(|transaction| {
+            let old = "SELECT id FROM runs WHERE ended IS NOT NULL AND ended < $1";
+            for table in ["steps", "log"] {
+                let statement = format!(
+                    "DELETE FROM {table} WHERE task IN (SELECT id FROM tasks WHERE run IN ({old}))"
+                );
+                transaction.execute(&statement, &[before.into()])?;
+            }
+            let statement = format!("DELETE FROM tasks WHERE run IN ({old})");
+            transaction.execute(&statement, &[before.into()])?;
+            let statement = "DELETE FROM runs WHERE ended IS NOT NULL AND ended < $1";
+            transaction.execute(statement, &[before.into()])
+        })
+    }
+}
+
+pub(crate) fn get(transaction: &mut dyn Transaction, id: RunId) -> Result<Run> {
+    let statement = format!("SELECT {COLUMNS} FROM runs WHERE id = $1");
+    let rows = transaction.query(&statement, &[id.0.into()])?;
+    let missing = || Error::new(ErrorKind::NotFound, format!("there is no run {id}"));
+    run(rows.first().ok_or_else(missing)?)
+}
+
+/// Ends a run when the last of its tasks has ended.
+pub(crate) fn settle(transaction: &mut dyn Transaction, id: RunId, now: Timestamp) -> Result<()> {
+    let statement = "SELECT state, COUNT(*) FROM tasks WHERE run = $1 GROUP BY state";
+    let rows = transaction.query(statement, &[id.0.into()])?;
+    let mut counts = [0; 3];
+    for row in &rows {
+        let count = row.integer(1)?;
+        match row.text(0)? {
+            "queued" | "running" => return Ok(()),
+            "succeeded" | "passed_over" => counts[0] += count,
+            "cancelled" => counts[1] += count,
+            _ => counts[2] += count,
+        }
+    }
+    let state = match counts {
+        [_, 0, 0] => RunState::Succeeded,
+        [_, cancelled, 0] if cancelled > 0 => RunState::Cancelled,
+        [well, ..] if well > 0 => RunState::Partial,
+        _ => RunState::Failed,
+    };
+    let statement = "UPDATE runs SET state = $2, ended = $3 WHERE id = $1 AND state = 'open'";
+    let values = [id.0.into(), state.as_str().into(), now.into()];
+    if transaction.execute(statement, &values)? > 0 {
+        tell(transaction, now, "run", id, state)?;
+    }
+    Ok(())
+}
+
+fn run(row: &Row) -> Result<Run> {
+    let details: Body = row.body(6)?;
+    Ok(Run {
+        id: RunId(row.integer(0)?),
+        job: row.text(1)?.to_owned(),
+        planned: row
+            .maybe_integer(2)?
+            .map(crate::database::moment)
+            .transpose()?,
+        cause: details.cause,
+        requested_by: details.requested_by,
+        state: RunState::parse(row.text(3)?)?,
+        created: row.moment(4)?,
+        ended: row
+            .maybe_integer(5)?
+            .map(crate::database::moment)
+            .transpose()?,
+    })
+}
