@@ -1,1 +1,23 @@
-//! Begins what is due, once, and judges what was promised.
+//! Begins what is due, once, wherever it is carried out; judges what was promised.
+//!
+//! Takes settings, a catalog, a clock and an executor. Every node of a site runs the same loop
+//! over the same catalog.
+//! Does not move data, speak to platforms, or talk to people: tasks are carried out by an
+//! [`Executor`], conditions are written into the catalog as alerts.
+//!
+//! Source: DESIGN, row 3.
+
+mod error;
+mod execute;
+mod request;
+mod settings;
+mod status;
+
+pub use error::{Error, Result};
+pub use execute::{Executor, TaskWatch};
+pub use request::Request;
+pub use settings::{JobSettings, PlatformSettings, RepositorySettings, Settings};
+pub use status::{
+    JobStatus, MachineStatus, ObjectiveKind, ObjectiveState, ObjectiveStatus, Overview,
+    RepositoryStatus,
+};

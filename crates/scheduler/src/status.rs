@@ -1,0 +1,193 @@
+//! How things are, as a page or a metric shows them.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use lifeboat_catalog::{Point, RepositoryFacts, Run, TaskState};
+use serde::{Deserialize, Serialize};
+
+use crate::settings::Settings;
+
+/// What is promised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ObjectiveKind {
+    /// The age of the newest point.
+    Rpo,
+    /// How long a recovery takes.
+    Rto,
+    /// Repositories that hold it.
+    Copies,
+    /// The age of the last proof.
+    Proof,
+}
+
+/// How a promise is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ObjectiveState {
+    /// It is.
+    Met,
+    /// It is, and will soon not be: more than 80 % of the time is used up.
+    AtRisk,
+    /// It is not.
+    Missed,
+    /// Nothing was measured yet.
+    Unknown,
+}
+
+/// One promise of one machine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ObjectiveStatus {
+    /// What.
+    pub kind: ObjectiveKind,
+    /// How it is kept.
+    pub state: ObjectiveState,
+    /// What was promised: seconds, or a number of copies.
+    pub promised: u64,
+    /// What was measured: seconds, or a number of copies.
+    pub measured: Option<u64>,
+}
+
+/// A machine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MachineStatus {
+    /// Its name.
+    pub name: String,
+    /// Its platform's name.
+    pub platform: String,
+    /// Its platform's id of it.
+    pub id: String,
+    /// How it was when last seen: `running`, `off`, `gone`.
+    pub state: String,
+    /// Jobs that mean it.
+    pub jobs: Vec<String>,
+    /// Whether a job means it, or the platform's settings say that none need to.
+    pub is_protected: bool,
+    /// Whether it was left out on purpose.
+    pub is_excused: bool,
+    /// The sum of its disks, in bytes.
+    pub bytes: u64,
+    /// Its newest point.
+    pub newest: Option<Point>,
+    /// Its points, in all repositories.
+    pub points: u64,
+    /// Repositories that hold its newest instant.
+    pub copies: u32,
+    /// When a point was last proved to come back, in which way nobody asks here.
+    pub proved: Option<Timestamp>,
+    /// Promises.
+    pub objectives: Vec<ObjectiveStatus>,
+    /// The worst of them; `Met` if nothing is promised.
+    pub worst: ObjectiveState,
+    /// How its newest task is.
+    pub last_task: Option<(TaskState, Timestamp)>,
+    /// When its next run begins.
+    pub next: Option<Timestamp>,
+}
+
+/// A job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobStatus {
+    /// Its name.
+    pub name: String,
+    /// The platform's name.
+    pub platform: String,
+    /// The repository's name.
+    pub repository: String,
+    /// The policy's name.
+    pub policy: Option<String>,
+    /// Its schedule in words.
+    pub schedule: Option<String>,
+    /// Whether it is run by its schedule.
+    pub is_enabled: bool,
+    /// Its newest run.
+    pub last: Option<Run>,
+    /// When its next run begins.
+    pub next: Option<Timestamp>,
+    /// Since when a run is overdue.
+    pub overdue: Option<Timestamp>,
+    /// Machines that it means.
+    pub machines: u64,
+}
+
+/// A repository.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RepositoryStatus {
+    /// What was last seen of it.
+    pub facts: RepositoryFacts,
+    /// Its place, without secrets.
+    pub place: String,
+    /// Points in it.
+    pub points: u64,
+    /// When its next check begins.
+    pub next_check: Option<Timestamp>,
+    /// When its next prune begins.
+    pub next_prune: Option<Timestamp>,
+    /// It should not be larger, in bytes.
+    pub size_max: Option<u64>,
+}
+
+/// Everything that the first page needs, from one look.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Overview {
+    /// The site's name.
+    pub site: Option<String>,
+    /// Machines by platform and name.
+    pub machines: Vec<MachineStatus>,
+    /// Jobs by name.
+    pub jobs: Vec<JobStatus>,
+    /// Repositories by name.
+    pub repositories: Vec<RepositoryStatus>,
+    /// When a machine was last proved to come back.
+    pub proved: Option<Timestamp>,
+    /// When this was seen.
+    pub at: Option<Timestamp>,
+}
+
+impl ObjectiveState {
+    /// Its name in answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Met => "met",
+            Self::AtRisk => "at_risk",
+            Self::Missed => "missed",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl ObjectiveKind {
+    /// Its name in answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rpo => "rpo",
+            Self::Rto => "rto",
+            Self::Copies => "copies",
+            Self::Proof => "proof",
+        }
+    }
+}
+
+/// A span as whole seconds.
+pub(crate) fn seconds(span: Duration) -> u64 {
+    span.as_secs()
+}
+
+/// Whether a machine's name is excused by its platform's patterns; `*` stands for anything.
+pub(crate) fn is_excused(settings: &Settings, platform: &str, name: &str) -> bool {
+    let platform = settings.platforms.get(platform);
+    let mut patterns = platform.iter().flat_map(|it| &it.unprotected_ok);
+    patterns.any(|pattern| matches(pattern, name))
+}
+
+/// Whether a pattern with `*` fits a name.
+pub(crate) fn matches(pattern: &str, name: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == name,
+        Some((start, rest)) => name.strip_prefix(start).is_some_and(|left| {
+            let ends = (0..=left.len()).filter(|at| left.is_char_boundary(*at));
+            rest.is_empty() || ends.map(|at| &left[at..]).any(|tail| matches(rest, tail))
+        }),
+    }
+}
