@@ -19,6 +19,6 @@ mod section;
 pub use finding::{Finding, Severity, Spot};
 pub use job::JobEntry;
 pub use place::{PlatformEntry, RepositoryEntry, SecretSource};
-pub use policy::PolicyEntry;
+pub use policy::{Objectives, PolicyEntry};
 pub use read::{Config, Loaded, SourceFile, read};
 pub use section::{Origin, ShownValue};
