@@ -10,7 +10,9 @@ use std::sync::{Arc, Condvar, Mutex, RwLock};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use lifeboat_catalog::{Action, Catalog, Lease, LeaseOffer, NewTask, Task};
+use lifeboat_catalog::{
+    Action, Catalog, Lease, LeaseOffer, NewTask, Run, RunId, RunState, Task,
+};
 use lifeboat_model::{CancelToken, Clock};
 
 use crate::conditions::conditions;
@@ -163,22 +165,55 @@ impl Node {
         let tasks = |it: &Scheduled<'_>, now| self.first_tasks(&settings, it, now);
         lock(&self.agenda).begin_due(&self.catalog, &settings, tasks)?;
         self.judge(&settings)?;
-        let most = settings.parallel.max(1) as usize;
-        let free = most.saturating_sub(self.busy.load(Ordering::SeqCst));
-        if free == 0 || stop.is_cancelled() {
+        if stop.is_cancelled() {
             return Ok(());
+        }
+        for lease in self.lease(None)? {
+            begin(lease);
+        }
+        Ok(())
+    }
+
+    /// As many tasks as there is room for.
+    fn lease(&self, run: Option<RunId>) -> Result<Vec<Lease>> {
+        let most = self.settings().parallel.max(1) as usize;
+        let free = most.saturating_sub(self.busy.load(Ordering::SeqCst));
+        if free == 0 {
+            return Ok(Vec::new());
         }
         let leases = self.catalog.lease(&LeaseOffer {
             node: &self.options.name,
             hold: self.options.hold,
             count: u32::try_from(free).unwrap_or(u32::MAX),
-            lanes: &[],
+            run,
         })?;
-        for lease in leases {
-            self.busy.fetch_add(1, Ordering::SeqCst);
-            begin(lease);
-        }
-        Ok(())
+        self.busy.fetch_add(leases.len(), Ordering::SeqCst);
+        Ok(leases)
+    }
+
+    /// Carries out the tasks of one run, beside other nodes, until it has ended or `stop` is set;
+    /// `seen` is called after each look.
+    pub fn carry_out_run(
+        self: &Arc<Self>,
+        run: RunId,
+        stop: &CancelToken,
+        seen: &dyn Fn(&Run),
+    ) -> Result<Run> {
+        std::thread::scope(|scope| {
+            loop {
+                self.catalog.take_over()?;
+                let now = self.catalog.run(run)?;
+                seen(&now);
+                if now.state != RunState::Open || stop.is_cancelled() {
+                    return Ok(now);
+                }
+                for lease in self.lease(Some(run))? {
+                    let node = Arc::clone(self);
+                    scope.spawn(move || node.carry_out(lease, stop));
+                }
+                self.rest(self.options.pause);
+            }
+        })
     }
 
     /// When the next scheduled run begins, as far as it is known.
@@ -244,7 +279,8 @@ impl Node {
             Action::Check => {
                 let repository = settings.repositories.get(it.name);
                 let data = repository.and_then(|it| it.check_data.as_deref());
-                let mut tasks = vec![words::check(it.name, data)];
+                let data = data.map(|data| self.next_part(it.name, data)).transpose()?;
+                let mut tasks = vec![words::check(it.name, data.as_deref())];
                 tasks.extend(words::look(it.name, 1));
                 tasks
             }
@@ -261,6 +297,19 @@ impl Node {
                 ));
             }
         })
+    }
+
+    /// What a check reads: of `1/30` the next thirtieth each time.
+    pub(super) fn next_part(&self, repository: &str, data: &str) -> Result<String> {
+        let parts: Option<u64> = data.strip_prefix("1/").and_then(|it| it.parse().ok());
+        let Some(parts) = parts.filter(|parts| *parts > 0) else {
+            return Ok(data.to_owned());
+        };
+        let name = format!("check part {repository}");
+        let last: u64 = self.catalog.note(&name)?.unwrap_or_default();
+        let part = last % parts + 1;
+        self.catalog.set_note(&name, &part)?;
+        Ok(format!("{part}/{parts}"))
     }
 
     /// Reads the newest point of each machine of a job back that was not read yet.

@@ -47,7 +47,9 @@ impl Node {
             Request::Check { repository } => {
                 let found = settings.repositories.get(repository);
                 let found = found.ok_or_else(|| missing("repository", repository))?;
-                let mut tasks = vec![words::check(repository, found.check_data.as_deref())];
+                let data = found.check_data.as_deref();
+                let data = data.map(|data| self.next_part(repository, data)).transpose()?;
+                let mut tasks = vec![words::check(repository, data.as_deref())];
                 tasks.extend(words::look(repository, 1));
                 (words::upkeep_job(Action::Check, repository), tasks)
             }
