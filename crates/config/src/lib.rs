@@ -23,7 +23,7 @@ mod service;
 mod settings;
 
 pub use carried::CarriedEntry;
-pub use finding::{Finding, Severity, Spot};
+pub use finding::{Finding, Severity, Spot, nearest};
 pub use job::JobEntry;
 pub use notification::{
     EscalationEntry, LevelEntry, NoticeSeverity, Notifications, PerRun, RouteEntry, SmtpEncryption,

@@ -61,6 +61,8 @@ pub struct Loaded<J> {
     pub includes: Vec<String>,
     /// What is wrong, in order of files and lines.
     pub findings: Vec<Finding>,
+    /// Whether all files could be taken apart: else nobody knows what is missing.
+    pub is_parsed: bool,
     /// Every value that counts.
     pub shown: Vec<ShownValue>,
     /// Every setting that was looked for, written or not: `*` stands for names, `[]` for places
@@ -74,6 +76,17 @@ impl<J> Loaded<J> {
         let errors = self.findings.iter();
         !errors.map(|it| it.severity).any(|it| it == Severity::Error)
     }
+
+    /// What forbids to use an entry, as in `jobs.web`: its own errors, and all if a file could not
+    /// be taken apart.
+    pub fn errors_of(&self, path: &str) -> impl Iterator<Item = &Finding> {
+        let errors = self.findings.iter();
+        errors.filter(move |it| {
+            let rest = it.message.strip_prefix(path);
+            let is_own = rest.is_some_and(|rest| rest.starts_with(['.', ':']));
+            it.severity == Severity::Error && (is_own || !self.is_parsed)
+        })
+    }
 }
 
 /// Reads files as one configuration; the first may name further ones in `include`.
@@ -85,6 +98,7 @@ pub fn read<J: DeserializeOwned>(files: &[SourceFile]) -> Loaded<J> {
     let documents: Vec<_> = each
         .map(|file| Document::parse(&file.name, &file.text, &mut findings))
         .collect();
+    let is_parsed = findings.is_empty();
     let nothing = Document::parse("", "", &mut Vec::new());
     let record = RefCell::new(Record {
         findings,
@@ -111,6 +125,7 @@ pub fn read<J: DeserializeOwned>(files: &[SourceFile]) -> Loaded<J> {
         config: reading.config,
         includes: reading.includes,
         findings,
+        is_parsed,
         shown,
         asked,
     }
