@@ -7,6 +7,7 @@ mod global;
 mod instant;
 mod keep;
 mod machine;
+mod run;
 mod schedule;
 mod upkeep;
 
@@ -31,6 +32,7 @@ pub(crate) use machine::{
     MachineBackupArguments, MachineCommand, MachineLsArguments, MachineRecoverArguments,
     PlatformArguments, SelectionArguments,
 };
+pub(crate) use run::RunArguments;
 pub(crate) use schedule::{
     ScheduleCommand, SchedulePreviewArguments, ScheduleSimulateArguments, TimingArguments,
 };
@@ -74,6 +76,8 @@ pub(crate) enum Command {
     /// Back up machines on their platform while they run
     #[command(subcommand)]
     Machine(MachineCommand),
+    /// Carry out a job of the configuration now: backups, copies, what is kept
+    Run(RunArguments),
     /// Run machines straight from the repository
     #[command(subcommand)]
     Instant(InstantCommand),

@@ -25,6 +25,7 @@ mod pages;
 mod prune;
 mod repair;
 mod restore;
+mod run;
 mod schedule;
 mod snapshots;
 mod stats;
@@ -41,6 +42,7 @@ pub(crate) fn run(context: &Context, command: &Command) -> Result<u8> {
         Command::Init(arguments) => init::run(context, arguments),
         Command::Backup(arguments) => backup::run(context, arguments),
         Command::Machine(command) => machine::run(context, command),
+        Command::Run(arguments) => run::run(context, arguments),
         Command::Instant(command) => instant::run(context, command),
         Command::Nbd(arguments) => nbd::run(context, arguments),
         Command::Files(command) => files::run(context, command),

@@ -15,6 +15,7 @@ mod error;
 mod output;
 mod progress;
 mod select;
+mod service;
 mod tables;
 mod whole_file;
 

@@ -21,7 +21,7 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 
 pub(crate) use child::{Children, ENDS_WITH_STDIN};
-pub(crate) use settings::settings;
+pub(crate) use settings::{guard, settings};
 
 /// What is configured, and the catalog that goes with it.
 pub(crate) struct Service {
@@ -95,6 +95,11 @@ impl Service {
             .or_else(|_| std::env::var("USER"))
             .unwrap_or_else(|_| format!("uid{}", rustix::process::getuid().as_raw()))
     }
+}
+
+/// The tag that snapshots of a job's runs carry.
+pub(crate) fn job_tag(job: &str) -> String {
+    format!("job={job}")
 }
 
 /// Refuses a configuration with errors.

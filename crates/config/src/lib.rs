@@ -30,7 +30,7 @@ pub use notification::{
     SmtpEntry, TargetEntry,
 };
 pub use place::{CheckData, PlatformEntry, RepositoryEntry, SiteEntry};
-pub use policy::{Brake, Objectives, PolicyEntry, Retry};
+pub use policy::{Objectives, PolicyEntry, Retry};
 pub use read::{Config, Loaded, SourceFile, read};
 pub use secret::{SecretSource, ValueSource};
 pub use section::{Asked, Kind, Origin, ShownValue};

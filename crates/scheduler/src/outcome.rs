@@ -108,9 +108,6 @@ struct Raw {
     snapshots_count: u64,
 }
 
-/// The tag of a point that is not removed before a day: `pinned-until=2027-01-31`.
-pub(crate) const PIN: &str = "pinned-until=";
-
 /// Writes down what a task that ended well has brought, and gives what its row keeps of it.
 pub(crate) fn keep(
     catalog: &Catalog,
@@ -269,8 +266,7 @@ fn look(catalog: &Catalog, repository: &str, messages: &[Value], now: Timestamp)
 
 /// A point as its snapshot's record tells it.
 fn listed(repository: &str, found: LookOutcome) -> Option<Point> {
-    let pins = found.tags.iter().filter_map(|tag| tag.strip_prefix(PIN));
-    let pinned_until = pins.filter_map(pin).max();
+    let pinned_until = lifeboat_policy::pinned_until(&found.tags).and_then(end_of);
     let (bytes, bytes_stored) = found.summary.map_or((0, 0), |summary| {
         (summary.total_bytes_processed, summary.data_added_packed)
     });
@@ -296,8 +292,7 @@ fn listed(repository: &str, found: LookOutcome) -> Option<Point> {
 }
 
 /// The end of a day, in UTC.
-fn pin(day: &str) -> Option<Timestamp> {
-    let day: jiff::civil::Date = day.parse().ok()?;
+fn end_of(day: jiff::civil::Date) -> Option<Timestamp> {
     let end = day.tomorrow().ok()?.to_zoned(jiff::tz::TimeZone::UTC);
     end.ok().map(|end| end.timestamp())
 }

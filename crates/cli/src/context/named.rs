@@ -1,8 +1,9 @@
 //! What `@NAME` stands for: entries of the configuration.
 
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use lifeboat_config::{Config, Loaded, RepositoryEntry, nearest};
+use lifeboat_config::{Config, Loaded, PolicyEntry, RepositoryEntry, nearest};
 use lifeboat_control::JobText;
 use lifeboat_model::ErrorKind;
 use lifeboat_repository::Repository;
@@ -112,6 +113,36 @@ impl Context {
         let job = self.entry(("jobs", "job"), name, |it| &it.jobs)?;
         refuse_carried(name, job.carried_over.as_deref())?;
         Ok(job.capture.clone())
+    }
+
+    /// The policy of a job of the configuration.
+    ///
+    /// Errors: `Invalid` if it has none.
+    pub(crate) fn policy_of_job(&self, name: &str) -> Result<&PolicyEntry> {
+        let job = self.entry(("jobs", "job"), name, |it| &it.jobs)?;
+        refuse_carried(name, job.carried_over.as_deref())?;
+        let Some(policy) = &job.policy else {
+            let message = format!("job \"{name}\" has no policy: nothing says what is kept");
+            return Err(Error::new(ErrorKind::Invalid, message));
+        };
+        self.entry(("policies", "policy"), policy, |it| &it.policies)
+    }
+
+    /// Jobs of the configuration whose machines are on the platform `@NAME`, with what they say.
+    pub(crate) fn jobs_on(&self, platform: &str) -> Result<Vec<(String, JobText)>> {
+        self.entry(("platforms", "platform"), platform, |it| &it.platforms)?;
+        let jobs = &self.configured()?.config.jobs;
+        let jobs = jobs
+            .iter()
+            .filter(|(_, job)| job.platform == platform && job.carried_over.is_none());
+        Ok(jobs
+            .map(|(name, job)| (name.clone(), job.capture.clone()))
+            .collect())
+    }
+
+    /// The file of the configuration.
+    pub(crate) fn configuration_path(&self) -> PathBuf {
+        self.global.config.clone()
     }
 
     /// Where a job of the configuration has its machines from, and where they go: both as
