@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use lifeboat_catalog::{Catalog, RunId};
+use jiff::Timestamp;
+use lifeboat_api::{PlannedRun, SimulatedPoint};
+use lifeboat_catalog::{Catalog, Point, RunId};
 use lifeboat_scheduler::{Overview, Request, Result, Settings};
 
 /// A node: decides, and hands out work.
@@ -21,4 +23,16 @@ pub trait Door: Send + Sync {
 
     /// Begins what somebody asks for.
     fn begin(&self, request: &Request, who: &str) -> Result<RunId>;
+
+    /// Runs that schedules will begin in a time, soonest first.
+    fn upcoming(&self, from: Timestamp, until: Timestamp) -> Vec<PlannedRun>;
+
+    /// Which points a job will have made of a machine that has these.
+    fn simulate(
+        &self,
+        job: &str,
+        existing: &[Point],
+        from: Timestamp,
+        days: u32,
+    ) -> Result<Vec<SimulatedPoint>>;
 }
