@@ -108,7 +108,8 @@ impl Router {
                 None => rule.beginnings,
                 Some(outcome) => rule.when.takes(outcome),
             };
-            if !is_told || !selects(&rule.jobs, Some(&run.job)) {
+            let is_of_site = selects(&rule.sites, run.site.as_deref());
+            if !is_told || !is_of_site || !selects(&rule.jobs, Some(&run.job)) {
                 continue;
             }
             for target in &rule.targets {
@@ -227,8 +228,9 @@ impl When {
 impl DigestRule {
     /// The first moment of the digest after another moment.
     fn after(&self, last: Timestamp) -> Option<Timestamp> {
+        let at = self.at?;
         let on = |date: Date| {
-            let moment = date.to_datetime(self.at).to_zoned(self.zone.clone()).ok()?;
+            let moment = date.to_datetime(at).to_zoned(self.zone.clone()).ok()?;
             Some(moment.timestamp()).filter(|moment| *moment > last)
         };
         let today = last.to_zoned(self.zone.clone()).date();

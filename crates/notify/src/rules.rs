@@ -88,6 +88,8 @@ pub enum When {
 /// Who is told about runs. Not limited: there are as many notices as runs.
 #[derive(Clone, Debug, Default)]
 pub struct RunRule {
+    /// The sites; none takes all.
+    pub sites: Vec<Pattern>,
     /// The jobs; none takes all.
     pub jobs: Vec<Pattern>,
     /// Which ends are told.
@@ -103,8 +105,9 @@ pub struct RunRule {
 pub struct DigestRule {
     /// Names it; one of its kind.
     pub name: String,
-    /// When, on the wall.
-    pub at: Time,
+    /// When, on the wall; none for moments of another rule, of which the caller takes care with
+    /// [`State::last_digest`](crate::State::last_digest).
+    pub at: Option<Time>,
     /// Of which zone.
     pub zone: TimeZone,
     /// Who is told.

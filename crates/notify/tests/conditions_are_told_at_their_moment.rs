@@ -282,6 +282,7 @@ fn one_notice_that_is_refused_does_not_hold_up_the_others() {
 #[test]
 fn runs_are_told_by_their_outcome_and_beginnings_only_to_who_wants_them() {
     let rule = |when, beginnings, target: &str| RunRule {
+        sites: Vec::new(),
         jobs: vec![Pattern::new("web*")],
         when,
         beginnings,
@@ -335,7 +336,7 @@ fn a_digest_comes_once_a_day_at_its_hour_of_the_wall() {
     let mut world = World::new(Rules {
         digests: vec![DigestRule {
             name: "morning".to_owned(),
-            at: time(7, 30, 0, 0),
+            at: Some(time(7, 30, 0, 0)),
             zone: zone.clone(),
             targets: vec!["mail".to_owned()],
         }],

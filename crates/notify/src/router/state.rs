@@ -149,6 +149,11 @@ impl State {
         Self::default()
     }
 
+    /// When the digest of a rule was last made; its first step counts as one.
+    pub fn last_digest(&self, name: &str) -> Option<Timestamp> {
+        self.digests.get(name).copied()
+    }
+
     pub(super) fn next_id(&mut self, now: Timestamp) -> String {
         self.sequence += 1;
         format!("{:x}-{:x}", now.as_millisecond(), self.sequence)
