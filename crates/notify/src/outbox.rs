@@ -24,6 +24,7 @@ const KEPT: Duration = Duration::from_secs(3 * 86_400);
 /// A target that refuses is asked again after 30 s, 1 min, 2 min and so on up to an hour, with
 /// one notice; when it takes that, it gets the others.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Outbox {
     deliveries: Vec<Delivery>,
     failing: BTreeMap<String, Failing>,
@@ -186,6 +187,16 @@ impl Outbox {
         }
         let told = self.undeliverable.iter();
         told.map(|(target, since)| (target.clone(), self.condition(target, *since)))
+            .collect()
+    }
+
+    /// What the last step found: a condition for each target that does not take its notices.
+    ///
+    /// The router tells of them by itself; this is for lists and acknowledgements.
+    pub fn undeliverable(&self) -> Vec<Condition> {
+        let known = self.undeliverable.iter();
+        known
+            .map(|(target, since)| self.condition(target, *since))
             .collect()
     }
 

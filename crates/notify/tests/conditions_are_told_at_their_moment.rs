@@ -4,7 +4,7 @@ use jiff::civil::time;
 use jiff::tz::TimeZone;
 use lifeboat_notify::{
     Content, Digest, DigestRule, Outcome, Pattern, Route, Router, Rules, Run, RunRule, Severity,
-    When,
+    State, When,
 };
 
 use crate::world::{World, escalation, later, route, seconds, start};
@@ -244,6 +244,7 @@ fn a_target_that_takes_nothing_is_told_to_the_others_and_gets_all_when_it_is_bac
             .plain()
             .contains("cannot be delivered: it is down")
     );
+    assert_eq!(world.state.outbox.undeliverable()[0].key, "notices/mail");
     world.begin("db", Severity::Critical);
     world.pass(10);
     world.down.clear();
@@ -259,6 +260,29 @@ fn a_target_that_takes_nothing_is_told_to_the_others_and_gets_all_when_it_is_bac
     let (.., last) = told.last().unwrap();
     assert_eq!(last, &["resolved notices/mail"]);
     assert!(world.state.outbox.waiting().is_empty());
+    assert!(world.state.outbox.undeliverable().is_empty());
+}
+
+#[test]
+fn a_crash_after_sending_sends_again_under_the_same_id() {
+    let mut world = World::of_routes(vec![route("all", &["mail"])]);
+    world.begin("web", Severity::Critical);
+    let state = std::mem::take(&mut world.state);
+    let step = world.router.step(state, world.now, &world.conditions, &[]);
+    let sent = step.send[0].notice.clone();
+    // Nothing of the delivery was written down; the kept state is all that is left.
+    let kept = serde_json::to_string(&step.state).unwrap();
+    world.state = serde_json::from_str(&kept).unwrap();
+    world.pass(3600);
+    let again: Vec<&str> = world.arrived.iter().map(|(_, it)| it.id.as_str()).collect();
+    assert_eq!(again, [sent.id.as_str()]);
+    assert!(world.state.outbox.waiting().is_empty());
+}
+
+#[test]
+fn a_state_of_an_older_version_is_read() {
+    let state: State = serde_json::from_str("{}").unwrap();
+    assert_eq!(state, State::new());
 }
 
 #[test]

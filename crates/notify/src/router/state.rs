@@ -14,6 +14,7 @@ pub(super) const HOUR: Duration = Duration::from_secs(3600);
 
 /// What is remembered between steps; kept as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct State {
     /// Notices on their way.
     pub outbox: Outbox,
