@@ -33,7 +33,7 @@ const DEMO_PACKAGES: [&str; 8] = [
 ];
 
 /// What the tests ask for their judgement.
-const TEST_PACKAGES: [&str; 33] = [
+const TEST_PACKAGES: [&str; 35] = [
     "btrfs-progs",
     "busybox-static",
     "cpio",
@@ -57,6 +57,8 @@ const TEST_PACKAGES: [&str; 33] = [
     "openssh-client",
     "openssh-server",
     "openssl",
+    "prometheus",
+    "python3-aiosmtpd",
     "qemu-guest-agent",
     "qemu-system-x86",
     "qemu-utils",
