@@ -9,6 +9,7 @@ mod keep;
 mod machine;
 mod run;
 mod schedule;
+mod service;
 mod upkeep;
 
 use clap::{Parser, Subcommand};
@@ -35,6 +36,10 @@ pub(crate) use machine::{
 pub(crate) use run::RunArguments;
 pub(crate) use schedule::{
     ScheduleCommand, SchedulePreviewArguments, ScheduleSimulateArguments, TimingArguments,
+};
+pub(crate) use service::{
+    AuditCommand, AuditListArguments, NotifyCommand, ServeArguments, TokenAddArguments,
+    TokenCommand, UserAddArguments, UserCommand,
 };
 pub(crate) use upkeep::{
     ArchiveExportArguments, ArchiveImportArguments, CatArguments, CatalogCommand, ChainCommand,
@@ -78,6 +83,20 @@ pub(crate) enum Command {
     Machine(MachineCommand),
     /// Carry out a job of the configuration now: backups, copies, what is kept
     Run(RunArguments),
+    /// Stay, and carry out jobs by their schedules; with dashboard, API and metrics
+    Serve(ServeArguments),
+    /// Let people into the dashboard, and shut them out
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Let programs use the API
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Show who did what, and that the log is whole
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Try the ways to people
+    #[command(subcommand)]
+    Notify(NotifyCommand),
     /// Run machines straight from the repository
     #[command(subcommand)]
     Instant(InstantCommand),

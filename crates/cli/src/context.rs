@@ -39,7 +39,7 @@ pub(crate) struct Context {
     pub(crate) global: GlobalArguments,
     pub(crate) output: Output,
     pub(crate) environment: Environment,
-    wiring: Wiring,
+    pub(crate) wiring: Wiring,
     configured: Configured,
 }
 

@@ -2,7 +2,9 @@
 //! tasks out, and the catalog of this host.
 
 mod child;
+mod keys;
 mod message;
+mod notices;
 mod settings;
 mod state;
 
@@ -21,6 +23,8 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 
 pub(crate) use child::{Children, ENDS_WITH_STDIN};
+pub(crate) use keys::{audit_head, audit_key, set_audit_head};
+pub(crate) use notices::{Notices, of_notify, targets};
 pub(crate) use settings::{guard, settings};
 
 /// What is configured, and the catalog that goes with it.

@@ -99,13 +99,16 @@ pub struct LookSummary {
 
 #[derive(Deserialize)]
 struct Raw {
-    total_size: u64,
-    #[serde(default)]
-    total_uncompressed_size: u64,
-    #[serde(default)]
-    total_blob_count: u64,
-    #[serde(default)]
-    snapshots_count: u64,
+    total: RawTotal,
+    repository_size: u64,
+}
+
+#[derive(Deserialize)]
+struct RawTotal {
+    snapshots: u64,
+    restore_size: u64,
+    raw_size: u64,
+    blobs: u64,
 }
 
 /// Writes down what a task that ended well has brought, and gives what its row keeps of it.
@@ -245,14 +248,14 @@ fn look(catalog: &Catalog, repository: &str, messages: &[Value], now: Timestamp)
         catalog.change_repository(repository, |facts| {
             facts.size = Some(RepositorySize {
                 at: now,
-                bytes: raw.total_size,
-                bytes_unpacked: raw.total_uncompressed_size,
-                bytes_restored: facts.size.map_or(0, |size| size.bytes_restored),
-                blobs: raw.total_blob_count,
-                snapshots: raw.snapshots_count,
+                bytes: raw.repository_size,
+                bytes_unpacked: raw.total.raw_size,
+                bytes_restored: raw.total.restore_size,
+                blobs: raw.total.blobs,
+                snapshots: raw.total.snapshots,
             });
         })?;
-        return Ok(serde_json::json!({ "bytes": raw.total_size }));
+        return Ok(serde_json::json!({ "bytes": raw.repository_size }));
     }
     let flat = messages.iter().flat_map(|value| match value {
         Value::Array(list) => list.iter().collect(),

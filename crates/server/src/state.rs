@@ -112,7 +112,9 @@ impl State {
     pub(crate) fn is_setup_key(&self, key: &str) -> bool {
         let setup = self.setup.lock().unwrap_or_else(PoisonError::into_inner);
         let digest = digest(key);
-        setup.as_ref().is_some_and(|wanted| is_same(wanted, &digest))
+        setup
+            .as_ref()
+            .is_some_and(|wanted| is_same(wanted, &digest))
     }
 
     /// Whether the key was there; it is not any more.

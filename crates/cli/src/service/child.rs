@@ -145,7 +145,15 @@ fn listen(stream: impl Read, heard: &Mutex<Heard>, watch: &dyn TaskWatch) {
             Said::Words(text) if text.is_empty() => {}
             Said::Words(text) => {
                 watch.line(LogLevel::Note, &text);
-                lock(heard).last_words = Some(text);
+                let mut heard = lock(heard);
+                // What is wrong with a command line comes first, help after it.
+                let is_error = heard
+                    .last_words
+                    .as_ref()
+                    .is_some_and(|it| it.starts_with("error:"));
+                if !is_error {
+                    heard.last_words = Some(text);
+                }
             }
             Said::Result(value) => {
                 let mut heard = lock(heard);
