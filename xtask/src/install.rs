@@ -17,8 +17,10 @@ pub(crate) mod debian;
 mod guest_kernel;
 mod newer_restic;
 pub(crate) mod peers;
+mod slim;
 
 use cargo_tool::{Build, CargoTool};
+use slim::Slim;
 
 /// What the demo runs besides lifeboat.
 const DEMO_PACKAGES: [&str; 8] = [
@@ -33,7 +35,7 @@ const DEMO_PACKAGES: [&str; 8] = [
 ];
 
 /// What the tests ask for their judgement.
-const TEST_PACKAGES: [&str; 35] = [
+const TEST_PACKAGES: [&str; 37] = [
     "btrfs-progs",
     "busybox-static",
     "cpio",
@@ -47,6 +49,7 @@ const TEST_PACKAGES: [&str; 35] = [
     "libvirt-clients",
     "libvirt-daemon",
     "libvirt-daemon-driver-qemu",
+    "libzstd-dev",
     "linux-image-amd64",
     "lvm2",
     "mmdebstrap",
@@ -57,6 +60,7 @@ const TEST_PACKAGES: [&str; 35] = [
     "openssh-client",
     "openssh-server",
     "openssl",
+    "pkg-config",
     "prometheus",
     "python3-aiosmtpd",
     "qemu-guest-agent",
@@ -95,7 +99,39 @@ const RUSTIC: CargoTool = CargoTool {
         "zstd-safe",
         "zstd-sys",
     ],
+    slim: &RUSTIC_SLIM,
 };
+
+/// Without any way to a store over a network: no test takes one, and they are a third of it all.
+const RUSTIC_SLIM: [Slim; 2] = [
+    Slim {
+        package: "rustic-rs",
+        version: "0.11.4",
+        without: &["\"rustls\",", "\"blocking\","],
+        pieces: &[(
+            "features = [\"cli\"]\n\n[dependencies.rustic_core]",
+            "features = [\"cli\", \"opendal\"]\ndefault-features = false\n\n\
+             [dependencies.rustic_core]",
+        )],
+    },
+    Slim {
+        package: "rustic_backend",
+        version: "0.7.0",
+        without: &["\"services-"],
+        pieces: &[
+            (
+                "not(windows))\".dependencies.opendal]\n",
+                "not(windows))\".dependencies.opendal]\ndefault-features = false\n",
+            ),
+            (
+                "\"layers-throttle\",",
+                "\"auto-register-services\", \"executors-tokio\", \"layers-concurrent-limit\", \
+                 \"layers-logging\", \"layers-retry\", \"layers-throttle\", \"layers-timeout\", \
+                 \"services-fs\",",
+            ),
+        ],
+    },
+];
 
 /// The test runner.
 pub(crate) const NEXTEST: CargoTool = CargoTool {
@@ -106,6 +142,7 @@ pub(crate) const NEXTEST: CargoTool = CargoTool {
     version: "0.9.151",
     features: &["--no-default-features", "--features", "default-no-update"],
     computing: &[],
+    slim: &[],
 };
 
 /// Runs targets of fuzzing.
@@ -117,6 +154,7 @@ const FUZZER: CargoTool = CargoTool {
     version: "0.13.2",
     features: &[],
     computing: &[],
+    slim: &[],
 };
 
 /// Installs what runs the targets of fuzzing, and says where it is.
