@@ -1,4 +1,6 @@
 //! What holds for every story: told, not too often, ended for whoever was told, level by level.
+//!
+//! A failure shows its seed and its shortest story; `LIFEBOAT_SEED` takes a seed back.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +9,7 @@ use lifeboat_notify::{Condition, Event, Notice, Route, Rules, Severity};
 use lifeboat_testkit::{Effort, figure};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config, RngSeed, TestRunner};
 
 use crate::world::{World, escalation, later, route, seconds};
 
@@ -173,7 +175,10 @@ fn carry_out(world: &mut World, act: &Act, held: &mut Vec<Held>) {
 }
 
 fn run(name: &str, cases: u32, stories: impl Strategy<Value = Story>, check: impl Fn(&Story)) {
+    let seed = std::env::var("LIFEBOAT_SEED").ok();
+    let seed = seed.map_or(1, |seed| seed.parse().unwrap());
     let config = Config {
+        rng_seed: RngSeed::Fixed(seed),
         cases: Effort::current().pick(cases, cases * 100),
         failure_persistence: None,
         ..Config::default()
@@ -184,7 +189,7 @@ fn run(name: &str, cases: u32, stories: impl Strategy<Value = Story>, check: imp
         Ok(())
     });
     if let Err(error) = outcome {
-        panic!("{error}");
+        panic!("seed {seed}: {error}");
     }
     figure("notices", name, cases);
 }
