@@ -33,7 +33,7 @@ const DEMO_PACKAGES: [&str; 8] = [
 ];
 
 /// What the tests ask for their judgement.
-const TEST_PACKAGES: [&str; 33] = [
+const TEST_PACKAGES: [&str; 34] = [
     "btrfs-progs",
     "busybox-static",
     "cpio",
@@ -57,6 +57,7 @@ const TEST_PACKAGES: [&str; 33] = [
     "openssh-client",
     "openssh-server",
     "openssl",
+    "postgresql",
     "qemu-guest-agent",
     "qemu-system-x86",
     "qemu-utils",
