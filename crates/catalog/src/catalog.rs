@@ -20,7 +20,9 @@ pub enum CatalogPlace {
     File(PathBuf),
     /// A database of PostgreSQL, by URL; the password beside it.
     Server {
-        /// `postgresql://user@host/database`.
+        /// `postgresql://user@host/database`. With `?sslmode=require` (or `verify-full`, which
+        /// is the same here) the connection is encrypted, and the server must prove its name by a
+        /// certificate that this computer believes, or that `sslrootcert=/path` does.
         url: String,
         /// Its password.
         password: Option<Secret>,

@@ -1,6 +1,7 @@
 //! What the catalog promises, in SQLite and in PostgreSQL.
 
 mod beds;
+mod connections_are_secret;
 mod crashes_lose_nothing;
 mod damage_and_other_versions_are_told;
 mod one_node_carries_a_task;

@@ -102,6 +102,26 @@ impl Server {
         run(self.control("stop").args(["-m", "immediate"]));
     }
 
+    /// Adds lines to `postgresql.conf` and starts the server anew.
+    pub fn configure(&self, settings: &str) {
+        let file = self.folder.join("data/postgresql.auto.conf");
+        let before = fs::read_to_string(&file).unwrap();
+        fs::write(file, format!("{before}\n{settings}\n")).unwrap();
+        self.stop_at_once();
+        self.start();
+    }
+
+    /// Puts a file into the folder that the server's user alone reads.
+    pub fn keep(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.folder.join(name);
+        fs::write(&path, bytes).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        if geteuid().is_root() {
+            chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        path
+    }
+
     /// Makes a database and gives its URL.
     pub fn database(&self) -> String {
         let name = format!("test{}", self.databases.fetch_add(1, Relaxed));

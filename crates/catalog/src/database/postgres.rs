@@ -1,14 +1,18 @@
 //! PostgreSQL: one catalog for several nodes.
 
+mod encryption;
+
 use std::collections::HashMap;
 use std::error::Error as StdError;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use lifeboat_model::{ErrorKind, Secret};
+use postgres::config::SslMode;
 use postgres::error::SqlState;
 use postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use postgres::{Client, Config, NoTls, Statement};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{Database, Row, Transaction, Value, Work};
 use crate::{Error, Result};
@@ -28,6 +32,8 @@ const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 /// A server, reached again when the connection is lost.
 pub(crate) struct Postgres {
     config: Config,
+    /// Whom to believe, if the connection is encrypted.
+    encryption: Option<MakeRustlsConnect>,
     /// The server and database, without secrets.
     place: String,
     begin: &'static str,
@@ -43,6 +49,7 @@ struct Connection {
 impl Postgres {
     /// Takes a URL as `psql` does; the password comes beside it.
     pub(crate) fn open(url: &str, password: Option<&Secret>) -> Result<Self> {
+        let (url, encryption) = encryption::wanted(url)?;
         let parsed = url.parse::<Config>();
         let mut config = parsed.map_err(|error| {
             let text = "the catalog's address is none that PostgreSQL knows: write \
@@ -56,9 +63,13 @@ impl Postgres {
         config.connect_timeout(Duration::from_secs(10));
         config.keepalives_idle(SILENCE_MAX);
         config.tcp_user_timeout(SILENCE_MAX);
+        if encryption.is_some() {
+            config.ssl_mode(SslMode::Require);
+        }
         let place = place(&config);
         let mut database = Self {
             config,
+            encryption,
             place,
             begin: BEGIN_WRITE,
             connection: None,
@@ -71,6 +82,7 @@ impl Postgres {
     pub(crate) fn reader(&self) -> Self {
         Self {
             config: self.config.clone(),
+            encryption: self.encryption.clone(),
             place: self.place.clone(),
             begin: BEGIN_READ,
             connection: None,
@@ -79,7 +91,11 @@ impl Postgres {
 
     fn connect(&self) -> Result<Connection> {
         let failed = |error| failed(&format!("cannot reach the catalog {}", self.place), error);
-        let mut client = self.config.connect(NoTls).map_err(failed)?;
+        let connected = match &self.encryption {
+            Some(encryption) => self.config.connect(encryption.clone()),
+            None => self.config.connect(NoTls),
+        };
+        let mut client = connected.map_err(failed)?;
         client.batch_execute(LIMITS).map_err(failed)?;
         let statements = HashMap::new();
         Ok(Connection { client, statements })
