@@ -40,7 +40,20 @@ pub(crate) fn on_both(test: impl Fn(&Bed)) {
 
 impl Bed {
     pub(crate) fn sqlite() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        // Killed processes lose nothing of a file in memory either.
+        let memory = Path::new("/dev/shm");
+        match memory.is_dir() {
+            true => Self::sqlite_in(tempfile::tempdir_in(memory).unwrap()),
+            false => Self::on_disk(),
+        }
+    }
+
+    /// SQLite on a disk that takes its time.
+    pub(crate) fn on_disk() -> Self {
+        Self::sqlite_in(tempfile::tempdir().unwrap())
+    }
+
+    fn sqlite_in(folder: TempDir) -> Self {
         let place = CatalogPlace::File(folder.path().join("catalog.sqlite"));
         Self::of(place, folder)
     }

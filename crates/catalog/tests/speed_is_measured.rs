@@ -7,7 +7,7 @@ use lifeboat_catalog::{
 };
 use lifeboat_testkit::Effort;
 
-use crate::beds::{Bed, leased, on_both, run, task};
+use crate::beds::{Bed, leased, run, task};
 
 fn measured<T>(bed: &Bed, what: &str, act: impl FnOnce() -> T) -> T {
     let began = Instant::now();
@@ -75,7 +75,7 @@ fn the_speed_of_queues_and_overviews() {
     let effort = Effort::current();
     let tasks = effort.pick(200, 10_000);
     let (machines, each) = (effort.pick(100, 1_000), 100 / effort.pick(10, 1));
-    on_both(|bed| {
+    let measure = |bed: &Bed| {
         let catalog = bed.open();
         let list = (0..tasks).map(|number| task(&number.to_string(), number as u32 % 2));
         let new = run("web", None, list.collect());
@@ -106,5 +106,12 @@ fn the_speed_of_queues_and_overviews() {
         measured(bed, "newest 100 points", || {
             catalog.points(None, 100).unwrap()
         });
+    };
+    measure(&match effort {
+        Effort::Sample => Bed::sqlite(),
+        Effort::Long => Bed::on_disk(),
     });
+    if let Some(bed) = Bed::postgres() {
+        measure(&bed);
+    }
 }
