@@ -35,7 +35,7 @@ const DEMO_PACKAGES: [&str; 8] = [
 ];
 
 /// What the tests ask for their judgement.
-const TEST_PACKAGES: [&str; 37] = [
+const TEST_PACKAGES: [&str; 38] = [
     "btrfs-progs",
     "busybox-static",
     "cpio",
@@ -61,6 +61,7 @@ const TEST_PACKAGES: [&str; 37] = [
     "openssh-server",
     "openssl",
     "pkg-config",
+    "postgresql",
     "prometheus",
     "python3-aiosmtpd",
     "qemu-guest-agent",

@@ -38,7 +38,7 @@ pub use lease::{Lane, Lease, LeaseOffer};
 pub use log::{LogLevel, LogLine};
 pub use machines::{Machine, MachineKey};
 pub use nodes::Node;
-pub use points::{Point, PointKey, Proof, ProofKind};
+pub use points::{Point, PointCount, PointKey, Proof, ProofKind};
 pub use repositories::{RepositoryFacts, RepositorySize};
 pub use runs::{Cause, NewRun, Run, RunCounts, RunFilter, RunId, RunState};
 pub use tasks::{

@@ -19,6 +19,7 @@ mod kernel_guest;
 pub mod libvirtd;
 mod light_key;
 mod mapped_disk;
+pub mod postgres;
 mod tool;
 
 pub use clock::{FixedClock, ManualClock};
