@@ -1,5 +1,9 @@
 //! `lifeboat config`
 
+mod generate;
+mod import;
+mod wizard;
+
 use lifeboat_config::{Finding, Loaded, Origin, Severity};
 use lifeboat_control::Job;
 use serde::Serialize;
@@ -41,6 +45,8 @@ pub(crate) fn run(context: &Context, command: &ConfigCommand) -> Result<u8> {
             context.output.result(schema)?;
             Ok(0)
         }
+        ConfigCommand::Generate(arguments) => generate::run(context, arguments),
+        ConfigCommand::Import(arguments) => import::run(context, arguments),
     }
 }
 
