@@ -19,7 +19,7 @@ use crate::read::{SourceFile, read};
 use draft::Draft;
 
 /// Limits: bytes of a file, and machines in it.
-const BYTES_MAX: usize = 16 << 20;
+const BYTES_MAX: usize = 8 << 20;
 const MACHINES_MAX: usize = 20_000;
 
 /// Whose settings they are.
@@ -97,7 +97,7 @@ pub fn import(
 ) -> Result<Imported, Vec<Finding>> {
     let mut draft = Draft::new(source, folder);
     if source.text.len() > BYTES_MAX {
-        draft.refuse(0, "it has more than 16 MiB, these are no settings", None);
+        draft.refuse(0, "it has more than 8 MiB, these are no settings", None);
     } else {
         match kind {
             ImportKind::Variables => variables::import(&mut draft),

@@ -13,7 +13,7 @@ fn imported(text: &str) -> Result<Imported, Vec<String>> {
 
 fn of_kind(kind: ImportKind, text: &str) -> Result<Imported, Vec<String>> {
     let source = SourceFile {
-        name: "/home/me/old".to_owned(),
+        name: "from/old".to_owned(),
         text: text.to_owned(),
     };
     import(&source, kind, "/etc/lifeboat/secrets")

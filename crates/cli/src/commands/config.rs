@@ -50,6 +50,22 @@ pub(crate) fn run(context: &Context, command: &ConfigCommand) -> Result<u8> {
     }
 }
 
+#[derive(Serialize)]
+struct TextLine<'a> {
+    text: &'a str,
+}
+
+/// Prints a configuration that was made.
+fn print_text(context: &Context, text: &str) -> Result<u8> {
+    match context.output.is_json() {
+        true => context
+            .output
+            .message("configuration", &TextLine { text })?,
+        false => context.output.result(text.trim_end())?,
+    }
+    Ok(0)
+}
+
 fn validate(context: &Context, loaded: &Loaded<Job>) -> Result<u8> {
     let mut wrong = 0;
     for finding in &loaded.findings {

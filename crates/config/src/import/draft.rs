@@ -1,5 +1,6 @@
 //! The text that is made, table by table, with what is to be said of it.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use lifeboat_model::Secret;
@@ -8,13 +9,26 @@ use super::{Imported, ImportedSecret};
 use crate::finding::{Finding, Severity, Spot};
 use crate::read::SourceFile;
 
+/// Limit: secrets of one file.
+const SECRETS_MAX: usize = 1000;
+
 /// What is being made.
 pub(super) struct Draft<'s> {
     pub(super) source: &'s SourceFile,
     folder: String,
     tables: Vec<Table>,
     secrets: Vec<ImportedSecret>,
-    findings: Vec<Finding>,
+    told: Vec<Told>,
+    /// Paths of tables and names of files, so that none comes twice.
+    taken: BTreeSet<String>,
+}
+
+/// A finding whose place is a byte.
+struct Told {
+    at: usize,
+    severity: Severity,
+    message: String,
+    suggestion: Option<String>,
 }
 
 /// A table of the text.
@@ -60,7 +74,8 @@ impl<'s> Draft<'s> {
             folder: folder.trim_end_matches('/').to_owned(),
             tables: Vec::new(),
             secrets: Vec::new(),
-            findings: Vec::new(),
+            told: Vec::new(),
+            taken: BTreeSet::new(),
         }
     }
 
@@ -79,9 +94,8 @@ impl<'s> Draft<'s> {
     }
 
     fn find(&mut self, at: usize, severity: Severity, message: &str, suggestion: Option<&str>) {
-        let spot = spot(self.source, at);
-        self.findings.push(Finding {
-            spot,
+        self.told.push(Told {
+            at,
             severity,
             message: message.to_owned(),
             suggestion: suggestion.map(str::to_owned),
@@ -90,6 +104,13 @@ impl<'s> Draft<'s> {
 
     /// Puts a secret aside; gives the path of its file.
     pub(super) fn secret(&mut self, name: &str, secret: &str) -> String {
+        if self.secrets.len() == SECRETS_MAX && self.taken.insert("too many".to_owned()) {
+            let message = format!("it holds more than {SECRETS_MAX} secrets");
+            self.refuse(0, &message, None);
+        }
+        if self.secrets.len() >= SECRETS_MAX {
+            return String::new();
+        }
         let safe = |c: char| {
             if c.is_ascii_alphanumeric() || "-_.".contains(c) {
                 c
@@ -100,7 +121,7 @@ impl<'s> Draft<'s> {
         let name: String = name.chars().take(80).map(safe).collect();
         let mut file = name.clone();
         let mut number = 2;
-        while self.secrets.iter().any(|it| it.file == file) {
+        while !self.taken.insert(format!("file {file}")) {
             file = format!("{name}-{number}");
             number += 1;
         }
@@ -119,7 +140,7 @@ impl<'s> Draft<'s> {
     pub(super) fn carry(&mut self, name: &str, from: &str, note: &str, settings: Option<String>) {
         let mut table = Table::new(&["carried_over", name]);
         let mut number = 2;
-        while self.tables.iter().any(|it| it.path == table.path) {
+        while !self.taken.insert(table.path.clone()) {
             table = Table::new(&["carried_over", &format!("{name}_{number}")]);
             number += 1;
         }
@@ -137,11 +158,11 @@ impl<'s> Draft<'s> {
     }
 
     pub(super) fn finish(mut self) -> Result<Imported, Vec<Finding>> {
-        self.findings.sort();
+        let mut findings = placed(self.source, std::mem::take(&mut self.told));
         let is_error = |it: &Finding| it.severity == Severity::Error;
-        if self.findings.iter().any(is_error) {
-            self.findings.retain(is_error);
-            return Err(self.findings);
+        if findings.iter().any(is_error) {
+            findings.retain(is_error);
+            return Err(findings);
         }
         let mut text = format!("# Made from {}.\n", short(&self.source.name));
         for table in &self.tables {
@@ -154,7 +175,7 @@ impl<'s> Draft<'s> {
         Ok(Imported {
             text,
             secrets: self.secrets,
-            notes: self.findings,
+            notes: findings,
         })
     }
 }
@@ -165,19 +186,32 @@ fn short(name: &str) -> String {
     name.replace(char::is_control, "?")
 }
 
-/// Where a byte of a file is.
-fn spot(source: &SourceFile, at: usize) -> Spot {
-    let mut end = at.min(source.text.len());
-    while !source.text.is_char_boundary(end) {
-        end -= 1;
+/// Findings with lines and columns, in order: one walk over the text for all of them.
+fn placed(source: &SourceFile, mut told: Vec<Told>) -> Vec<Finding> {
+    told.sort_by_key(|it| it.at);
+    let (mut line, mut column) = (1, 1);
+    let mut rest = source.text.char_indices().peekable();
+    let mut findings = Vec::new();
+    for told in told {
+        while let Some((_, c)) = rest.next_if(|(at, _)| *at < told.at) {
+            (line, column) = match c {
+                '\n' => (line + 1, 1),
+                _ => (line, column + 1),
+            };
+        }
+        findings.push(Finding {
+            spot: Spot {
+                file: source.name.clone(),
+                line,
+                column,
+            },
+            severity: told.severity,
+            message: told.message,
+            suggestion: told.suggestion,
+        });
     }
-    let before = &source.text[..end];
-    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-    Spot {
-        file: source.name.clone(),
-        line: before.matches('\n').count() + 1,
-        column: before[line_start..].chars().count() + 1,
-    }
+    findings.sort();
+    findings
 }
 
 /// A text as TOML writes it.

@@ -1,5 +1,7 @@
 //! A datastore of OpenNebula that keeps backups with restic.
 
+use std::collections::BTreeSet;
+
 use roxmltree::{Document, Node};
 
 use super::draft::{Draft, Table, inline, quoted};
@@ -51,13 +53,11 @@ pub(super) fn import(draft: &mut Draft<'_>) {
     let mut job = Table::new(&["jobs", name]);
     let mut carried = Table::new(&[]);
     place(draft, &mut repository, &lines);
-    for (number, line) in lines.iter().enumerate() {
-        if lines[..number].iter().any(|it| it.key == line.key) {
-            draft.refuse(
-                line.at,
-                &format!("{}: it stands there twice", line.key),
-                None,
-            );
+    let mut seen = BTreeSet::new();
+    for line in &lines {
+        if !seen.insert(&line.key) {
+            let message = format!("{}: it stands there twice", line.key);
+            draft.refuse(line.at, &message, None);
         }
         take(
             draft,
@@ -86,7 +86,7 @@ fn finish(draft: &mut Draft<'_>, name: &str, job: Table, carried: &Table) {
     draft.note(0, &format!("carried over, not carried out: {note}"), None);
     draft.add(job);
     if !carried.is_empty() {
-        let note = "nothing here reads these attributes";
+        let note = "the configuration has no such settings";
         let settings = inline(carried.content());
         let entry = format!("{name}_datastore");
         draft.carry(&entry, "attributes of the datastore", note, Some(settings));
@@ -189,13 +189,8 @@ fn of_xml(draft: &mut Draft<'_>) -> Vec<Line> {
         }
     }
     // What the datastore is outside its template stands in the template too.
-    let mut seen: Vec<(String, String)> = Vec::new();
-    lines.retain(|it| {
-        let pair = (it.key.clone(), it.value.clone());
-        let is_new = !seen.contains(&pair);
-        seen.push(pair);
-        is_new
-    });
+    let mut seen = BTreeSet::new();
+    lines.retain(|it| seen.insert((it.key.clone(), it.value.clone())));
     lines
 }
 

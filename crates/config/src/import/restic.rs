@@ -1,5 +1,7 @@
 //! Variables that restic reads.
 
+use std::collections::BTreeSet;
+
 use super::draft::{Draft, Table, inline, key, list, quoted};
 use super::lines::{self, Line};
 
@@ -45,16 +47,12 @@ pub(super) fn import(draft: &mut Draft<'_>) {
     let lines = lines::of_shell(draft);
     let mut table = Table::new(&["repositories", "main"]);
     let mut carried = Table::new(&[]);
-    let mut seen: Vec<&str> = Vec::new();
+    let mut seen: BTreeSet<&str> = BTreeSet::new();
     for line in &lines {
-        if seen.contains(&line.key.as_str()) {
-            draft.refuse(
-                line.at,
-                &format!("{}: it stands there twice", line.key),
-                None,
-            );
+        if !seen.insert(&line.key) {
+            let message = format!("{}: it stands there twice", line.key);
+            draft.refuse(line.at, &message, None);
         }
-        seen.push(&line.key);
         if !take(draft, &mut table, line) {
             carry(draft, &mut carried, line);
         }
@@ -81,7 +79,7 @@ pub(super) fn import(draft: &mut Draft<'_>) {
     }
     draft.add(table);
     if !carried.is_empty() {
-        let note = "nothing here reads these variables";
+        let note = "the configuration has no such settings";
         let settings = inline(carried.content());
         draft.carry("restic_environment", "variables", note, Some(settings));
     }

@@ -13,7 +13,7 @@ use lifeboat_platform::Vm;
 use lifeboat_repository::InitOptions;
 
 use super::import::folder_of;
-use super::wizard;
+use super::{print_text, wizard};
 use crate::args::{ConfigGenerateArguments, PlatformArguments};
 use crate::commands::init;
 use crate::configuration;
@@ -72,8 +72,7 @@ pub(super) fn run(context: &Context, arguments: &ConfigGenerateArguments) -> Res
     let text = text(&wish, &place, &password, &found);
     check(&text, &found, &wish)?;
     if arguments.dry_run {
-        context.output.result(text.trim_end())?;
-        return Ok(0);
+        return print_text(context, &text);
     }
     if is_asking && !wizard::agree(&format!("write {}, and use {place}", target.display()))? {
         context.output.tell("nothing was written")?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use lifeboat_config::{Finding, ImportKind, Imported, SourceFile, import, kind_of};
 use lifeboat_model::ErrorKind;
 
-use super::tell;
+use super::{print_text, tell};
 use crate::args::ConfigImportArguments;
 use crate::context::Context;
 use crate::error::{EXIT_WRONG, Error, Result};
@@ -14,7 +14,7 @@ use crate::tables::count;
 use crate::whole_file;
 
 /// Limit: bytes of a file with settings.
-const BYTES_MAX: u64 = 16 << 20;
+const BYTES_MAX: u64 = 8 << 20;
 
 /// Makes a configuration of another program's settings.
 pub(super) fn run(context: &Context, arguments: &ConfigImportArguments) -> Result<u8> {
@@ -42,7 +42,7 @@ fn read(path: &Path) -> Result<SourceFile> {
     };
     if fs::metadata(path).map_err(failed)?.len() > BYTES_MAX {
         let message = format!(
-            "{} has more than 16 MiB, these are no settings",
+            "{} has more than 8 MiB, these are no settings",
             path.display()
         );
         return Err(Error::new(ErrorKind::Invalid, message));
@@ -97,8 +97,7 @@ fn write(
                 path.display()
             ));
         }
-        output.result(imported.text.trim_end())?;
-        return Ok(0);
+        return print_text(context, &imported.text);
     };
     let files = secrets.iter().map(|(path, _)| path.as_path());
     for path in files.chain([target.as_path()]) {
