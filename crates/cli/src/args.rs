@@ -18,7 +18,7 @@ pub(crate) use browse::{
     FilesCommand, FilesGetArguments, FilesLsArguments, FilesMountArguments, NbdArguments,
     RescueArguments,
 };
-pub(crate) use config::ConfigCommand;
+pub(crate) use config::{ConfigCommand, ConfigGenerateArguments, ConfigImportArguments};
 pub(crate) use data::{
     BackupArguments, DiffArguments, DumpArguments, FilterArguments, FindArguments, LsArguments,
     PointArguments, RestoreArguments, SnapshotsArguments, StatsArguments, TagArguments,

@@ -96,13 +96,14 @@ impl Context {
             owner: owner::current(),
             threads: global.threads.unwrap_or(processors).max(1),
         };
-        Ok(Self {
+        let context = Self {
             global: global.clone(),
             output: global.output(),
             environment,
             wiring,
             configured: Configured::default(),
-        })
+        };
+        Ok(context.with_configured_threads())
     }
 
     /// Shows progress until the result is dropped.
@@ -136,7 +137,7 @@ impl Context {
     }
 
     /// The place of the repository as it was written in the arguments or the environment.
-    fn written_place(&self) -> Result<String> {
+    pub(crate) fn written_place(&self) -> Result<String> {
         let global = &self.global;
         let from_file = |path: &std::path::Path| {
             let text = std::fs::read_to_string(path).map_err(|e| {
@@ -307,20 +308,22 @@ impl Context {
         if let Some(settings) = &repository.config().settings {
             options.pack_bytes = settings.pack_size as usize;
         }
-        if let Some(text) = &self.global.pack_size {
-            let ByteCount(bytes) = text.parse()?;
+        let configured = self.configured_writing()?;
+        let typed = self.global.pack_size.as_deref();
+        let pack_size = typed
+            .map(str::parse)
+            .transpose()?
+            .map(|ByteCount(bytes)| bytes);
+        if let Some(bytes) = pack_size.or(configured.pack_size) {
             if !(4 << 20..=128 << 20).contains(&bytes) {
-                return Err(Error::usage("--pack-size must be between 4M and 128M"));
+                return Err(Error::usage("the pack size must be between 4M and 128M"));
             }
             options.pack_bytes = bytes as usize;
         }
         let from_environment = std::env::var("RESTIC_COMPRESSION").ok();
-        if let Some(text) = self
-            .global
-            .compression
-            .as_ref()
-            .or(from_environment.as_ref())
-        {
+        let compression = self.global.compression.clone();
+        let compression = compression.or(configured.compression).or(from_environment);
+        if let Some(text) = &compression {
             options.level = parse_compression(text)?;
         }
         Ok(options)

@@ -2,6 +2,7 @@
 //!
 //! Takes texts and gives values, all findings at once, each with file, line, column and a
 //! suggestion, and for every value where it came from.
+//! Settings of other programs become such a text, with everything in it that they say.
 //! Does not open files: whoever calls reads them.
 //! Secrets never stand in it: only where they are found.
 //!
@@ -12,6 +13,7 @@ mod carried;
 mod check;
 mod document;
 mod finding;
+mod import;
 mod job;
 mod notification;
 mod place;
@@ -24,6 +26,7 @@ mod settings;
 
 pub use carried::CarriedEntry;
 pub use finding::{Finding, Severity, Spot, nearest};
+pub use import::{ImportKind, Imported, ImportedSecret, import, kind_of};
 pub use job::JobEntry;
 pub use notification::{
     EscalationEntry, LevelEntry, NoticeSeverity, Notifications, PerRun, RouteEntry, SmtpEncryption,

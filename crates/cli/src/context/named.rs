@@ -9,7 +9,7 @@ use lifeboat_model::ErrorKind;
 use lifeboat_repository::Repository;
 
 use super::{Context, Password};
-use crate::args::{FromArguments, PlatformArguments};
+use crate::args::{FromArguments, GlobalArguments, PlatformArguments};
 use crate::configuration;
 use crate::error::{Error, Result};
 
@@ -19,6 +19,13 @@ const USUAL_PLATFORM: &str = "qemu:///system";
 /// The configuration, once it was needed.
 #[derive(Clone, Default)]
 pub(super) struct Configured(OnceLock<Arc<Loaded<JobText>>>);
+
+/// How blobs are written.
+#[derive(Default)]
+pub(super) struct Writing {
+    pub(super) compression: Option<String>,
+    pub(super) pack_size: Option<u64>,
+}
 
 impl Context {
     fn configured(&self) -> Result<&Loaded<JobText>> {
@@ -82,6 +89,34 @@ impl Context {
             }
             None => Ok(usual),
         }
+    }
+
+    /// How the configuration says that blobs are written; nothing for a place that was typed.
+    pub(super) fn configured_writing(&self) -> Result<Writing> {
+        let written = self.written_place()?;
+        let Some(name) = written.strip_prefix('@') else {
+            return Ok(Writing::default());
+        };
+        let entry = self.repository_entry(name)?;
+        Ok(Writing {
+            compression: entry.compression.clone(),
+            pack_size: entry.pack_size,
+        })
+    }
+
+    /// As many threads as the configuration says for the repository, unless it was typed. What is
+    /// wrong there is told by whoever opens it.
+    pub(super) fn with_configured_threads(mut self) -> Self {
+        let name = self.global.repository.as_deref();
+        let name = name.and_then(|it| it.strip_prefix('@'));
+        if self.global.threads.is_none()
+            && let Some(name) = name
+            && let Ok(entry) = self.repository_entry(name)
+            && let Some(threads) = entry.threads
+        {
+            self.environment.threads = threads as usize;
+        }
+        self
     }
 
     /// Opens the repository that is read from.
@@ -158,6 +193,11 @@ impl Context {
         if global.repository.is_none() && global.repository_file.is_none() {
             global.repository = Some(place);
         }
+        self.with_global(global).with_configured_threads()
+    }
+
+    /// The same command with other words.
+    pub(crate) fn with_global(&self, global: GlobalArguments) -> Self {
         Self {
             global,
             output: self.output,
