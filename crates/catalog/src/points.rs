@@ -245,6 +245,13 @@ fn put(transaction: &mut dyn Transaction, point: &Point) -> Result<()> {
         point.job = point.job.or(before.job);
         point.platform = point.platform.or(before.platform);
         point.verified = point.verified.max(before.verified);
+        point.consistency = point.consistency.or(before.consistency);
+        if point.seconds == 0.0 && point.bytes_read == 0 {
+            // A list tells neither.
+            point.seconds = before.seconds;
+            point.bytes_read = before.bytes_read;
+            point.is_full = before.is_full;
+        }
     }
     write(transaction, &point)
 }

@@ -1,5 +1,6 @@
 //! What the catalog promises, in SQLite and in PostgreSQL.
 
+mod locks_of_a_file_are_kept;
 mod beds;
 mod connections_are_secret;
 mod crashes_lose_nothing;

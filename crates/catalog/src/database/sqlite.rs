@@ -72,8 +72,13 @@ fn make(path: &Path) -> std::io::Result<()> {
             .create(folder)?;
     }
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(false).mode(0o600);
-    options.open(path).map(drop)
+    options.write(true).create_new(true).mode(0o600);
+    // One that is there is not opened here: closing it would drop the locks that other
+    // connections of this process hold, and another process would take their log away.
+    match options.open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        made => made.map(drop),
+    }
 }
 
 impl Database for Sqlite {

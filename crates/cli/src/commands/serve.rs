@@ -44,12 +44,13 @@ pub(crate) fn run(context: &Context, arguments: &ServeArguments) -> Result<u8> {
         });
         scope.spawn(|| {
             let mut seen = changed(&service);
+            let mut counts = shown_of(&service.loaded);
             while !stop.is_cancelled() {
                 rest(stop);
                 let now = changed(&service);
                 if now != seen {
                     seen = now;
-                    reload(output, &service, &node, (&mut notices, &tell_shown));
+                    reload(output, &service, &node, (&mut notices, &tell_shown, &mut counts));
                 }
                 if let Err(error) = notices.look(&service.catalog, node.name()) {
                     output.warn(format!("notices wait: {error}"));
@@ -141,16 +142,23 @@ fn reload(
     output: Output,
     service: &Service,
     node: &Node,
-    (notices, shown): (&mut Notices, &mpsc::Sender<Vec<ShownSetting>>),
+    (notices, tell, shown): (
+        &mut Notices,
+        &mpsc::Sender<Vec<ShownSetting>>,
+        &mut Vec<ShownSetting>,
+    ),
 ) {
     let read = configuration::load(&service.path).and_then(sound);
     let read = read.and_then(|loaded| Ok((Notices::new(&loaded.config)?, loaded)));
     match read {
+        // Something else was written beside it.
+        Ok((_, loaded)) if shown_of(&loaded) == *shown => {}
         Ok((fresh, loaded)) => {
             *notices = fresh;
             node.replace_settings(settings(&loaded.config));
             // Nobody listens any more when the service ends.
-            let _ = shown.send(shown_of(&loaded));
+            *shown = shown_of(&loaded);
+            let _ = tell.send(shown.clone());
             let _ = output.result("the configuration was read anew");
         }
         Err(error) => output.warn(format!("the configuration before goes on: {error}")),
