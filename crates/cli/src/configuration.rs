@@ -25,6 +25,13 @@ const FILES_MAX: usize = 1000;
 ///
 /// Errors: those of the files; what is wrong inside them is in the result.
 pub(crate) fn load<J: DeserializeOwned>(path: &Path) -> Result<Loaded<J>> {
+    load_with_files(path).map(|(loaded, _)| loaded)
+}
+
+/// The same, with the files as they were read; the first is `path`.
+pub(crate) fn load_with_files<J: DeserializeOwned>(
+    path: &Path,
+) -> Result<(Loaded<J>, Vec<SourceFile>)> {
     let mut files = vec![source(path)?];
     let loaded = read::<J>(&files);
     let folder = path.parent().unwrap_or(Path::new("."));
@@ -38,8 +45,8 @@ pub(crate) fn load<J: DeserializeOwned>(path: &Path) -> Result<Loaded<J>> {
         }
     }
     match files.len() {
-        1 => Ok(loaded),
-        _ => Ok(read(&files)),
+        1 => Ok((loaded, files)),
+        _ => Ok((read(&files), files)),
     }
 }
 

@@ -5,15 +5,15 @@ mod child;
 mod keys;
 mod message;
 mod notices;
+mod running;
 mod settings;
 mod state;
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use lifeboat_catalog::{Catalog, CatalogPlace};
-use lifeboat_config::{CatalogPlace as Configured, Config, Loaded};
+use lifeboat_config::{CatalogPlace as Configured, Config, Loaded, SourceFile};
 use lifeboat_control::Job;
 use lifeboat_model::{Clock, ErrorKind};
 use lifeboat_scheduler::{Node, NodeOptions};
@@ -23,6 +23,8 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 
 pub(crate) use child::{Children, ENDS_WITH_STDIN};
+use running::Running;
+
 pub(crate) use keys::{audit_head, audit_key, set_audit_head};
 pub(crate) use notices::{Notices, of_notify, targets};
 pub(crate) use settings::{guard, settings};
@@ -33,6 +35,10 @@ pub(crate) struct Service {
     pub(crate) path: PathBuf,
     /// What it says.
     pub(crate) loaded: Loaded<Job>,
+    /// The files that say it.
+    pub(crate) files: Vec<SourceFile>,
+    /// What children read.
+    pub(crate) running: Running,
     /// The folder of keys, certificates and the catalog.
     pub(crate) state: PathBuf,
     /// What was run and what is kept.
@@ -46,14 +52,17 @@ impl Service {
     /// Errors: `Invalid` for a configuration that is not sound.
     pub(crate) fn open(context: &Context) -> Result<Self> {
         let path = context.configuration_path();
-        let loaded = sound(configuration::load::<Job>(&path)?)?;
+        let (loaded, files) = configuration::load_with_files::<Job>(&path)?;
+        let loaded = sound(loaded)?;
         let state = state::state_folder(loaded.config.server.state.as_ref())?;
         let place = place(&loaded.config, &state)?;
         let clock = Arc::clone(&context.environment.clock);
         let catalog = state::catalog(&place, &clock)?;
         Ok(Self {
+            running: Running::new(&state, &path),
             path,
             loaded,
+            files,
             state,
             catalog,
             clock,
@@ -66,8 +75,8 @@ impl Service {
             let text = format!("cannot find this program: {error}");
             Error::new(ErrorKind::of_io(&error), text)
         })?;
-        let before = vec![OsString::from("--config"), self.path.clone().into()];
-        Ok(Children { program, before })
+        let running = self.running.clone();
+        Ok(Children { program, running })
     }
 
     /// A node that carries out one run and ends.

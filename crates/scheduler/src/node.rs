@@ -4,6 +4,7 @@ mod overview;
 mod requests;
 mod worker;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, RwLock};
@@ -47,6 +48,8 @@ pub struct Node {
     agenda: Mutex<Agenda>,
     overview: Mutex<Option<(i64, Timestamp, Arc<Overview>)>>,
     judged: Mutex<Option<Timestamp>>,
+    /// Repositories that were listed, or are known.
+    looked: Mutex<BTreeSet<String>>,
     started: Timestamp,
     busy: AtomicUsize,
     /// Is told when a task has ended or somebody asked for something.
@@ -93,6 +96,7 @@ impl Node {
             agenda: Mutex::default(),
             overview: Mutex::default(),
             judged: Mutex::default(),
+            looked: Mutex::default(),
             started,
             busy: AtomicUsize::new(0),
             wake: Default::default(),
@@ -160,6 +164,7 @@ impl Node {
             seen: self.started,
         })?;
         self.catalog.take_over()?;
+        self.look_at_unknown(&settings)?;
         let tasks = |it: &Scheduled<'_>, now| self.first_tasks(&settings, it, now);
         lock(&self.agenda).begin_due(&self.catalog, &settings, tasks)?;
         self.judge(&settings)?;
@@ -168,6 +173,23 @@ impl Node {
         }
         for lease in self.lease(None)? {
             begin(lease);
+        }
+        Ok(())
+    }
+
+    /// Lists repositories that the catalog knows nothing of: it is new, or was lost.
+    fn look_at_unknown(&self, settings: &Settings) -> Result<()> {
+        let mut looked = lock(&self.looked);
+        if looked.len() == settings.repositories.len() {
+            return Ok(());
+        }
+        let known = self.catalog.repositories()?;
+        for name in settings.repositories.keys() {
+            let is_known = known.iter().any(|it| it.name == *name && it.size.is_some());
+            if looked.insert(name.clone()) && !is_known {
+                let repository = name.clone();
+                self.begin(&crate::Request::Look { repository }, "catalog")?;
+            }
         }
         Ok(())
     }

@@ -29,6 +29,7 @@ pub(crate) fn run(context: &Context, arguments: &ServeArguments) -> Result<u8> {
     let (tell_shown, shown) = mpsc::channel();
     let parts = parts(context, &service, &node, (arguments, shown))?;
     let _ = tell_shown.send(shown_of(&service.loaded));
+    service.running.keep(&service.path, &service.files)?;
     let mut notices = Notices::new(&service.loaded.config)?;
     output.result(format!(
         "node {} serves {} jobs of {}",
@@ -50,7 +51,12 @@ pub(crate) fn run(context: &Context, arguments: &ServeArguments) -> Result<u8> {
                 let now = changed(&service);
                 if now != seen {
                     seen = now;
-                    reload(output, &service, &node, (&mut notices, &tell_shown, &mut counts));
+                    reload(
+                        output,
+                        &service,
+                        &node,
+                        (&mut notices, &tell_shown, &mut counts),
+                    );
                 }
                 if let Err(error) = notices.look(&service.catalog, node.name()) {
                     output.warn(format!("notices wait: {error}"));
@@ -148,12 +154,19 @@ fn reload(
         &mut Vec<ShownSetting>,
     ),
 ) {
-    let read = configuration::load(&service.path).and_then(sound);
-    let read = read.and_then(|loaded| Ok((Notices::new(&loaded.config)?, loaded)));
+    let read = configuration::load_with_files(&service.path);
+    let read = read.and_then(|(loaded, files)| {
+        let loaded = sound(loaded)?;
+        Ok((Notices::new(&loaded.config)?, loaded, files))
+    });
     match read {
         // Something else was written beside it.
-        Ok((_, loaded)) if shown_of(&loaded) == *shown => {}
-        Ok((fresh, loaded)) => {
+        Ok((_, loaded, _)) if shown_of(&loaded) == *shown => {}
+        Ok((fresh, loaded, files)) => {
+            if let Err(error) = service.running.keep(&service.path, &files) {
+                output.warn(format!("the configuration before goes on: {error}"));
+                return;
+            }
             *notices = fresh;
             node.replace_settings(settings(&loaded.config));
             // Nobody listens any more when the service ends.

@@ -3,7 +3,6 @@
 //! A child runs in a process group of its own and ends when its standard input does: one whose
 //! owner was killed stops by itself.
 
-use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -19,6 +18,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::message::Said;
+use super::running::Running;
 
 /// The variable that tells a child to end with its standard input.
 pub(crate) const ENDS_WITH_STDIN: &str = "LIFEBOAT_ENDS_WITH_STDIN";
@@ -36,8 +36,8 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 pub(crate) struct Children {
     /// This program.
     pub(crate) program: PathBuf,
-    /// Arguments before those of the task.
-    pub(crate) before: Vec<OsString>,
+    /// The configuration that they read.
+    pub(crate) running: Running,
 }
 
 /// What a child has said.
@@ -81,7 +81,8 @@ impl Executor for Children {
 impl Children {
     fn start(&self, task: &Task) -> std::io::Result<Child> {
         Command::new(&self.program)
-            .args(&self.before)
+            .arg("--config")
+            .arg(self.running.file())
             .arg("--json")
             .args(&task.words)
             .env(ENDS_WITH_STDIN, "1")
