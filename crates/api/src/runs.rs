@@ -255,11 +255,13 @@ pub struct RestoreRequest {
     /// The repository's name.
     pub repository: String,
     /// The snapshot's id, or a beginning of it.
+    #[schema(pattern = "^[0-9a-f]{4,64}$")]
     pub snapshot: String,
     /// The platform's name.
     pub platform: String,
     /// The machine's new name; its own if there is none.
     #[serde(default)]
+    #[schema(pattern = "^[A-Za-z0-9._][A-Za-z0-9._-]{0,62}$")]
     pub name: Option<String>,
     /// Starts it.
     #[serde(default)]

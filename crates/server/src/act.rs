@@ -51,7 +51,27 @@ pub(crate) async fn restore(
     caller: Caller,
     Sent(request): Sent<api::RestoreRequest>,
 ) -> Answer<Response> {
+    check_restore(&request)?;
     begun(state, caller, shapes::restore(request)).await
+}
+
+/// What becomes a word of a command line must not look like an option.
+fn check_restore(request: &api::RestoreRequest) -> Answer<()> {
+    let is_digit = |letter: char| matches!(letter, '0'..='9' | 'a'..='f');
+    let snapshot = &request.snapshot;
+    if !(4..=64).contains(&snapshot.len()) || !snapshot.chars().all(is_digit) {
+        let text = "a snapshot is named by at least 4 of the 64 digits of its id";
+        return Err(Refusal::invalid(text));
+    }
+    let is_fine = |name: &str| {
+        let is_letter = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
+        (1..=63).contains(&name.len()) && !name.starts_with('-') && name.chars().all(is_letter)
+    };
+    if !request.name.as_deref().is_none_or(is_fine) {
+        let text = "a machine's new name has 1 to 63 letters and digits, also . _ and -, not first";
+        return Err(Refusal::invalid(text));
+    }
+    Ok(())
 }
 
 /// Asks for the end of a run.
@@ -158,10 +178,16 @@ pub(crate) async fn rebuild(In(state): Shared, caller: Caller) -> Answer<Respons
         let settings = state.node.settings();
         let begin = |repository: &String| {
             let repository = repository.clone();
-            let run = state.node.begin(&Request::Look { repository }, &caller.name)?;
+            let run = state
+                .node
+                .begin(&Request::Look { repository }, &caller.name)?;
             Ok::<_, Refusal>(api::Begun { run: run.0 })
         };
-        let runs: Vec<_> = settings.repositories.keys().map(begin).collect::<Answer<_>>()?;
+        let runs: Vec<_> = settings
+            .repositories
+            .keys()
+            .map(begin)
+            .collect::<Answer<_>>()?;
         let details = format!("{} repositories", runs.len());
         Ok(noted((StatusCode::CREATED, Json(runs)), details))
     });

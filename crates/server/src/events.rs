@@ -31,10 +31,7 @@ const LOOK: Duration = Duration::from_millis(500);
     params(("Last-Event-ID" = Option<i64>, Header,
         description = "The number of the last event that was seen")),
     responses((status = 200, body = String, content_type = "text/event-stream")))]
-pub(crate) async fn events(
-    In(state): In<Arc<State>>,
-    headers: HeaderMap,
-) -> Answer<Response> {
+pub(crate) async fn events(In(state): In<Arc<State>>, headers: HeaderMap) -> Answer<Response> {
     let seen = last_seen(&headers)?;
     let place = Arc::clone(&state.listeners).try_acquire_owned();
     let place = place.map_err(|_| {
@@ -43,12 +40,18 @@ pub(crate) async fn events(
     })?;
     let seen = match seen {
         Some(seen) => seen,
-        None => state.work(|state| state.node.catalog().newest_event()).await??,
+        None => {
+            state
+                .work(|state| state.node.catalog().newest_event())
+                .await??
+        }
     };
     let (sender, receiver) = mpsc::channel(PAGE as usize);
     tokio::spawn(tell(state, seen, sender, place));
     let stream = Sse::new(ReceiverStream::new(receiver));
-    Ok(stream.keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response())
+    Ok(stream
+        .keep_alive(KeepAlive::new().interval(HEARTBEAT))
+        .into_response())
 }
 
 fn last_seen(headers: &HeaderMap) -> Answer<Option<i64>> {
@@ -58,7 +61,9 @@ fn last_seen(headers: &HeaderMap) -> Answer<Option<i64>> {
     let number = value.to_str().ok().and_then(|text| text.parse().ok());
     match number {
         Some(number @ 0..) => Ok(Some(number)),
-        _ => Err(Refusal::invalid("Last-Event-ID is a whole number, 0 or greater")),
+        _ => Err(Refusal::invalid(
+            "Last-Event-ID is a whole number, 0 or greater",
+        )),
     }
 }
 
@@ -115,7 +120,9 @@ pub(crate) async fn look_for_news(state: Arc<State>) {
     let mut stop = state.stop.subscribe();
     loop {
         if state.newest_event.receiver_count() > 0 {
-            let newest = state.work(|state| state.node.catalog().newest_event()).await;
+            let newest = state
+                .work(|state| state.node.catalog().newest_event())
+                .await;
             if let Ok(Ok(number)) = newest {
                 state.newest_event.send_if_modified(|newest| {
                     let is_new = number > *newest;

@@ -84,7 +84,10 @@ pub(crate) async fn guard(In(post): In<Post>, request: Request, next: Next) -> R
     };
     let is_change = post.route.is_change();
     let (path, peer) = (parts.uri.path().to_owned(), parts.extensions.get().copied());
-    let name = caller.as_ref().ok().and_then(|it| Some(it.as_ref()?.name.clone()));
+    let name = caller
+        .as_ref()
+        .ok()
+        .and_then(|it| Some(it.as_ref()?.name.clone()));
     let name = name.or_else(|| caller.as_ref().err().and_then(|(name, _)| name.clone()));
     let answer = match caller {
         Ok(caller) => {
@@ -154,7 +157,10 @@ fn by_token(state: &Arc<State>, digest: &str) -> Answer<Caller> {
         return Err(Refusal::new(FailureKind::SignInNeeded, text).with_hint("make another one"));
     }
     let hour = SignedDuration::from_hours(1);
-    if token.used.is_none_or(|used| now.duration_since(used) >= hour) {
+    if token
+        .used
+        .is_none_or(|used| now.duration_since(used) >= hour)
+    {
         catalog.touch_token(&token.id)?;
     }
     Ok(Caller {
@@ -180,7 +186,10 @@ fn check(caller: &Caller, route: &Route, parts: &Parts) -> Answer<()> {
     if !caller.scopes.is_empty() && !caller.scopes.iter().any(is_inside) {
         return Err(denied(format!("{} has no scope for {path}", caller.name)));
     }
-    let key = parts.headers.get(FORM_KEY).and_then(|key| key.to_str().ok());
+    let key = parts
+        .headers
+        .get(FORM_KEY)
+        .and_then(|key| key.to_str().ok());
     match &caller.session {
         Some((_, wanted)) if route.is_change() && !is_same(wanted, key.unwrap_or_default()) => {
             let text = "a change that comes with a cookie needs the header X-Lifeboat-Form-Key";
@@ -198,7 +207,11 @@ async fn written_down(
     peer: Option<Peer>,
     answer: Response,
 ) -> Response {
-    let noted = answer.extensions().get::<Noted>().cloned().unwrap_or_default();
+    let noted = answer
+        .extensions()
+        .get::<Noted>()
+        .cloned()
+        .unwrap_or_default();
     let status = answer.status();
     let is_anonymous = name.is_none() && noted.who.is_none();
     if noted.is_silent || is_anonymous && is_flood(&post.state, peer) {
@@ -231,7 +244,9 @@ async fn written_down(
 /// Strangers can fill the log with refusals: only some of each are written down.
 fn is_flood(state: &State, peer: Option<Peer>) -> bool {
     let from = peer.map(|peer| neighbourhood(peer.0.ip()).to_string());
-    let verdict = state.strangers.count(&from.unwrap_or_default(), state.clock.monotonic());
+    let verdict = state
+        .strangers
+        .count(&from.unwrap_or_default(), state.clock.monotonic());
     verdict != Verdict::Fine
 }
 

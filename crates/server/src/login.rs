@@ -71,11 +71,7 @@ pub(crate) struct SignInForm {
 }
 
 /// Signs in by the form of the page.
-pub(crate) async fn form(
-    In(state): Shared,
-    peer: Peer,
-    Form(asked): Form<SignInForm>,
-) -> Response {
+pub(crate) async fn form(In(state): Shared, peer: Peer, Form(asked): Form<SignInForm>) -> Response {
     let name = asked.name.clone();
     let asked = api::SignIn {
         name: asked.name,
@@ -135,7 +131,9 @@ async fn enter(
     if !is_known && state.failures.is_full(&asked.name, now) {
         return Err((too_many(), true));
     }
-    let entered = look(state, &asked).await.map_err(|refusal| (refusal, false))?;
+    let entered = look(state, &asked)
+        .await
+        .map_err(|refusal| (refusal, false))?;
     match entered {
         Some(user) => {
             remember(state, &user.name, &from);
@@ -306,7 +304,9 @@ async fn first_user(
         Verdict::Fine => {}
         verdict => return Err((too_many(), verdict == Verdict::Beyond)),
     }
-    make_first(state, asked).await.map_err(|refusal| (refusal, false))
+    make_first(state, asked)
+        .await
+        .map_err(|refusal| (refusal, false))
 }
 
 async fn make_first(state: &Arc<State>, asked: api::Setup) -> Answer<User> {

@@ -7,7 +7,7 @@ use axum::extract::State as In;
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_api as api;
 use lifeboat_catalog::{RunFilter, RunId, TaskFilter, TaskId, TaskState};
-use lifeboat_scheduler::ObjectiveState;
+use lifeboat_scheduler::{ObjectiveState, simulate_job, upcoming as upcoming_runs};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -222,7 +222,9 @@ pub(crate) async fn machines(
             after.as_ref().is_none_or(|after| key > *after)
         };
         let wanted = sorted.iter().filter(is_after).take(count);
-        Ok(Json(wanted.map(|machine| shapes::machine(machine)).collect()))
+        Ok(Json(
+            wanted.map(|machine| shapes::machine(machine)).collect(),
+        ))
     });
     work.await?
 }
@@ -406,8 +408,9 @@ pub(crate) async fn simulate(
             None => Vec::new(),
         };
         let now = state.clock.now();
-        let points = state.node.simulate(&name, &existing, now, days)?;
-        Ok(Json(points))
+        let settings = state.node.settings();
+        let points = simulate_job(&settings, &name, &existing, (now, days))?;
+        Ok(Json(points.into_iter().map(shapes::simulated).collect()))
     });
     work.await?
 }
@@ -422,9 +425,9 @@ pub(crate) async fn upcoming(
     let days = days_of(asked.days, 7, 366)?;
     let work = state.work(move |state| {
         let now = state.clock.now();
-        let mut planned = state.node.upcoming(now, now + days);
-        planned.truncate(POINTS_MAX as usize);
-        Json(planned)
+        let planned = upcoming_runs(&state.node.settings(), now, now + days);
+        let planned = planned.into_iter().take(POINTS_MAX as usize);
+        Json(planned.map(shapes::planned).collect())
     });
     Ok(work.await?)
 }

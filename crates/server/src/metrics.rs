@@ -43,7 +43,7 @@ pub(crate) async fn metrics(
         true => (Format::OpenMetrics, OPEN_METRICS),
         false => (Format::Prometheus, PROMETHEUS),
     };
-    let work = state.work(move |state| families::write(&*state.node, part, format));
+    let work = state.work(move |state| families::write(&state.node, part, format));
     Ok(([(CONTENT_TYPE, kind)], work.await??).into_response())
 }
 
@@ -51,6 +51,6 @@ pub(crate) async fn metrics(
 /// it into its place as a whole.
 ///
 /// Errors: those of the node and its catalog.
-pub fn textfile(node: &dyn crate::Door) -> lifeboat_scheduler::Result<String> {
+pub fn textfile(node: &lifeboat_scheduler::Node) -> lifeboat_scheduler::Result<String> {
     families::write(node, Part::Everything, Format::Prometheus)
 }

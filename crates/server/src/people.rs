@@ -93,7 +93,11 @@ pub(crate) async fn add_user(
     In(state): Shared,
     Sent(asked): Sent<api::NewUser>,
 ) -> Answer<Response> {
-    let details = format!("{} with the role {}", asked.name, shapes::role_inside(asked.role));
+    let details = format!(
+        "{} with the role {}",
+        asked.name,
+        shapes::role_inside(asked.role)
+    );
     let user = make_user(&state, asked).await?;
     let work = state.work(move |state| {
         let catalog = state.node.catalog();
@@ -174,7 +178,9 @@ fn keep_an_admin(state: &Arc<State>, name: &str) -> Answer<()> {
     let users = state.node.catalog().users()?;
     let is_admin = |user: &&User| user.role == Role::Admin && user.is_enabled;
     let mut admins = users.iter().filter(is_admin);
-    let is_one = users.iter().any(|user| user.name == name && is_admin(&user));
+    let is_one = users
+        .iter()
+        .any(|user| user.name == name && is_admin(&user));
     match is_one && !admins.any(|user| user.name != name) {
         false => Ok(()),
         true => {

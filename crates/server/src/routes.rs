@@ -151,3 +151,18 @@ pub(crate) fn router(state: &Arc<State>) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .with_state(Arc::clone(state))
 }
+
+/// Method and path of every route with the roles that may use it, `anyone` for open ones.
+pub fn matrix() -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
+    let row = |route: &Route| {
+        let allowed = Role::ALL
+            .into_iter()
+            .filter(|role| route.access.allows(*role));
+        let mut names: Vec<_> = allowed.map(Role::as_str).collect();
+        if route.access == Access::Open {
+            names.push("anyone");
+        }
+        (route.method, route.path, names)
+    };
+    ROUTES.iter().map(row).collect()
+}

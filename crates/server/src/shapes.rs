@@ -373,3 +373,21 @@ pub(crate) fn restore(request: api::RestoreRequest) -> scheduler::Request {
         is_replacing: request.is_replacing,
     }
 }
+
+pub(crate) fn planned(run: scheduler::PlannedRun) -> api::PlannedRun {
+    api::PlannedRun {
+        job: run.job,
+        planned: run.planned,
+        begins: run.begins,
+    }
+}
+
+pub(crate) fn simulated(point: lifeboat_policy::SimulatedPoint) -> api::SimulatedPoint {
+    api::SimulatedPoint {
+        at: point.time.timestamp(),
+        is_there: point.run.is_none(),
+        is_full: point.run.is_some_and(|run| run.full.is_some()),
+        removed: point.removed,
+        reasons: point.reasons.iter().map(ToString::to_string).collect(),
+    }
+}

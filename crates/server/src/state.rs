@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use lifeboat_catalog::AuditKey;
 use lifeboat_model::{Clock, Entropy};
+use lifeboat_scheduler::Node;
 use tokio::sync::{Semaphore, watch};
 
 use crate::accounts::{Passwords, is_same, new_secret};
-use crate::door::Door;
 use crate::events::LISTENERS;
 use crate::limiter::Limiter;
 use crate::visitor::digest;
@@ -26,7 +26,7 @@ const STRANGERS: u32 = 100;
 /// What a server is made of.
 pub struct StateParts {
     /// Whom it asks.
-    pub node: Arc<dyn Door>,
+    pub node: Arc<Node>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Where keys come from.
@@ -39,7 +39,7 @@ pub struct StateParts {
 
 /// What all answers share.
 pub struct State {
-    pub(crate) node: Arc<dyn Door>,
+    pub(crate) node: Arc<Node>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) audit_key: AuditKey,
@@ -65,7 +65,7 @@ impl State {
     ///
     /// Errors: why passwords cannot be computed here.
     pub fn new(parts: StateParts) -> Result<Arc<Self>, String> {
-        let minutes = |minutes| Duration::from_secs(60 * minutes);
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
         Ok(Arc::new(Self {
             passwords: Passwords::new(&*parts.entropy)?,
             node: parts.node,
@@ -112,7 +112,9 @@ impl State {
     pub(crate) fn is_setup_key(&self, key: &str) -> bool {
         let setup = self.setup.lock().unwrap_or_else(PoisonError::into_inner);
         let digest = digest(key);
-        setup.as_ref().is_some_and(|wanted| is_same(wanted, &digest))
+        setup
+            .as_ref()
+            .is_some_and(|wanted| is_same(wanted, &digest))
     }
 
     /// Whether the key was there; it is not any more.

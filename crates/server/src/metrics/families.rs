@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use lifeboat_catalog::{Action, Alert, AlertSeverity, Catalog, RunState, TaskState};
 use lifeboat_model::ErrorKind;
-use lifeboat_scheduler::{MachineStatus, ObjectiveState, Overview, Result};
+use lifeboat_scheduler::{MachineStatus, Node, ObjectiveState, Overview, Result};
 
 use super::Part;
 use super::text::{Format, Kind, Text};
-use crate::door::Door;
 use crate::look::unix;
 
 /// Machines that have series; those left out are counted.
@@ -19,7 +18,7 @@ const NAMES_MAX: usize = 1_000;
 type Labels<'a> = [(&'static str, Option<&'a str>); 4];
 
 /// Writes the families of a part.
-pub(super) fn write(node: &dyn Door, part: Part, format: Format) -> Result<String> {
+pub(super) fn write(node: &Node, part: Part, format: Format) -> Result<String> {
     let (seen, catalog) = (node.overview()?, node.catalog());
     let mut text = Text::new(format);
     machines(&mut text, &seen);
@@ -194,7 +193,10 @@ fn runs(text: &mut Text, seen: &Overview, catalog: &Catalog) -> Result<()> {
     }
     let mut family = text.family(Kind::Counter, "lifeboat_runs_total", "Runs that ended.");
     for ((job, state), count) in counts {
-        family.sample(&[("job", Some(job.as_str())), ("state", Some(state))], count);
+        family.sample(
+            &[("job", Some(job.as_str())), ("state", Some(state))],
+            count,
+        );
     }
     Ok(())
 }
@@ -221,7 +223,10 @@ fn failures(text: &mut Text, catalog: &Catalog) -> Result<()> {
         for kind in KINDS {
             let count = counted.get(&format!("{action} {kind}")).copied();
             let word = kind.to_string().replace(' ', "_");
-            let labels = [("kind", Some(word.as_str())), ("action", Some(action.as_str()))];
+            let labels = [
+                ("kind", Some(word.as_str())),
+                ("action", Some(action.as_str())),
+            ];
             family.sample(&labels, count.unwrap_or(0));
         }
     }
@@ -232,7 +237,10 @@ fn queue(text: &mut Text, catalog: &Catalog) -> Result<()> {
     let counted = catalog.queue()?;
     let name = "lifeboat_queue_tasks";
     let mut family = text.family(Kind::Gauge, name, "Tasks that are not over.");
-    for (state, word) in [(TaskState::Queued, "waiting"), (TaskState::Running, "running")] {
+    for (state, word) in [
+        (TaskState::Queued, "waiting"),
+        (TaskState::Running, "running"),
+    ] {
         let found = counted.iter().find(|(counted, _)| *counted == state);
         let count = found.map_or(0, |(_, count)| *count);
         family.sample(&[("state", Some(word))], count);

@@ -50,7 +50,8 @@ impl Text {
             Kind::Gauge => "gauge",
             Kind::Counter => "counter",
         };
-        self.text.push_str(&format!("# HELP {head} {help}\n# TYPE {head} {word}\n"));
+        self.text
+            .push_str(&format!("# HELP {head} {help}\n# TYPE {head} {word}\n"));
         Family { text: self, name }
     }
 
