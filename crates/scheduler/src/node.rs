@@ -10,9 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, RwLock};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use lifeboat_catalog::{
-    Action, Catalog, Lease, LeaseOffer, NewTask, Run, RunId, RunState, Task,
-};
+use lifeboat_catalog::{Action, Catalog, Lease, LeaseOffer, NewTask, Run, RunId, RunState, Task};
 use lifeboat_model::{CancelToken, Clock};
 
 use crate::conditions::conditions;

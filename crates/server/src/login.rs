@@ -212,7 +212,7 @@ fn no_cookie(answer: impl IntoResponse) -> Response {
 pub(crate) async fn sign_out(In(state): Shared, caller: Caller) -> Answer<Response> {
     let Some((digest, _)) = caller.session else {
         let text = "a token has no session: remove the token instead";
-        return Err(Refusal::new(FailureKind::Unsupported, text));
+        return Err(Refusal::new(FailureKind::Conflict, text));
     };
     state
         .work(move |state| state.node.catalog().end_session(&digest))

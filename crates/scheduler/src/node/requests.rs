@@ -48,7 +48,9 @@ impl Node {
                 let found = settings.repositories.get(repository);
                 let found = found.ok_or_else(|| missing("repository", repository))?;
                 let data = found.check_data.as_deref();
-                let data = data.map(|data| self.next_part(repository, data)).transpose()?;
+                let data = data
+                    .map(|data| self.next_part(repository, data))
+                    .transpose()?;
                 let mut tasks = vec![words::check(repository, data.as_deref())];
                 tasks.extend(words::look(repository, 1));
                 (words::upkeep_job(Action::Check, repository), tasks)
