@@ -18,8 +18,10 @@ mod guest_kernel;
 mod newer_restic;
 pub(crate) mod peers;
 mod python_tools;
+mod slim;
 
 use cargo_tool::{Build, CargoTool};
+use slim::Slim;
 
 /// What the demo runs besides lifeboat.
 const DEMO_PACKAGES: [&str; 8] = [
@@ -34,7 +36,7 @@ const DEMO_PACKAGES: [&str; 8] = [
 ];
 
 /// What the tests ask for their judgement.
-const TEST_PACKAGES: [&str; 36] = [
+const TEST_PACKAGES: [&str; 40] = [
     "btrfs-progs",
     "busybox-static",
     "cpio",
@@ -49,6 +51,7 @@ const TEST_PACKAGES: [&str; 36] = [
     "libvirt-clients",
     "libvirt-daemon",
     "libvirt-daemon-driver-qemu",
+    "libzstd-dev",
     "linux-image-amd64",
     "lvm2",
     "mmdebstrap",
@@ -59,7 +62,10 @@ const TEST_PACKAGES: [&str; 36] = [
     "openssh-client",
     "openssh-server",
     "openssl",
+    "pkg-config",
+    "postgresql",
     "prometheus",
+    "python3-aiosmtpd",
     "python3-venv",
     "qemu-guest-agent",
     "qemu-system-x86",
@@ -97,7 +103,39 @@ const RUSTIC: CargoTool = CargoTool {
         "zstd-safe",
         "zstd-sys",
     ],
+    slim: &RUSTIC_SLIM,
 };
+
+/// Without any way to a store over a network: no test takes one, and they are a third of it all.
+const RUSTIC_SLIM: [Slim; 2] = [
+    Slim {
+        package: "rustic-rs",
+        version: "0.11.4",
+        without: &["\"rustls\",", "\"blocking\","],
+        pieces: &[(
+            "features = [\"cli\"]\n\n[dependencies.rustic_core]",
+            "features = [\"cli\", \"opendal\"]\ndefault-features = false\n\n\
+             [dependencies.rustic_core]",
+        )],
+    },
+    Slim {
+        package: "rustic_backend",
+        version: "0.7.0",
+        without: &["\"services-"],
+        pieces: &[
+            (
+                "not(windows))\".dependencies.opendal]\n",
+                "not(windows))\".dependencies.opendal]\ndefault-features = false\n",
+            ),
+            (
+                "\"layers-throttle\",",
+                "\"auto-register-services\", \"executors-tokio\", \"layers-concurrent-limit\", \
+                 \"layers-logging\", \"layers-retry\", \"layers-throttle\", \"layers-timeout\", \
+                 \"services-fs\",",
+            ),
+        ],
+    },
+];
 
 /// The test runner.
 pub(crate) const NEXTEST: CargoTool = CargoTool {
@@ -108,6 +146,7 @@ pub(crate) const NEXTEST: CargoTool = CargoTool {
     version: "0.9.151",
     features: &["--no-default-features", "--features", "default-no-update"],
     computing: &[],
+    slim: &[],
 };
 
 /// Runs targets of fuzzing.
@@ -119,6 +158,7 @@ const FUZZER: CargoTool = CargoTool {
     version: "0.13.2",
     features: &[],
     computing: &[],
+    slim: &[],
 };
 
 /// Installs what runs the targets of fuzzing, and says where it is.

@@ -13,6 +13,7 @@ use anyhow::{Result, bail};
 
 mod bench;
 mod demo;
+mod examples;
 mod fuzz;
 mod install;
 mod narrator;

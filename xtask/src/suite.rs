@@ -11,11 +11,15 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
 
+use crate::examples;
 use crate::install::{self, NEXTEST};
 use crate::narrator::Narrator;
 use crate::process;
 use crate::tidy;
 use crate::workspace::Workspace;
+
+/// How many tests nextest runs beside each other, unless somebody has set it.
+const TEST_THREADS: &str = "NEXTEST_TEST_THREADS";
 
 /// Installs what is needed, then checks style, lints, tidy rules and runs every test.
 pub(crate) fn run(workspace: &Workspace, runner_arguments: &[String]) -> Result<()> {
@@ -58,9 +62,16 @@ fn checks(workspace: &Workspace, narrator: &mut Narrator) -> Result<()> {
     tidy::run(workspace)?;
     narrator.done("tidy", began.elapsed());
     let began = Instant::now();
-    let examples = ["test", "--workspace", "--locked", "--doc", "--quiet"];
-    process::quiet(&mut with_tools(workspace, &examples)?)?;
-    narrator.done("examples in the documentation", began.elapsed());
+    let crates = examples::crates(workspace)?;
+    if !crates.is_empty() {
+        let mut run = with_tools(workspace, &["test", "--locked", "--doc", "--quiet"])?;
+        for name in &crates {
+            run.args(["--package", name]);
+        }
+        process::quiet(&mut run)?;
+    }
+    let told = format!("examples in the documentation of {} crates", crates.len());
+    narrator.done(&told, began.elapsed());
     let began = Instant::now();
     let build = ["test", "--workspace", "--locked", "--no-run", "--quiet"];
     process::run(&mut workspace.cargo(&build))?;
@@ -97,6 +108,11 @@ fn runner(workspace: &Workspace, narrator: &mut Narrator) -> Result<&'static [&'
 /// Runs the tests to the end and takes over the runner's status, without another word.
 fn run_tests(workspace: &Workspace, runner: &[&str], arguments: &[String]) -> Result<()> {
     let mut tests = with_tools(workspace, runner)?;
+    if runner[0] == "nextest" && env::var_os(TEST_THREADS).is_none() {
+        // Some tests wait most of their time: for pauses of restic's, for guests.
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        tests.env(TEST_THREADS, (cores + 1).to_string());
+    }
     // One stream, so that the summary also ends the output where only one is kept.
     let status = tests
         .args(arguments)

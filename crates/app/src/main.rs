@@ -4,6 +4,7 @@
 //! Does not hold any rule or algorithm.
 
 mod platforms;
+mod service;
 
 use std::env;
 use std::process::ExitCode;
@@ -17,6 +18,13 @@ fn main() -> ExitCode {
     if first.is_some_and(|it| it == lifeboat_libvirt::GUARD_ARGUMENT) {
         return lifeboat_libvirt::guard_a_frozen_guest();
     }
-    let open_platform = platforms::open;
-    lifeboat_cli::run(lifeboat_cli::Wiring { open_platform })
+    lifeboat_cli::run(lifeboat_cli::Wiring {
+        open_platform: platforms::open,
+        serve: service::serve,
+        metrics: service::metrics,
+        accounts: lifeboat_cli::Accounts {
+            new_user: service::new_user,
+            new_token: service::new_token,
+        },
+    })
 }

@@ -70,7 +70,7 @@ impl Chain {
             fs::read(place.path("raw")).unwrap()
         };
         let contents = NAMES.iter().map(convert).collect();
-        place.lifeboat(&["-r", "r", "init"]);
+        place.init_light();
         Some(Self {
             place,
             image,

@@ -1,7 +1,10 @@
 //! The program checks a configuration and shows what schedules mean, without a repository.
 
 use std::fs;
-use std::process::{Command, Output};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
 
 use crate::trial::lifeboat;
 
@@ -23,6 +26,46 @@ fn run(words: &[&str]) -> Output {
     let mut command = Command::new(lifeboat());
     command.args(words).env("TZ", "UTC");
     command.env_remove("RESTIC_REPOSITORY").output().unwrap()
+}
+
+/// In a folder, with the configuration there, answers on standard input, and variables.
+fn run_in(folder: &Path, words: &[&str], answers: &str, variables: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(lifeboat());
+    command.args(words).current_dir(folder).env("TZ", "UTC");
+    for name in [
+        "RESTIC_REPOSITORY",
+        "RESTIC_PASSWORD",
+        "RESTIC_PASSWORD_FILE",
+    ] {
+        command.env_remove(name);
+    }
+    command.env("LIFEBOAT_CONFIG", folder.join("lifeboat.toml"));
+    command.envs(variables.iter().copied());
+    let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = pipes.stderr(Stdio::piped()).spawn().unwrap();
+    let mut pipe = child.stdin.take().unwrap();
+    // A program that asks nothing may be gone already.
+    let _ = pipe.write_all(answers.as_bytes());
+    drop(pipe);
+    child.wait_with_output().unwrap()
+}
+
+fn well(folder: &Path, words: &[&str]) -> String {
+    let output = run_in(folder, words, "", &[]);
+    let complaint = complaint(&output);
+    assert!(output.status.success(), "{words:?}\n{complaint}");
+    told(&output)
+}
+
+fn complaint(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn refused(folder: &Path, words: &[&str], expected: &str) {
+    let output = run_in(folder, words, "", &[]);
+    let complaint = complaint(&output);
+    assert!(!output.status.success(), "{words:?}");
+    assert!(complaint.contains(expected), "{expected}\n{complaint}");
 }
 
 fn told(output: &Output) -> String {
@@ -100,4 +143,198 @@ fn schedules_are_listed_and_played() {
     );
     let refused = run(&["schedule", "simulate", "daily", "02:30"]);
     assert_eq!(refused.status.code(), Some(22));
+}
+
+#[test]
+fn the_published_schema_and_the_example_are_those_of_the_program() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operating");
+    let published = fs::read_to_string(docs.join("lifeboat.schema.json")).unwrap();
+    assert!(
+        told(&run(&["config", "schema"])) == published,
+        "write it anew: lifeboat config schema > docs/operating/lifeboat.schema.json"
+    );
+    let example = docs.join("lifeboat.example.toml");
+    let validate = ["--config", example.to_str().unwrap(), "config", "validate"];
+    let output = run(&validate);
+    assert!(
+        told(&output).contains("it is sound; jobs: 1"),
+        "{}",
+        told(&output)
+    );
+}
+
+#[test]
+fn a_configuration_is_generated_and_its_names_lead_to_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    fs::write(folder.join("disk.img"), vec![7; 300_000]).unwrap();
+    let platform = format!("plain:{}", folder.join("disk.img").display());
+    let generate = [
+        "config",
+        "generate",
+        "-P",
+        &platform,
+        "--repository",
+        "backup",
+    ];
+    let shown = well(folder, &generate);
+    assert!(shown.contains("machine backup --job @local"), "{shown}");
+    let password = folder.join("main.password");
+    let mode = fs::metadata(&password).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    refused(
+        folder,
+        &generate,
+        "lifeboat.toml is there already (its jobs: local)",
+    );
+    assert!(well(folder, &["config", "validate"]).contains("it is sound; jobs: 1"));
+    assert!(well(folder, &["machine", "ls", "-P", "@local"]).contains("disk.img"));
+    well(folder, &["machine", "backup", "--job", "@local"]);
+    assert!(well(folder, &["snapshots", "-r", "@main"]).contains("1 snapshot"));
+    refused(folder, &["snapshots", "-r", "@mian"], "did you mean @main?");
+    refused(
+        folder,
+        &["machine", "backup", "--job", "@x"],
+        "it has: local",
+    );
+    // What is wrong elsewhere does not matter; what is wrong with the entry does.
+    let path = folder.join("lifeboat.toml");
+    let sound = fs::read_to_string(&path).unwrap();
+    fs::write(
+        &path,
+        format!("{sound}[policies.bad]\nkeep_daily = \"x\"\n"),
+    )
+    .unwrap();
+    assert!(well(folder, &["snapshots", "-r", "@main"]).contains("1 snapshot"));
+    fs::write(&path, sound.replace("place =", "plaice =")).unwrap();
+    refused(
+        folder,
+        &["snapshots", "-r", "@main"],
+        "@main cannot be used",
+    );
+    fs::write(&path, &sound).unwrap();
+    fs::set_permissions(&password, fs::Permissions::from_mode(0o644)).unwrap();
+    refused(
+        folder,
+        &["snapshots", "-r", "@main"],
+        "is open to everybody (mode 644)",
+    );
+    fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).unwrap();
+    secrets_have_four_ways(folder, &sound);
+}
+
+fn secrets_have_four_ways(folder: &Path, sound: &str) {
+    let secret = fs::read_to_string(folder.join("main.password")).unwrap();
+    let line = sound
+        .lines()
+        .find(|it| it.starts_with("password_file"))
+        .unwrap();
+    let snapshots = ["snapshots", "-r", "@main"];
+    let place = folder.to_str().unwrap();
+    for (way, variables, missing) in [
+        (
+            "password_env = \"THEIRS\"",
+            [("THEIRS", secret.trim())],
+            "the variable THEIRS is not set",
+        ),
+        (
+            "password_credential = \"main.password\"",
+            [("CREDENTIALS_DIRECTORY", place)],
+            "CREDENTIALS_DIRECTORY is not set",
+        ),
+        (
+            "password_command = [\"cat\", \"main.password\"]",
+            [("X", "")],
+            "",
+        ),
+    ] {
+        fs::write(folder.join("lifeboat.toml"), sound.replace(line, way)).unwrap();
+        let output = run_in(folder, &snapshots, "", &variables);
+        assert!(
+            told(&output).contains("1 snapshot"),
+            "{way}\n{}",
+            complaint(&output)
+        );
+        if !missing.is_empty() {
+            refused(folder, &snapshots, missing);
+        }
+    }
+    let failing = sound.replace(line, "password_command = [\"false\"]");
+    fs::write(folder.join("lifeboat.toml"), failing).unwrap();
+    refused(folder, &snapshots, "from the command false: it failed");
+}
+
+#[test]
+fn the_wizard_asks_little_and_writes_only_what_was_agreed_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    fs::write(folder.join("disk.img"), vec![7; 1000]).unwrap();
+    let platform = format!("plain:{}", folder.join("disk.img").display());
+    let wizard = ["config", "generate", "--wizard", "-P", &platform];
+    let place = folder.join("backup");
+    let answers = format!("\n{}\nnever\nweekdays 03:00\n", place.display());
+    let ended = run_in(folder, &wizard, &answers, &[]);
+    assert!(complaint(&ended).contains("was not answered; nothing was written"));
+    let no = run_in(folder, &wizard, &format!("{answers}no\n"), &[]);
+    assert!(
+        told(&no).contains("nothing was written"),
+        "{}",
+        complaint(&no)
+    );
+    assert_eq!(fs::read_dir(folder).unwrap().count(), 1);
+    let yes = run_in(folder, &wizard, &format!("{answers}yes\n"), &[]);
+    assert!(
+        told(&yes).contains("opened the repository"),
+        "{}",
+        complaint(&yes)
+    );
+    assert!(
+        complaint(&yes).contains("is not a schedule"),
+        "{}",
+        complaint(&yes)
+    );
+    let shown = well(folder, &["config", "show"]);
+    assert!(shown.contains("weekdays 03:00"), "{shown}");
+}
+
+#[test]
+fn settings_of_restic_are_taken_over_with_their_repository() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let place = folder.join("repo");
+    let settings = format!(
+        "export RESTIC_REPOSITORY={}\nexport RESTIC_PASSWORD='ge heim'\nRESTIC_HOST=x\n",
+        place.display()
+    );
+    fs::write(folder.join("restic.env"), &settings).unwrap();
+    let theirs = [("RESTIC_PASSWORD", "ge heim")];
+    let made = run_in(
+        folder,
+        &["init", "-r", place.to_str().unwrap()],
+        "",
+        &theirs,
+    );
+    assert!(made.status.success(), "{}", complaint(&made));
+    let import = ["config", "import", "restic.env", "-o", "lifeboat.toml"];
+    let output = run_in(folder, &import, "", &[]);
+    assert!(output.status.success(), "{}", complaint(&output));
+    let note = "restic.env:3:1: warning: RESTIC_HOST: carried over";
+    assert!(complaint(&output).contains(note), "{}", complaint(&output));
+    let text = fs::read_to_string(folder.join("lifeboat.toml")).unwrap();
+    assert!(!text.contains("ge heim"), "{text}");
+    let validated = well(folder, &["config", "validate"]);
+    assert!(validated.contains("not carried out yet"), "{validated}");
+    assert!(
+        well(folder, &["list", "keys", "-r", "@main"])
+            .lines()
+            .count()
+            == 1
+    );
+    refused(folder, &import, "is there already: --force replaces it");
+    fs::write(folder.join("restic.env"), format!("{settings}A=$(id)\n")).unwrap();
+    let broken = ["config", "import", "restic.env", "-o", "other.toml"];
+    let output = run_in(folder, &broken, "", &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(told(&output).contains("restic.env:4:1: error: A: only a shell knows"));
+    assert!(!folder.join("other.toml").exists());
 }

@@ -6,7 +6,7 @@ pub(crate) mod walker;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use lifeboat_testkit::tool;
+use lifeboat_testkit::{lighten_key, tool};
 use walker::Entries;
 
 /// A repository that restic made, with one snapshot of a tree.
@@ -31,6 +31,7 @@ impl World {
             source,
         };
         world.restic(&["init"]);
+        lighten_key(&world.all.path().join("repository"), "secret");
         world.backup();
         Some(world)
     }

@@ -8,9 +8,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use lifeboat_format::{BlobId, KeyFile, KeyOwner, ScryptCost};
-use lifeboat_model::{Secret, SystemEntropy};
-use lifeboat_testkit::{ChangeRule, DiskPattern, Effort, SeededEntropy, figure, tool};
+use lifeboat_testkit::{ChangeRule, DiskPattern, Effort, SeededEntropy, figure, lighten_key, tool};
 
 use crate::{Place, trial};
 
@@ -63,31 +61,11 @@ impl Site {
         };
         disk.change(&SeededEntropy::new(3), rule);
         place.backup("r", &disk);
+        lighten_key(&place.path("r"), "geheim");
         let site = Self { place, restic };
-        site.make_the_key_cheap();
         let sound = site.verdicts();
         assert!(sound.ours && sound.restics, "{}", sound.shown());
         Some(site)
-    }
-
-    fn make_the_key_cheap(&self) {
-        let old = self.files("keys").remove(0);
-        let key = KeyFile::decode(&fs::read(&old).unwrap()).unwrap();
-        let password = Secret::new(b"geheim".to_vec());
-        let master = key.open(&password).unwrap();
-        let owner = KeyOwner {
-            created: key.created.timestamp(),
-            username: key.username.clone(),
-            hostname: key.hostname,
-        };
-        let cost = ScryptCost {
-            n: 1024,
-            r: 8,
-            p: 1,
-        };
-        let (_, json) = KeyFile::create(&password, &master, &owner, cost, &SystemEntropy).unwrap();
-        fs::write(old.with_file_name(BlobId::of(&json).to_string()), &json).unwrap();
-        fs::remove_file(old).unwrap();
     }
 
     /// Files of that folder; of none: the configuration.

@@ -25,7 +25,7 @@ fn pack_bytes(place: &Place) -> u64 {
 fn packs_without_an_index() {
     let place = Place::new();
     fs::write(place.path("vda.raw"), SeededEntropy::new(5).bytes(9 << 20)).unwrap();
-    place.lifeboat(&["-r", "r", "init"]);
+    place.init_light();
     place.lifeboat(&BACKUP);
     let before = pack_bytes(&place);
     for folder in ["r/index", "r/snapshots"] {

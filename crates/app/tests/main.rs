@@ -36,7 +36,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use lifeboat_model::ByteCount;
-use lifeboat_testkit::{ChangeRule, DiskPattern, PatternDisk, SeededEntropy};
+use lifeboat_testkit::{ChangeRule, DiskPattern, PatternDisk, SeededEntropy, lighten_key};
 use serde_json::Value;
 
 /// A folder to work in, with a password in the file `password`.
@@ -91,6 +91,12 @@ impl Place {
         told
     }
 
+    /// Makes a repository `r` with a key that costs little.
+    fn init_light(&self) {
+        self.lifeboat(&["-r", "r", "init"]);
+        lighten_key(&self.path("r"), "geheim");
+    }
+
     /// The messages of one type that a command prints as JSON.
     fn messages(&self, kind: &str, arguments: &[&str]) -> Vec<Value> {
         messages(&self.lifeboat(&[&["--json"], arguments].concat()), kind)
@@ -113,7 +119,7 @@ impl Place {
 
     /// A repository `r` with two snapshots of a machine; gives the disk at both times.
     fn two_backups(&self) -> [Vec<u8>; 2] {
-        self.lifeboat(&["-r", "r", "init"]);
+        self.init_light();
         let mut disk = DiskPattern::new(7, 9 << 20).disk();
         let before = disk.bytes();
         self.backup("r", &disk);

@@ -10,7 +10,7 @@ use crate::Place;
 
 fn place() -> Place {
     let place = Place::new();
-    place.lifeboat(&["-r", "r", "init"]);
+    place.init_light();
     place.backup("r", &DiskPattern::new(7, 3 << 20).disk());
     place
 }
@@ -129,7 +129,7 @@ fn two_restores_of_files_do_not_share_a_folder() {
 #[test]
 fn a_chain_that_cannot_be_finished_leaves_no_files() {
     let place = Place::new();
-    place.lifeboat(&["-r", "r", "init"]);
+    place.init_light();
     let mut disk = DiskPattern::new(7, 6 << 20).disk();
     place.backup("r", &disk);
     let packs = |place: &Place| -> Vec<PathBuf> {

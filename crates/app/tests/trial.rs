@@ -11,9 +11,7 @@ use std::process::{Command, ExitStatus, Output, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use lifeboat_format::{BlobId, KeyFile, KeyOwner, ScryptCost};
-use lifeboat_model::{Clock, Secret, SystemClock, SystemEntropy};
-use lifeboat_testkit::SeededEntropy;
+use lifeboat_testkit::{SeededEntropy, lighten_key};
 
 /// Bytes of every disk here: several packs, and little to read back.
 const DISK_BYTES: usize = 12 << 20;
@@ -83,25 +81,7 @@ impl Site {
     pub(crate) fn init(&self, repository: &str) {
         let sizes = ["--pack-size", "4M", "init", "--chunk-sizes", "64K,64K,1M"];
         self.lifeboat("before", &[&["-r", repository][..], &sizes].concat());
-        let keys = self.path(repository).join("keys");
-        let costly = files(&keys).pop().unwrap();
-        let password = Secret::new(b"geheim".to_vec());
-        let master = KeyFile::decode(&fs::read(&costly).unwrap()).unwrap();
-        let master = master.open(&password).unwrap();
-        let owner = KeyOwner {
-            created: SystemClock::new().now(),
-            username: "root".to_owned(),
-            hostname: "host".to_owned(),
-        };
-        let cost = ScryptCost {
-            n: 1 << 10,
-            r: 8,
-            p: 1,
-        };
-        let made = KeyFile::create(&password, &master, &owner, cost, &SystemEntropy);
-        let json = made.unwrap().1;
-        fs::write(keys.join(BlobId::of(&json).to_string()), &json).unwrap();
-        fs::remove_file(costly).unwrap();
+        lighten_key(&self.path(repository), "geheim");
     }
 
     /// Writes random bytes as the disk `vda.raw` and stores them; gives the snapshot.

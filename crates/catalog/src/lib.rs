@@ -17,6 +17,7 @@ mod catalog;
 mod database;
 mod error;
 mod events;
+mod lead;
 mod lease;
 mod log;
 mod machines;
@@ -37,7 +38,7 @@ pub use lease::{Lane, Lease, LeaseOffer};
 pub use log::{LogLevel, LogLine};
 pub use machines::{Machine, MachineKey};
 pub use nodes::Node;
-pub use points::{Point, PointKey, Proof, ProofKind};
+pub use points::{Point, PointCount, PointKey, Proof, ProofKind};
 pub use repositories::{RepositoryFacts, RepositorySize};
 pub use runs::{Cause, NewRun, Run, RunCounts, RunFilter, RunId, RunState};
 pub use tasks::{

@@ -46,6 +46,7 @@ impl Catalog {
     pub fn set_machines(&self, platform: &str, machines: &[Machine]) -> Result<()> {
         let now = self.now();
         self.write(|transaction| {
+            transaction.exclude_others()?;
             let statement = "UPDATE machines SET gone = $2 WHERE platform = $1 AND gone IS NULL";
             transaction.execute(statement, &[platform.into(), now.into()])?;
             let statement = "INSERT INTO machines (platform, id, name, seen, gone, body) \
@@ -73,7 +74,7 @@ impl Catalog {
 
     /// All machines, by platform and name; also those that are gone.
     pub fn machines(&self) -> Result<Vec<Machine>> {
-        self.write(|transaction| {
+        self.read(|transaction| {
             let statement = "SELECT platform, id, name, seen, gone, body FROM machines \
                              ORDER BY platform, name";
             let rows = transaction.query(statement, &[])?;

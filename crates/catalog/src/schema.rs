@@ -6,7 +6,9 @@ use crate::database::{Transaction, Value};
 use crate::{Error, Result};
 
 /// Each step is applied once, in order, and never changed afterwards.
-const STEPS: &[&[&str]] = &[&[
+const STEPS: &[&[&str]] = &[FIRST, INDEXES];
+
+const FIRST: &[&str] = &[
     "CREATE TABLE runs (
         id BIGINT PRIMARY KEY, job TEXT NOT NULL, planned BIGINT, state TEXT NOT NULL,
         created BIGINT NOT NULL, ended BIGINT, body TEXT NOT NULL)",
@@ -58,7 +60,18 @@ const STEPS: &[&[&str]] = &[&[
     "CREATE TABLE events (number BIGINT PRIMARY KEY, at BIGINT NOT NULL, body TEXT NOT NULL)",
     "CREATE TABLE notes (name TEXT PRIMARY KEY, body TEXT NOT NULL)",
     "CREATE TABLE counters (name TEXT PRIMARY KEY, value BIGINT NOT NULL)",
-]];
+];
+
+const INDEXES: &[&str] = &[
+    // Whether tasks of earlier stages are left is asked for every task that waits.
+    "CREATE INDEX tasks_open ON tasks (run, stage) WHERE state IN ('queued', 'running')",
+    "CREATE INDEX tasks_ended ON tasks (ended)",
+    "CREATE INDEX runs_counts ON runs (job, state)",
+    "CREATE INDEX runs_ended ON runs (ended)",
+    "CREATE INDEX points_series ON points (machine, repository, at)",
+    "CREATE INDEX points_at ON points (at)",
+    "CREATE INDEX proofs_at ON proofs (at)",
+];
 
 /// Brings the tables to this program's version.
 ///

@@ -7,7 +7,9 @@ mod global;
 mod instant;
 mod keep;
 mod machine;
+mod run;
 mod schedule;
+mod service;
 mod upkeep;
 
 use clap::{Parser, Subcommand};
@@ -16,7 +18,7 @@ pub(crate) use browse::{
     FilesCommand, FilesGetArguments, FilesLsArguments, FilesMountArguments, NbdArguments,
     RescueArguments,
 };
-pub(crate) use config::ConfigCommand;
+pub(crate) use config::{ConfigCommand, ConfigGenerateArguments, ConfigImportArguments};
 pub(crate) use data::{
     BackupArguments, DiffArguments, DumpArguments, FilterArguments, FindArguments, LsArguments,
     PointArguments, RestoreArguments, SnapshotsArguments, StatsArguments, TagArguments,
@@ -31,8 +33,13 @@ pub(crate) use machine::{
     MachineBackupArguments, MachineCommand, MachineLsArguments, MachineRecoverArguments,
     PlatformArguments, SelectionArguments,
 };
+pub(crate) use run::RunArguments;
 pub(crate) use schedule::{
     ScheduleCommand, SchedulePreviewArguments, ScheduleSimulateArguments, TimingArguments,
+};
+pub(crate) use service::{
+    AuditCommand, AuditListArguments, NotifyCommand, ServeArguments, TokenAddArguments,
+    TokenCommand, UserAddArguments, UserCommand,
 };
 pub(crate) use upkeep::{
     ArchiveExportArguments, ArchiveImportArguments, CatArguments, CatalogCommand, ChainCommand,
@@ -74,6 +81,22 @@ pub(crate) enum Command {
     /// Back up machines on their platform while they run
     #[command(subcommand)]
     Machine(MachineCommand),
+    /// Carry out a job of the configuration now: backups, copies, what is kept
+    Run(RunArguments),
+    /// Stay, and carry out jobs by their schedules; with dashboard, API and metrics
+    Serve(ServeArguments),
+    /// Let people into the dashboard, and shut them out
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Let programs use the API
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Show who did what, and that the log is whole
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Try the ways to people
+    #[command(subcommand)]
+    Notify(NotifyCommand),
     /// Run machines straight from the repository
     #[command(subcommand)]
     Instant(InstantCommand),

@@ -1,5 +1,7 @@
 //! The commands, one file each.
 
+mod account;
+mod audit;
 mod backup;
 mod catalog;
 mod chain;
@@ -21,11 +23,14 @@ mod list;
 mod ls;
 mod machine;
 mod nbd;
+mod notify;
 mod pages;
 mod prune;
 mod repair;
 mod restore;
+mod run;
 mod schedule;
+mod serve;
 mod snapshots;
 mod stats;
 mod tag;
@@ -41,6 +46,12 @@ pub(crate) fn run(context: &Context, command: &Command) -> Result<u8> {
         Command::Init(arguments) => init::run(context, arguments),
         Command::Backup(arguments) => backup::run(context, arguments),
         Command::Machine(command) => machine::run(context, command),
+        Command::Run(arguments) => run::run(context, arguments),
+        Command::Serve(arguments) => serve::run(context, arguments),
+        Command::User(command) => account::user(context, command),
+        Command::Token(command) => account::token(context, command),
+        Command::Audit(command) => audit::run(context, command),
+        Command::Notify(command) => notify::run(context, command),
         Command::Instant(command) => instant::run(context, command),
         Command::Nbd(arguments) => nbd::run(context, arguments),
         Command::Files(command) => files::run(context, command),

@@ -5,7 +5,9 @@ mod owner;
 mod password;
 mod turns;
 
+use std::io::Read;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lifeboat_backend::{Backend, FileKind, LoadedAhead, Location};
 use lifeboat_chunker::ChunkSizes;
@@ -27,13 +29,17 @@ use crate::args::{GlobalArguments, PlatformArguments};
 use crate::error::{Error, Result};
 use crate::output::Output;
 use crate::progress::ProgressDisplay;
+use crate::service::ENDS_WITH_STDIN;
+
+/// A command whose owner is gone ends after this at the latest.
+const ORPHAN_GRACE: Duration = Duration::from_secs(30);
 
 /// The process around a command.
 pub(crate) struct Context {
     pub(crate) global: GlobalArguments,
     pub(crate) output: Output,
     pub(crate) environment: Environment,
-    wiring: Wiring,
+    pub(crate) wiring: Wiring,
     configured: Configured,
 }
 
@@ -52,6 +58,21 @@ impl<'a> Locked<'a> {
     }
 }
 
+/// Ends this command when its owner is gone: then standard input ends. What does not end in time
+/// is killed, since another node may have begun the same work by then.
+fn end_with_stdin(cancel: CancelToken) {
+    std::thread::spawn(move || {
+        let mut byte = [0];
+        while std::io::stdin()
+            .read(&mut byte)
+            .is_ok_and(|count| count > 0)
+        {}
+        cancel.cancel();
+        std::thread::sleep(ORPHAN_GRACE);
+        std::process::exit(130);
+    });
+}
+
 impl Context {
     /// Takes the process's environment in; SIGINT and SIGTERM end the command from now on.
     pub(crate) fn new(global: &GlobalArguments, wiring: Wiring) -> Result<Self> {
@@ -63,6 +84,9 @@ impl Context {
                     .and_then(|_| signal_hook::flag::register(signal, cancel.flag()));
             registered.map_err(|e| Error::usage(format!("cannot catch signals: {e}")))?;
         }
+        if std::env::var_os(ENDS_WITH_STDIN).is_some() {
+            end_with_stdin(cancel.clone());
+        }
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let environment = Environment {
             clock: Arc::new(SystemClock::new()),
@@ -72,13 +96,14 @@ impl Context {
             owner: owner::current(),
             threads: global.threads.unwrap_or(processors).max(1),
         };
-        Ok(Self {
+        let context = Self {
             global: global.clone(),
             output: global.output(),
             environment,
             wiring,
             configured: Configured::default(),
-        })
+        };
+        Ok(context.with_configured_threads())
     }
 
     /// Shows progress until the result is dropped.
@@ -112,7 +137,7 @@ impl Context {
     }
 
     /// The place of the repository as it was written in the arguments or the environment.
-    fn written_place(&self) -> Result<String> {
+    pub(crate) fn written_place(&self) -> Result<String> {
         let global = &self.global;
         let from_file = |path: &std::path::Path| {
             let text = std::fs::read_to_string(path).map_err(|e| {
@@ -283,20 +308,22 @@ impl Context {
         if let Some(settings) = &repository.config().settings {
             options.pack_bytes = settings.pack_size as usize;
         }
-        if let Some(text) = &self.global.pack_size {
-            let ByteCount(bytes) = text.parse()?;
+        let configured = self.configured_writing()?;
+        let typed = self.global.pack_size.as_deref();
+        let pack_size = typed
+            .map(str::parse)
+            .transpose()?
+            .map(|ByteCount(bytes)| bytes);
+        if let Some(bytes) = pack_size.or(configured.pack_size) {
             if !(4 << 20..=128 << 20).contains(&bytes) {
-                return Err(Error::usage("--pack-size must be between 4M and 128M"));
+                return Err(Error::usage("the pack size must be between 4M and 128M"));
             }
             options.pack_bytes = bytes as usize;
         }
         let from_environment = std::env::var("RESTIC_COMPRESSION").ok();
-        if let Some(text) = self
-            .global
-            .compression
-            .as_ref()
-            .or(from_environment.as_ref())
-        {
+        let compression = self.global.compression.clone();
+        let compression = compression.or(configured.compression).or(from_environment);
+        if let Some(text) = &compression {
             options.level = parse_compression(text)?;
         }
         Ok(options)

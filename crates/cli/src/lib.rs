@@ -15,15 +15,22 @@ mod error;
 mod output;
 mod progress;
 mod select;
+mod service;
 mod tables;
 mod whole_file;
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 
 use clap::Parser;
-use lifeboat_model::ByteCount;
+use jiff::Timestamp;
+use lifeboat_catalog::{AuditKey, Role, Token, User};
+use lifeboat_model::{ByteCount, CancelToken, Clock, Entropy, ErrorKind};
 use lifeboat_platform::{Platform, SnapshotRules};
+use lifeboat_scheduler::Node;
 
 use args::Arguments;
 use context::Context;
@@ -34,11 +41,88 @@ use context::Context;
 pub type OpenPlatform =
     fn(&str, Option<SnapshotRules>) -> lifeboat_platform::Result<Arc<dyn Platform>>;
 
+/// A setting as it counts: its path, its value, and where that came from.
+pub type ShownSetting = (String, String, String);
+
+/// How the service encrypts.
+#[derive(Clone, Debug)]
+pub enum Encryption {
+    /// By an authority of its own, which is kept in this folder.
+    Own(PathBuf),
+    /// By files of PEM: the certificate and its key.
+    Files(PathBuf, PathBuf),
+    /// Not at all; only for this computer.
+    None,
+}
+
+/// What the service is made of.
+pub struct ServeParts {
+    /// Who begins and carries out.
+    pub node: Arc<Node>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Where keys come from.
+    pub entropy: Arc<dyn Entropy>,
+    /// Seals the audit log.
+    pub audit_key: AuditKey,
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// How it encrypts.
+    pub encryption: Encryption,
+    /// Names that its own certificate is for.
+    pub public_names: Vec<String>,
+    /// Whether metrics are read without a token.
+    pub is_metrics_open: bool,
+    /// Effective settings, each time they change.
+    pub shown: Receiver<Vec<ShownSetting>>,
+    /// Is told what an operator should know.
+    pub say: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+/// A token that is wanted.
+#[derive(Clone, Debug)]
+pub struct WantedToken {
+    /// What it is for.
+    pub title: String,
+    /// What it may do.
+    pub role: Role,
+    /// Only routes that begin so; all of its role if there are none.
+    pub scopes: Vec<String>,
+    /// It ends after so many days.
+    pub days: Option<u32>,
+    /// Who makes it.
+    pub created_by: String,
+}
+
+/// Answers requests until it is asked to stop.
+pub type Serve = fn(ServeParts, &CancelToken) -> Result<(), (ErrorKind, String)>;
+/// Writes all metrics as text.
+pub type Metrics = fn(&Node) -> Result<String, String>;
+/// Makes a user of a name and a password.
+pub type NewUser = fn(&str, &str, Role, Timestamp, &dyn Entropy) -> Result<User, String>;
+/// Makes a token and its secret.
+pub type NewToken = fn(&WantedToken, &dyn Clock, &dyn Entropy) -> Result<(Token, String), String>;
+
+/// How accounts are made.
+#[derive(Clone, Copy, Debug)]
+pub struct Accounts {
+    /// A user.
+    pub new_user: NewUser,
+    /// A token.
+    pub new_token: NewToken,
+}
+
 /// What the wiring row gives to the commands: how to reach what they must not know.
 #[derive(Clone, Copy, Debug)]
 pub struct Wiring {
     /// Opens a platform by its URI, with what was decided about snapshots of volumes.
     pub open_platform: OpenPlatform,
+    /// Answers requests.
+    pub serve: Serve,
+    /// Writes metrics.
+    pub metrics: Metrics,
+    /// Makes accounts.
+    pub accounts: Accounts,
 }
 
 /// Runs the command that the process's arguments ask for.

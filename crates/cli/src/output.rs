@@ -64,6 +64,15 @@ impl Output {
         }
     }
 
+    /// Tells that a step begins: to people with `-v`, to scripts always.
+    pub(crate) fn step(self, subject: &str, step: &str) {
+        match self.style {
+            Style::Text => self.detail_aside(format!("{subject}: {step}")),
+            // Nobody needs it so much that the work should end without it.
+            Style::Json => drop(self.message("step", &StepLine { subject, step })),
+        }
+    }
+
     /// Prints a warning to standard error.
     pub(crate) fn warn(self, line: impl AsRef<str>) {
         match self.style {
@@ -125,6 +134,12 @@ struct Tagged<'a, T> {
     message_type: &'a str,
     #[serde(flatten)]
     value: T,
+}
+
+#[derive(Serialize)]
+struct StepLine<'a> {
+    subject: &'a str,
+    step: &'a str,
 }
 
 #[derive(Serialize)]

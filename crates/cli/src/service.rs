@@ -2,7 +2,9 @@
 //! tasks out, and the catalog of this host.
 
 mod child;
+mod keys;
 mod message;
+mod notices;
 mod settings;
 mod state;
 
@@ -21,7 +23,9 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 
 pub(crate) use child::{Children, ENDS_WITH_STDIN};
-pub(crate) use settings::settings;
+pub(crate) use keys::{audit_head, audit_key, set_audit_head};
+pub(crate) use notices::{Notices, of_notify, targets};
+pub(crate) use settings::{guard, settings};
 
 /// What is configured, and the catalog that goes with it.
 pub(crate) struct Service {
@@ -95,6 +99,11 @@ impl Service {
             .or_else(|_| std::env::var("USER"))
             .unwrap_or_else(|_| format!("uid{}", rustix::process::getuid().as_raw()))
     }
+}
+
+/// The tag that snapshots of a job's runs carry.
+pub(crate) fn job_tag(job: &str) -> String {
+    format!("job={job}")
 }
 
 /// Refuses a configuration with errors.

@@ -12,6 +12,8 @@ pub(crate) struct Document<'a> {
     pub(crate) file: &'a str,
     pub(crate) text: &'a str,
     pub(crate) root: Spanned<DeTable<'a>>,
+    /// Where lines begin, in bytes.
+    lines: Vec<usize>,
     /// Stands for every table that is not written.
     pub(crate) empty: DeTable<'a>,
 }
@@ -25,6 +27,7 @@ impl<'a> Document<'a> {
             file,
             text,
             root,
+            lines: line_starts(text),
             empty,
         };
         for error in errors {
@@ -44,12 +47,18 @@ impl<'a> Document<'a> {
         while !self.text.is_char_boundary(end) {
             end -= 1;
         }
-        let before = &self.text[..end];
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let line = self.lines.partition_point(|start| *start <= end);
+        let start = self.lines.get(line.saturating_sub(1)).copied();
         Spot {
             file: self.file.to_owned(),
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
+            line,
+            column: self.text[start.unwrap_or(0)..end].chars().count() + 1,
         }
     }
+}
+
+/// Where lines begin, in bytes.
+fn line_starts(text: &str) -> Vec<usize> {
+    let ends = text.match_indices('\n').map(|(at, _)| at + 1);
+    std::iter::once(0).chain(ends).collect()
 }

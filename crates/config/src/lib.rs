@@ -2,6 +2,7 @@
 //!
 //! Takes texts and gives values, all findings at once, each with file, line, column and a
 //! suggestion, and for every value where it came from.
+//! Settings of other programs become such a text, with everything in it that they say.
 //! Does not open files: whoever calls reads them.
 //! Secrets never stand in it: only where they are found.
 //!
@@ -12,6 +13,7 @@ mod carried;
 mod check;
 mod document;
 mod finding;
+mod import;
 mod job;
 mod notification;
 mod place;
@@ -24,13 +26,14 @@ mod settings;
 
 pub use carried::CarriedEntry;
 pub use finding::{Finding, Severity, Spot, nearest};
+pub use import::{ImportKind, Imported, ImportedSecret, import, kind_of};
 pub use job::JobEntry;
 pub use notification::{
     EscalationEntry, LevelEntry, NoticeSeverity, Notifications, PerRun, RouteEntry, SmtpEncryption,
     SmtpEntry, TargetEntry,
 };
 pub use place::{CheckData, PlatformEntry, RepositoryEntry, SiteEntry};
-pub use policy::{Brake, Objectives, PolicyEntry, Retry};
+pub use policy::{Objectives, PolicyEntry, Retry};
 pub use read::{Config, Loaded, SourceFile, read};
 pub use secret::{SecretSource, ValueSource};
 pub use section::{Asked, Kind, Origin, ShownValue};

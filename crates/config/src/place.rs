@@ -52,6 +52,12 @@ pub struct RepositoryEntry {
     pub size_max: Option<u64>,
     /// Tasks that work on it at the same time.
     pub parallel: Option<u32>,
+    /// How what is stored is compressed, as `--compression` takes it.
+    pub compression: Option<String>,
+    /// A pack is closed at this size.
+    pub pack_size: Option<u64>,
+    /// Threads that compute for it.
+    pub threads: Option<u32>,
     /// Why nothing is carried out here, if it came from another program.
     pub carried_over: Option<String>,
 }
@@ -99,6 +105,9 @@ impl RepositoryEntry {
             zone: zone.unwrap_or_else(TimeZone::system),
             size_max: section.size("size_max"),
             parallel: section.number("parallel", (1, 64)),
+            compression: section.parsed_by("compression", compression),
+            pack_size: section.size("pack_size"),
+            threads: section.number("threads", (1, 1024)),
             carried_over: carried_over(&section),
             place: String::new(),
             password: SecretSource::Environment(String::new()),
@@ -110,6 +119,17 @@ impl RepositoryEntry {
             ..entry
         })
     }
+}
+
+/// restic's words for compression, and zstd's levels.
+fn compression(text: &str) -> Result<String, ParseError> {
+    let is_word = ["off", "auto", "fastest", "better", "max"].contains(&text);
+    let is_level = text.parse::<u8>().is_ok_and(|it| (1..=19).contains(&it));
+    let rule = "write off, auto, fastest, better, max, or a level from 1 to 19";
+    let wrong = || ParseError::new("compression", text, rule);
+    (is_word || is_level)
+        .then(|| text.to_owned())
+        .ok_or_else(wrong)
 }
 
 impl PlatformEntry {

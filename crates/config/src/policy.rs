@@ -1,12 +1,11 @@
 //! When runs begin, what they read, and what is kept.
 
-use std::fmt;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use lifeboat_model::ParseError;
 use lifeboat_policy::{
-    FullRule, KeepCount, KeepDuration, Retention, Schedule, Timing, parse_weekdays, parse_zone,
+    Brake, FullRule, KeepCount, KeepDuration, Retention, Schedule, Timing, parse_weekdays,
+    parse_zone,
 };
 
 use crate::place::carried_over;
@@ -37,15 +36,6 @@ pub struct PolicyEntry {
     pub objectives: Objectives,
     /// Why it is not carried out, if it came from another program.
     pub carried_over: Option<String>,
-}
-
-/// How much may be forgotten at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Brake {
-    /// This share of a machine's points: 1 to 100.
-    Percent(u8),
-    /// So many points of a machine.
-    Points(u32),
 }
 
 /// How often, and when, a failed task is tried again.
@@ -82,7 +72,7 @@ impl PolicyEntry {
             age_max: section.span("max_age"),
             points_min: section.number_or("min_points", (1, 1000), 1),
             forget_at_most: section
-                .parsed_or("forget_at_most", Brake::parse, "50%")
+                .parsed_or("forget_at_most", str::parse, "50%")
                 .unwrap_or(Brake::Percent(50)),
             verify: section.schedule("verify"),
             retry: Retry {
@@ -114,31 +104,6 @@ impl PolicyEntry {
         if promise.recovery_point.is_some() && self.timing.is_none() && !section.holds("schedule") {
             let why = "nothing begins by itself, so somebody else must see to it";
             section.warn("rpo", why, "write schedule = \"daily 02:00\"");
-        }
-    }
-}
-
-impl Brake {
-    /// Reads `50%` or `20`.
-    fn parse(text: &str) -> Result<Self, ParseError> {
-        let rule = "write a share as in 50%, or a number of points as in \"20\"";
-        let wrong = || ParseError::new("limit", text, rule);
-        match text.strip_suffix('%') {
-            Some(share) => {
-                let share = share.trim().parse().map_err(|_| wrong())?;
-                let is_share = (1..=100).contains(&share);
-                is_share.then_some(Self::Percent(share)).ok_or_else(wrong)
-            }
-            None => Ok(Self::Points(text.trim().parse().map_err(|_| wrong())?)),
-        }
-    }
-}
-
-impl fmt::Display for Brake {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Percent(share) => write!(f, "{share}%"),
-            Self::Points(points) => write!(f, "{points}"),
         }
     }
 }

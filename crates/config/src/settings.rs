@@ -85,6 +85,21 @@ const OPTIONAL: &[Row] = &[
          many parts as in 1/30. The structure alone unless given.",
     ),
     (
+        "repositories.*.compression",
+        Text,
+        "How what is stored is compressed: off, auto, fastest, better, max, or 1 to 19.",
+    ),
+    (
+        "repositories.*.pack_size",
+        Size,
+        "A pack is closed at this size: 4M to 128M.",
+    ),
+    (
+        "repositories.*.threads",
+        Number(1, 1024),
+        "Threads that compute for it; all processors unless given.",
+    ),
+    (
         "repositories.*.parallel",
         Number(1, 64),
         "Tasks that work on it at the same time.",

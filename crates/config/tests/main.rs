@@ -2,4 +2,5 @@
 
 mod entries_fit_together;
 mod findings_say_where_and_what;
+mod settings_of_other_programs_are_carried_over;
 mod the_settings_are_those_that_the_reader_knows;

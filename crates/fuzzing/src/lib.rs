@@ -17,6 +17,7 @@ mod nbd;
 mod qcow2;
 mod rescue;
 mod sealed;
+mod settings;
 mod site;
 mod texts;
 
@@ -30,7 +31,7 @@ pub struct Target {
 }
 
 /// Every target, by name.
-pub const TARGETS: [Target; 20] = [
+pub const TARGETS: [Target; 21] = [
     target("archive", archives::archive),
     target("config", sealed::config),
     target("extents", texts::extents),
@@ -48,6 +49,7 @@ pub const TARGETS: [Target; 20] = [
     target("qcow2_header", qcow2::header),
     target("qcow2_image", qcow2::image),
     target("rescue_frames", rescue::frames),
+    target("settings", settings::settings),
     target("snapshot", sealed::snapshot),
     target("tree", sealed::tree),
     target("zstd", sealed::compressed),

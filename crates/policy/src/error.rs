@@ -4,7 +4,7 @@ use std::fmt;
 
 use lifeboat_model::ErrorKind;
 
-use crate::GroupKey;
+use crate::{Brake, GroupKey};
 
 /// The answer of everything here that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -18,7 +18,16 @@ pub struct Error {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Refusal {
     NoRule,
-    NothingKept { group: GroupKey, count: usize },
+    NothingKept {
+        group: GroupKey,
+        count: usize,
+    },
+    TooMany {
+        group: GroupKey,
+        going: usize,
+        all: usize,
+        brake: Brake,
+    },
 }
 
 impl Error {
@@ -34,6 +43,17 @@ impl Error {
         }
     }
 
+    pub(crate) fn too_many(group: GroupKey, (going, all): (usize, usize), brake: Brake) -> Self {
+        Self {
+            refusal: Refusal::TooMany {
+                group,
+                going,
+                all,
+                brake,
+            },
+        }
+    }
+
     /// The sort of failure.
     pub fn kind(&self) -> ErrorKind {
         ErrorKind::Invalid
@@ -43,7 +63,7 @@ impl Error {
     pub fn group(&self) -> Option<&GroupKey> {
         match &self.refusal {
             Refusal::NoRule => None,
-            Refusal::NothingKept { group, .. } => Some(group),
+            Refusal::NothingKept { group, .. } | Refusal::TooMany { group, .. } => Some(group),
         }
     }
 }
@@ -59,6 +79,16 @@ impl fmt::Display for Error {
                 f,
                 "applying the retention to {group}: it would remove all {count} recovery points; \
                  add a rule that keeps some, or permit the removal of all explicitly"
+            ),
+            Refusal::TooMany {
+                group,
+                going,
+                all,
+                brake,
+            } => write!(
+                f,
+                "applying the retention to {group}: it would remove {going} of {all} recovery \
+                 points, more than {brake}; look at --dry-run, then allow it with --allow-many"
             ),
         }
     }

@@ -27,6 +27,14 @@ pub enum KeepReason {
         /// Kept only as the oldest of all.
         is_oldest: bool,
     },
+    /// A pin holds it until the end of this day.
+    Pinned(jiff::civil::Date),
+    /// It is the newest that was proved to come back.
+    Proved,
+    /// It is among so many newest, which always stay.
+    AmongNewest(u32),
+    /// It is not too old, and there is no other rule.
+    Young,
 }
 
 fn oldest(is_oldest: bool) -> &'static str {
@@ -46,6 +54,11 @@ impl fmt::Display for KeepReason {
                 duration,
                 is_oldest,
             } => write!(f, "{}{period} within {duration}", oldest(*is_oldest)),
+            Self::Pinned(day) => write!(f, "pinned until {day}"),
+            Self::Proved => f.write_str("newest proved to come back"),
+            Self::AmongNewest(1) => f.write_str("newest"),
+            Self::AmongNewest(count) => write!(f, "among the newest {count}"),
+            Self::Young => f.write_str("young enough"),
         }
     }
 }

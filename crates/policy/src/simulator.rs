@@ -1,13 +1,13 @@
 //! What a schedule and rules will have made of a machine's recovery points.
 //!
 //! It decides with the very functions that runs use: [`Timing::after`], [`FullRule::cause`] and
-//! [`apply`].
+//! [`plan_guarded`].
 
 use jiff::{Timestamp, Zoned};
 
 use crate::{
-    FullCause, FullHistory, FullRule, KeepReason, Occurrence, RecoveryPoint, RemovingAll, Result,
-    Retention, Timing, apply,
+    FullCause, FullHistory, FullRule, Grouping, Guard, KeepReason, Occurrence, RecoveryPoint,
+    Result, Retention, Timing, plan_guarded,
 };
 
 /// What is played.
@@ -19,6 +19,8 @@ pub struct Simulator<'a> {
     pub job: &'a str,
     /// What is kept; applied after every run.
     pub retention: &'a Retention,
+    /// What holds beside the keep rules; its brake is not played.
+    pub guard: &'a Guard,
     /// Which runs read everything.
     pub full: &'a FullRule,
 }
@@ -101,7 +103,13 @@ impl Simulator<'_> {
         // The point of this very run is not in the future.
         let after = now.checked_add(jiff::SignedDuration::from_secs(1));
         let after = after.unwrap_or(now);
-        let decisions = apply(self.retention, alive, after, RemovingAll::Refused)?;
+        let guard = Guard {
+            at_most: None,
+            ..self.guard.clone()
+        };
+        let rules = (self.retention, &guard);
+        let mut plans = plan_guarded(rules, Grouping::NONE, alive, after, &|_| false)?;
+        let decisions = plans.pop().map(|plan| plan.decisions).unwrap_or_default();
         let mut kept = Vec::new();
         for decision in decisions {
             let Some(point) = points.get_mut(decision.point.key) else {

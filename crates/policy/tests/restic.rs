@@ -11,6 +11,7 @@ use jiff::{Timestamp, Zoned};
 use lifeboat_policy::{
     Grouping, KeepCount, KeepDuration, RecoveryPoint, RemovingAll, Retention, localized, plan,
 };
+use lifeboat_testkit::lighten_key;
 use serde_json::{Value, json};
 
 /// What is kept, by host: sorted times with their reasons.
@@ -36,6 +37,7 @@ impl Judge {
         };
         judge.replace(program);
         judge.run(&["init"], "UTC", b"");
+        lighten_key(judge.place.path(), "test");
         judge
     }
 

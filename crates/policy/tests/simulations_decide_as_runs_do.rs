@@ -63,6 +63,7 @@ proptest! {
             ..Retention::default()
         };
         let simulator = Simulator {
+            guard: &Guard::default(),
             timing: &timing, job: "job", retention: &retention, full: &FullRule::default(),
         };
         let before: Vec<_> = (0..existing).map(|day| at(day - existing)).collect();

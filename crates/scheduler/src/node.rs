@@ -183,6 +183,7 @@ impl Node {
             node: &self.options.name,
             hold: self.options.hold,
             count: u32::try_from(free).unwrap_or(u32::MAX),
+            lanes: &[],
             run,
         })?;
         self.busy.fetch_add(leases.len(), Ordering::SeqCst);

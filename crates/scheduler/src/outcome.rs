@@ -99,17 +99,17 @@ pub struct LookSummary {
 
 #[derive(Deserialize)]
 struct Raw {
-    total_size: u64,
-    #[serde(default)]
-    total_uncompressed_size: u64,
-    #[serde(default)]
-    total_blob_count: u64,
-    #[serde(default)]
-    snapshots_count: u64,
+    total: RawTotal,
+    repository_size: u64,
 }
 
-/// The tag of a point that is not removed before a day: `pinned-until=2027-01-31`.
-pub(crate) const PIN: &str = "pinned-until=";
+#[derive(Deserialize)]
+struct RawTotal {
+    snapshots: u64,
+    restore_size: u64,
+    raw_size: u64,
+    blobs: u64,
+}
 
 /// Writes down what a task that ended well has brought, and gives what its row keeps of it.
 pub(crate) fn keep(
@@ -248,14 +248,14 @@ fn look(catalog: &Catalog, repository: &str, messages: &[Value], now: Timestamp)
         catalog.change_repository(repository, |facts| {
             facts.size = Some(RepositorySize {
                 at: now,
-                bytes: raw.total_size,
-                bytes_unpacked: raw.total_uncompressed_size,
-                bytes_restored: facts.size.map_or(0, |size| size.bytes_restored),
-                blobs: raw.total_blob_count,
-                snapshots: raw.snapshots_count,
+                bytes: raw.repository_size,
+                bytes_unpacked: raw.total.raw_size,
+                bytes_restored: raw.total.restore_size,
+                blobs: raw.total.blobs,
+                snapshots: raw.total.snapshots,
             });
         })?;
-        return Ok(serde_json::json!({ "bytes": raw.total_size }));
+        return Ok(serde_json::json!({ "bytes": raw.repository_size }));
     }
     let flat = messages.iter().flat_map(|value| match value {
         Value::Array(list) => list.iter().collect(),
@@ -269,8 +269,7 @@ fn look(catalog: &Catalog, repository: &str, messages: &[Value], now: Timestamp)
 
 /// A point as its snapshot's record tells it.
 fn listed(repository: &str, found: LookOutcome) -> Option<Point> {
-    let pins = found.tags.iter().filter_map(|tag| tag.strip_prefix(PIN));
-    let pinned_until = pins.filter_map(pin).max();
+    let pinned_until = lifeboat_policy::pinned_until(&found.tags).and_then(end_of);
     let (bytes, bytes_stored) = found.summary.map_or((0, 0), |summary| {
         (summary.total_bytes_processed, summary.data_added_packed)
     });
@@ -296,8 +295,7 @@ fn listed(repository: &str, found: LookOutcome) -> Option<Point> {
 }
 
 /// The end of a day, in UTC.
-fn pin(day: &str) -> Option<Timestamp> {
-    let day: jiff::civil::Date = day.parse().ok()?;
+fn end_of(day: jiff::civil::Date) -> Option<Timestamp> {
     let end = day.tomorrow().ok()?.to_zoned(jiff::tz::TimeZone::UTC);
     end.ok().map(|end| end.timestamp())
 }

@@ -65,6 +65,7 @@ pub fn simulate_job(
         timing,
         job,
         retention: found.retention.as_ref().unwrap_or(&everything),
+        guard: &found.guard,
         full: &found.full,
     };
     let zone = &timing.zone;

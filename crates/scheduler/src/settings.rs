@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use lifeboat_config::Objectives;
-use lifeboat_policy::{FullRule, Retention, Timing};
+use lifeboat_policy::{FullRule, Guard, Retention, Timing};
 
 /// Everything; replaced as a whole when the configuration is read anew.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +37,8 @@ pub struct JobSettings {
     pub full: FullRule,
     /// What is kept; none keeps everything.
     pub retention: Option<Retention>,
+    /// What holds beside the keep rules.
+    pub guard: Guard,
     /// When the newest point of each machine is read back.
     pub verify: Option<Timing>,
     /// What is promised of each machine.

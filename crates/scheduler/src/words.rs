@@ -134,7 +134,7 @@ pub(crate) fn prune(repository: &str) -> NewTask {
 pub(crate) fn look(repository: &str, stage: u32) -> [NewTask; 2] {
     let place = at(repository);
     let list = words(&["snapshots", "--repo", &place]);
-    let size = words(&["stats", "--repo", &place, "--mode", "raw-data"]);
+    let size = words(&["stats", "--repo", &place]);
     [
         task(Action::Look, repository, list, stage),
         task(Action::Look, repository, size, stage),

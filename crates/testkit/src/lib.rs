@@ -17,7 +17,9 @@ mod fleet;
 pub mod journal;
 mod kernel_guest;
 pub mod libvirtd;
+mod light_key;
 mod mapped_disk;
+pub mod postgres;
 mod tool;
 
 pub use clock::{FixedClock, ManualClock};
@@ -27,5 +29,6 @@ pub use entropy::SeededEntropy;
 pub use fake_platform::{FakePlatform, PlatformFault};
 pub use fleet::{Fleet, FleetMade};
 pub use kernel_guest::{GuestLeft, KernelGuest};
+pub use light_key::lighten_key;
 pub use mapped_disk::{MappedDisk, Mapping, MemoryTarget};
 pub use tool::tool;

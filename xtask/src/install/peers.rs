@@ -44,6 +44,7 @@ const RUSTIC: CargoTool = CargoTool {
     version: "0.11.4",
     features: &[],
     computing: &[],
+    slim: &[],
 };
 
 const BUPSTASH: CargoTool = CargoTool {
@@ -54,6 +55,7 @@ const BUPSTASH: CargoTool = CargoTool {
     version: "0.12.0",
     features: &[],
     computing: &[],
+    slim: &[],
 };
 
 /// The newest stock restic.

@@ -85,6 +85,7 @@ const EDGES: [(&str, &[&str]); 31] = [
             "model",
             "format",
             "policy",
+            "config",
             "backend",
             "disk",
             "nbd",

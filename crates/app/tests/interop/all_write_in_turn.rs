@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use super::site::{Site, Stock, Taken};
+use lifeboat_testkit::lighten_key;
+
+use super::site::{PASSWORD, Site, Stock, Taken};
 
 const NAMES: [&str; 3] = ["restic", "restic-new", "rustic"];
 
@@ -95,6 +97,7 @@ fn and_each_prunes_once() {
         disks: Vec::new(),
         folders: Vec::new(),
     };
+    lighten_key(&shared.site.repository, PASSWORD);
     for _ in 0..4 {
         shared.write_all();
     }

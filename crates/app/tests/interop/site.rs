@@ -6,6 +6,9 @@ use std::process::{Command, Output, Stdio};
 use lifeboat_model::ExtentSet;
 use lifeboat_testkit::{ChangeRule, DiskPattern, PatternDisk, SeededEntropy, tool};
 
+/// Of every repository here.
+pub(crate) const PASSWORD: &str = "secret";
+
 /// A program that others made.
 pub(crate) struct Stock {
     name: &'static str,
@@ -63,11 +66,11 @@ impl Site {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.folder.path())
             .env("RESTIC_REPOSITORY", &self.repository)
-            .env("RESTIC_PASSWORD", "secret")
-            .env("RESTIC_FROM_PASSWORD", "secret")
+            .env("RESTIC_PASSWORD", PASSWORD)
+            .env("RESTIC_FROM_PASSWORD", PASSWORD)
             .env("RESTIC_CACHE_DIR", self.path("cache"))
             .env("RUSTIC_REPOSITORY", &self.repository)
-            .env("RUSTIC_PASSWORD", "secret")
+            .env("RUSTIC_PASSWORD", PASSWORD)
             .env("RUSTIC_NO_CACHE", "true")
             .stdin(Stdio::null());
         command

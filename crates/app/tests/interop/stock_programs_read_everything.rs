@@ -3,9 +3,9 @@
 use std::os::unix::fs::MetadataExt;
 
 use lifeboat_model::Extent;
-use lifeboat_testkit::Content;
+use lifeboat_testkit::{Content, lighten_key};
 
-use super::site::{Site, Stock, Taken};
+use super::site::{PASSWORD, Site, Stock, Taken};
 
 #[test]
 fn restic_of_debian() {
@@ -29,6 +29,8 @@ fn stock_reads_everything(name: &'static str) {
     let mut site = Site::new(7);
     let mut taken = vec![site.backup(None)];
     site.is_read_by(&stock, &taken, "a full backup");
+    // The key that was opened until now is that of every repository.
+    lighten_key(&site.repository, PASSWORD);
     for _ in 0..3 {
         taken.push(site.change_and_backup());
     }
@@ -61,6 +63,7 @@ fn copied(site: &mut Site, count: usize) -> Vec<Taken> {
     site.repository = site.path("second");
     let from = first.to_str().unwrap();
     site.lifeboat(&["init", "--from-repo", from, "--copy-chunker-params"]);
+    lighten_key(&site.repository, PASSWORD);
     site.lifeboat(&["copy", "--from-repo", from]);
     let copied = all_taken(site);
     assert_eq!(copied.len(), count);

@@ -25,7 +25,7 @@ pub(crate) struct FilterArguments {
 }
 
 /// One snapshot: `latest`, an id, or the last one at a time.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(crate) struct PointArguments {
     #[command(flatten)]
     pub(crate) filter: FilterArguments,

@@ -11,6 +11,15 @@ pub(crate) struct ForgetArguments {
     /// Forget exactly these snapshots, whatever the rules say
     #[arg(value_name = "SNAPSHOT")]
     pub(crate) ids: Vec<String>,
+    /// The rules of a job's policy: @NAME of the configuration; only points of that job
+    #[arg(short = 'j', long, value_name = "@NAME")]
+    pub(crate) job: Option<String>,
+    /// Keep this snapshot, whatever the rules say
+    #[arg(long, value_name = "SNAPSHOT")]
+    pub(crate) keep_id: Vec<String>,
+    /// Allow more than the policy's forget_at_most
+    #[arg(long)]
+    pub(crate) allow_many: bool,
     #[command(flatten)]
     pub(crate) keep: KeepArguments,
     #[command(flatten)]

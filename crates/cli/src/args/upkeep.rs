@@ -82,6 +82,9 @@ pub(crate) struct VerifyArguments {
     /// Read only a share of the data: n/t, x%, or a size
     #[arg(long, value_name = "SUBSET")]
     pub(crate) read_data_subset: Option<String>,
+    /// Read everything of this snapshot, and nothing else: an id, or latest
+    #[arg(short = 's', long, value_name = "SNAPSHOT", conflicts_with_all = ["read_data_subset", "root"])]
+    pub(crate) snapshot: Option<String>,
     /// Prove a restored or copied file or folder against this root (tree id) or snapshot
     #[arg(long, value_name = "ROOT", requires = "target")]
     pub(crate) root: Option<String>,
@@ -131,6 +134,9 @@ pub(crate) enum RepairCommand {
 /// `copy`
 #[derive(Debug, Args)]
 pub(crate) struct CopyArguments {
+    /// Only snapshots of this job: @NAME of the configuration
+    #[arg(short = 'j', long, value_name = "@NAME")]
+    pub(crate) job: Option<String>,
     /// Only these snapshots
     #[arg(value_name = "SNAPSHOT")]
     pub(crate) ids: Vec<String>,

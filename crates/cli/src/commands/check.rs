@@ -1,5 +1,6 @@
 //! `lifeboat check` and `lifeboat verify`
 
+mod point;
 mod root;
 
 use lifeboat_engine::verify::{Subset, Verified, verify as verify_data};
@@ -44,6 +45,9 @@ pub(crate) fn check(context: &Context, arguments: &CheckArguments) -> Result<u8>
 /// Reads data back; or proves a restored copy against a root.
 pub(crate) fn verify(context: &Context, arguments: &VerifyArguments) -> Result<u8> {
     let repository = context.open()?;
+    if let Some(snapshot) = &arguments.snapshot {
+        return point::run(context, &repository, snapshot);
+    }
     if let Some(root) = &arguments.root {
         return root::run(context, &repository, root, arguments);
     }

@@ -1,5 +1,9 @@
 //! `lifeboat config`
 
+mod generate;
+mod import;
+mod wizard;
+
 use lifeboat_config::{Finding, Loaded, Origin, Severity};
 use lifeboat_control::Job;
 use serde::Serialize;
@@ -41,7 +45,25 @@ pub(crate) fn run(context: &Context, command: &ConfigCommand) -> Result<u8> {
             context.output.result(schema)?;
             Ok(0)
         }
+        ConfigCommand::Generate(arguments) => generate::run(context, arguments),
+        ConfigCommand::Import(arguments) => import::run(context, arguments),
     }
+}
+
+#[derive(Serialize)]
+struct TextLine<'a> {
+    text: &'a str,
+}
+
+/// Prints a configuration that was made.
+fn print_text(context: &Context, text: &str) -> Result<u8> {
+    match context.output.is_json() {
+        true => context
+            .output
+            .message("configuration", &TextLine { text })?,
+        false => context.output.result(text.trim_end())?,
+    }
+    Ok(0)
 }
 
 fn validate(context: &Context, loaded: &Loaded<Job>) -> Result<u8> {

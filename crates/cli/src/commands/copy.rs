@@ -10,6 +10,7 @@ use crate::args::CopyArguments;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::select;
+use crate::service::job_tag;
 use crate::tables::{count, moment, shown};
 
 #[derive(Serialize)]
@@ -37,7 +38,13 @@ pub(crate) fn run(context: &Context, arguments: &CopyArguments) -> Result<u8> {
     let target = context.open()?;
     let source_locked = context.lock(&source, LockMode::Shared)?;
     let target_locked = context.lock(&target, LockMode::Shared)?;
-    let wanted = select::many(&source, &arguments.ids, &arguments.filter)?;
+    let mut filter = arguments.filter.clone();
+    if let Some(job) = &arguments.job {
+        filter
+            .tag
+            .push(job_tag(job.strip_prefix('@').unwrap_or(job)));
+    }
+    let wanted = select::many(&source, &arguments.ids, &filter)?;
     if arguments.dry_run {
         let missing = missing(&target, &wanted)?;
         let records: Vec<_> = missing.iter().map(|snapshot| &snapshot.file).collect();

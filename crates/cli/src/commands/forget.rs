@@ -3,17 +3,18 @@
 use jiff::tz::TimeZone;
 use lifeboat_format::SnapshotId;
 use lifeboat_policy::{
-    GroupPlan, Grouping, KeepCount, KeepDuration, RecoveryPoint, RemovingAll, Retention, localized,
-    plan,
+    GroupPlan, Grouping, Guard, KeepCount, KeepDuration, RecoveryPoint, RemovingAll, Retention,
+    localized, plan, plan_guarded,
 };
 use lifeboat_repository::{LockMode, Repository, Snapshot, snapshots};
 use serde::Serialize;
 
 use super::snapshots as listing;
-use crate::args::{ForgetArguments, KeepArguments};
+use crate::args::{FilterArguments, ForgetArguments, KeepArguments};
 use crate::context::Context;
 use crate::error::{EXIT_REFUSED, Error, Result};
 use crate::select::{self, Filter};
+use crate::service::{guard, job_tag};
 use crate::tables::{Table, count, moment};
 
 #[derive(Serialize)]
@@ -34,7 +35,48 @@ struct ReasonLine {
 
 /// Removes snapshots by rules, or exactly those that are named.
 pub(crate) fn run(context: &Context, arguments: &ForgetArguments) -> Result<u8> {
-    let retention = retention(&arguments.keep)?;
+    match &arguments.job {
+        Some(job) => of_job(context, arguments, job),
+        None => {
+            let rules = (retention(&arguments.keep)?, Guard::default());
+            forget(context, arguments, &arguments.filter, &rules)
+        }
+    }
+}
+
+/// Applies the rules of a job's policy to the points of that job.
+fn of_job(context: &Context, arguments: &ForgetArguments, job: &str) -> Result<u8> {
+    let typed = retention(&arguments.keep)?;
+    let name = job.strip_prefix('@').unwrap_or(job);
+    if !typed.is_empty() || !arguments.ids.is_empty() {
+        return Err(Error::usage(
+            "--job brings its own rules: leave out others and snapshots",
+        ));
+    }
+    let policy = context.policy_of_job(name)?;
+    let guard = Guard {
+        at_most: (!arguments.allow_many).then_some(policy.forget_at_most),
+        ..guard(policy)
+    };
+    let rules = (policy.retention.clone().unwrap_or_default(), guard);
+    let (_, repository) = context.ends_of_job(name)?;
+    let mut filter = arguments.filter.clone();
+    filter.tag.push(job_tag(name));
+    forget(
+        &context.with_repository(repository),
+        arguments,
+        &filter,
+        &rules,
+    )
+}
+
+fn forget(
+    context: &Context,
+    arguments: &ForgetArguments,
+    filter: &FilterArguments,
+    rules: &(Retention, Guard),
+) -> Result<u8> {
+    let retention = &rules.0;
     if !arguments.ids.is_empty() && !retention.is_empty() {
         return Err(Error::usage("give either snapshots or rules, not both"));
     }
@@ -42,12 +84,12 @@ pub(crate) fn run(context: &Context, arguments: &ForgetArguments) -> Result<u8> 
     let locked = context.lock_to_make_room(&repository, LockMode::Shared)?;
     let (broken, ids) = unreadable(&repository, &arguments.ids)?;
     let going = if arguments.ids.is_empty() {
-        let list = select::many(&repository, &[], &arguments.filter)?;
-        by_rules(context, arguments, &retention, list)?
+        let list = select::many(&repository, &[], filter)?;
+        by_rules(context, arguments, rules, list)?
     } else if ids.is_empty() {
         Vec::new()
     } else {
-        select::many(&repository, &ids, &arguments.filter)?
+        select::many(&repository, &ids, filter)?
     };
     let going: Vec<SnapshotId> = going.iter().map(|s| s.id).chain(broken).collect();
     if !arguments.prune_arguments.dry_run {
@@ -86,7 +128,7 @@ fn unreadable(repository: &Repository, ids: &[String]) -> Result<(Vec<SnapshotId
 fn by_rules(
     context: &Context,
     arguments: &ForgetArguments,
-    retention: &Retention,
+    (retention, guard): &(Retention, Guard),
     list: Vec<Snapshot>,
 ) -> Result<Vec<Snapshot>> {
     let is_filtered = !Filter::parse(&arguments.filter).is_empty();
@@ -104,12 +146,19 @@ fn by_rules(
     } else {
         RemovingAll::Refused
     };
-    let plans = if retention.is_empty() && may_remove_all {
+    if retention.is_empty() && may_remove_all {
         return Ok(points.into_iter().map(|point| point.key).collect());
-    } else {
-        plan(retention, grouping, &points, now, removing)
-            .map_err(|error| Error::with_code(EXIT_REFUSED, crate::error::chain(&error)))?
+    }
+    let spares = |snapshot: &Snapshot| {
+        let mut kept = arguments.keep_id.iter();
+        kept.any(|id| !id.is_empty() && snapshot.id.id().starts_with(id))
     };
+    let planned = match removing {
+        RemovingAll::Allowed => plan(retention, grouping, &points, now, removing),
+        RemovingAll::Refused => plan_guarded((retention, guard), grouping, &points, now, &spares),
+    };
+    let plans =
+        planned.map_err(|error| Error::with_code(EXIT_REFUSED, crate::error::chain(&error)))?;
     show(context, &plans)?;
     let going = plans
         .iter()

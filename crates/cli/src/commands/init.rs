@@ -58,7 +58,7 @@ pub(crate) fn run(context: &Context, arguments: &InitArguments) -> Result<u8> {
     Ok(0)
 }
 
-fn settings(context: &Context, sizes: ChunkSizes) -> Result<Settings> {
+pub(super) fn settings(context: &Context, sizes: ChunkSizes) -> Result<Settings> {
     let mut pack_size = WriteOptions::default().pack_bytes as u64;
     if let Some(text) = &context.global.pack_size {
         ByteCount(pack_size) = text.parse()?;

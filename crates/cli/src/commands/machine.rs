@@ -10,7 +10,7 @@ use lifeboat_model::{ByteCount, ErrorKind};
 use lifeboat_platform::{Inventory, Platform, Severity, Vm};
 use serde::Serialize;
 
-use crate::args::{MachineCommand, MachineLsArguments, SelectionArguments};
+use crate::args::{MachineCommand, MachineLsArguments, PlatformArguments, SelectionArguments};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::tables::{Table, count, shown};
@@ -41,6 +41,9 @@ struct MachineLine<'a> {
     title: Option<&'a str>,
     tags: &'a BTreeMap<String, String>,
     disks: Vec<DiskLine<'a>>,
+    /// Jobs of the configuration that mean it, where the platform is `@NAME`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    jobs: Vec<String>,
 }
 
 fn list(context: &Context, arguments: &MachineLsArguments) -> Result<u8> {
@@ -49,7 +52,8 @@ fn list(context: &Context, arguments: &MachineLsArguments) -> Result<u8> {
     let selection = parse(&arguments.selection)?;
     let machines = chosen(&selection, &inventory)?;
     if context.output.is_json() {
-        let lines: Vec<MachineLine<'_>> = machines.iter().map(|vm| line(vm)).collect();
+        let jobs = jobs(context, &arguments.platform)?;
+        let lines: Vec<MachineLine<'_>> = machines.iter().map(|vm| line(vm, &jobs)).collect();
         context.output.json(&lines)?;
         return Ok(0);
     }
@@ -91,7 +95,18 @@ fn rows(table: &mut Table, vm: &Vm) {
     }
 }
 
-fn line(vm: &Vm) -> MachineLine<'_> {
+/// The jobs of the configuration that take machines of a platform, by what they select.
+fn jobs(context: &Context, platform: &PlatformArguments) -> Result<Vec<(String, Selection)>> {
+    let name = platform.platform.as_deref();
+    let Some(name) = name.and_then(|name| name.strip_prefix('@')) else {
+        return Ok(Vec::new());
+    };
+    let jobs = context.jobs_on(name)?.into_iter();
+    jobs.map(|(name, text)| Ok((name, text.parse()?.selection)))
+        .collect()
+}
+
+fn line<'v>(vm: &'v Vm, jobs: &[(String, Selection)]) -> MachineLine<'v> {
     let disks = vm.disks.iter().map(|disk| DiskLine {
         name: disk.name.as_str(),
         size: disk.size,
@@ -106,6 +121,11 @@ fn line(vm: &Vm) -> MachineLine<'_> {
         title: vm.title.as_deref(),
         tags: &vm.tags,
         disks: disks.collect(),
+        jobs: jobs
+            .iter()
+            .filter(|(_, selection)| !selection.of(std::slice::from_ref(vm)).is_empty())
+            .map(|(name, _)| name.clone())
+            .collect(),
     }
 }
 

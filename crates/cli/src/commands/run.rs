@@ -3,9 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use lifeboat_catalog::{
-    LogLevel, Progress, Run, RunState, Task, TaskFilter, TaskId, TaskState,
-};
+use lifeboat_catalog::{LogLevel, Progress, Run, RunState, Task, TaskFilter, TaskId, TaskState};
 use lifeboat_model::ByteCount;
 use lifeboat_scheduler::{Node, Request};
 use serde::Serialize;
@@ -149,7 +147,12 @@ fn report(context: &Context, node: &Node, run: &Run) -> Result<u8> {
         for line in table(&tasks).lines() {
             context.output.tell(line)?;
         }
-        let text = format!("run {}: {}, {}", run.id, run.state, count(tasks.len(), "task"));
+        let text = format!(
+            "run {}: {}, {}",
+            run.id,
+            run.state,
+            count(tasks.len(), "task")
+        );
         context.output.result(text)?;
     }
     Ok(match run.state {
@@ -163,17 +166,23 @@ fn report(context: &Context, node: &Node, run: &Run) -> Result<u8> {
 fn table(tasks: &[Task]) -> Table {
     let mut table = Table::new(&["Task", "Of", "State", ">Time", ">Stored", "Seen"]);
     for task in tasks {
-        let time = task.started.zip(task.ended).map(|(began, ended)| {
-            span(ended.duration_since(began).unsigned_abs())
-        });
-        let stored = task.outcome.as_ref().and_then(|it| it.get("data_added_packed"));
+        let time = task
+            .started
+            .zip(task.ended)
+            .map(|(began, ended)| span(ended.duration_since(began).unsigned_abs()));
+        let stored = task
+            .outcome
+            .as_ref()
+            .and_then(|it| it.get("data_added_packed"));
         let stored = stored.and_then(serde_json::Value::as_u64);
         table.row([
             task.action.to_string(),
             crate::tables::shown(&task.subject),
             task.state.to_string(),
             time.unwrap_or_default(),
-            stored.map(|bytes| ByteCount(bytes).to_string()).unwrap_or_default(),
+            stored
+                .map(|bytes| ByteCount(bytes).to_string())
+                .unwrap_or_default(),
             task.message.clone().unwrap_or_default(),
         ]);
     }

@@ -135,7 +135,11 @@ fn job_settings() -> Map<String, Value> {
         |about: &str| json!({"type": "array", "items": {"type": "string"}, "description": about});
     let text = |about: &str| json!({"type": "string", "description": about});
     let word = |words: &[&str], about: &str| json!({"enum": words, "description": about});
-    let number = |low: u32, high: u32, about: &str| json!({"type": "integer", "minimum": low, "maximum": high, "description": about});
+    let number = |low: u32, high: u32, about: &str| {
+        let mut number = one(Kind::Number(low, high));
+        number["description"] = json!(about);
+        number
+    };
     let size = |about: &str| json!({"type": "string", "pattern": SIZE, "description": about});
     let settings = json!({
         "machines": texts("Names, patterns as in web*, tag:KEY=VALUE, id:ID; all unless given."),

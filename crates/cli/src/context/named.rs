@@ -1,14 +1,15 @@
 //! What `@NAME` stands for: entries of the configuration.
 
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use lifeboat_config::{Config, Loaded, RepositoryEntry, nearest};
+use lifeboat_config::{Config, Loaded, PolicyEntry, RepositoryEntry, nearest};
 use lifeboat_control::JobText;
 use lifeboat_model::ErrorKind;
 use lifeboat_repository::Repository;
 
 use super::{Context, Password};
-use crate::args::{FromArguments, PlatformArguments};
+use crate::args::{FromArguments, GlobalArguments, PlatformArguments};
 use crate::configuration;
 use crate::error::{Error, Result};
 
@@ -18,6 +19,13 @@ const USUAL_PLATFORM: &str = "qemu:///system";
 /// The configuration, once it was needed.
 #[derive(Clone, Default)]
 pub(super) struct Configured(OnceLock<Arc<Loaded<JobText>>>);
+
+/// How blobs are written.
+#[derive(Default)]
+pub(super) struct Writing {
+    pub(super) compression: Option<String>,
+    pub(super) pack_size: Option<u64>,
+}
 
 impl Context {
     fn configured(&self) -> Result<&Loaded<JobText>> {
@@ -83,6 +91,34 @@ impl Context {
         }
     }
 
+    /// How the configuration says that blobs are written; nothing for a place that was typed.
+    pub(super) fn configured_writing(&self) -> Result<Writing> {
+        let written = self.written_place()?;
+        let Some(name) = written.strip_prefix('@') else {
+            return Ok(Writing::default());
+        };
+        let entry = self.repository_entry(name)?;
+        Ok(Writing {
+            compression: entry.compression.clone(),
+            pack_size: entry.pack_size,
+        })
+    }
+
+    /// As many threads as the configuration says for the repository, unless it was typed. What is
+    /// wrong there is told by whoever opens it.
+    pub(super) fn with_configured_threads(mut self) -> Self {
+        let name = self.global.repository.as_deref();
+        let name = name.and_then(|it| it.strip_prefix('@'));
+        if self.global.threads.is_none()
+            && let Some(name) = name
+            && let Ok(entry) = self.repository_entry(name)
+            && let Some(threads) = entry.threads
+        {
+            self.environment.threads = threads as usize;
+        }
+        self
+    }
+
     /// Opens the repository that is read from.
     pub(crate) fn open_source(&self, place: &str, from: &FromArguments) -> Result<Repository> {
         let file = from.from_password_file.clone();
@@ -114,6 +150,36 @@ impl Context {
         Ok(job.capture.clone())
     }
 
+    /// The policy of a job of the configuration.
+    ///
+    /// Errors: `Invalid` if it has none.
+    pub(crate) fn policy_of_job(&self, name: &str) -> Result<&PolicyEntry> {
+        let job = self.entry(("jobs", "job"), name, |it| &it.jobs)?;
+        refuse_carried(name, job.carried_over.as_deref())?;
+        let Some(policy) = &job.policy else {
+            let message = format!("job \"{name}\" has no policy: nothing says what is kept");
+            return Err(Error::new(ErrorKind::Invalid, message));
+        };
+        self.entry(("policies", "policy"), policy, |it| &it.policies)
+    }
+
+    /// Jobs of the configuration whose machines are on the platform `@NAME`, with what they say.
+    pub(crate) fn jobs_on(&self, platform: &str) -> Result<Vec<(String, JobText)>> {
+        self.entry(("platforms", "platform"), platform, |it| &it.platforms)?;
+        let jobs = &self.configured()?.config.jobs;
+        let jobs = jobs
+            .iter()
+            .filter(|(_, job)| job.platform == platform && job.carried_over.is_none());
+        Ok(jobs
+            .map(|(name, job)| (name.clone(), job.capture.clone()))
+            .collect())
+    }
+
+    /// The file of the configuration.
+    pub(crate) fn configuration_path(&self) -> PathBuf {
+        self.global.config.clone()
+    }
+
     /// Where a job of the configuration has its machines from, and where they go: both as
     /// `@NAME`.
     pub(crate) fn ends_of_job(&self, name: &str) -> Result<(String, String)> {
@@ -127,6 +193,11 @@ impl Context {
         if global.repository.is_none() && global.repository_file.is_none() {
             global.repository = Some(place);
         }
+        self.with_global(global).with_configured_threads()
+    }
+
+    /// The same command with other words.
+    pub(crate) fn with_global(&self, global: GlobalArguments) -> Self {
         Self {
             global,
             output: self.output,

@@ -68,7 +68,9 @@ impl Executor for Children {
             wait(&mut child, cancel)
         });
         drop(stdin);
-        let heard = heard.into_inner().unwrap_or_else(|poison| poison.into_inner());
+        let heard = heard
+            .into_inner()
+            .unwrap_or_else(|poison| poison.into_inner());
         match status {
             Ok(status) => ended(task.action, status, heard, cancel, watch),
             Err(error) => TaskEnd::Failed(ErrorKind::Io, format!("lost a child: {error}")),
@@ -119,7 +121,10 @@ fn listen(stream: impl Read, heard: &Mutex<Heard>, watch: &dyn TaskWatch) {
     let mut told: Option<Instant> = None;
     loop {
         let mut line = Vec::new();
-        match (&mut reader).take(LINE_BYTES_MAX).read_until(b'\n', &mut line) {
+        match (&mut reader)
+            .take(LINE_BYTES_MAX)
+            .read_until(b'\n', &mut line)
+        {
             Ok(0) | Err(_) => return,
             Ok(_) => {}
         }
@@ -140,7 +145,15 @@ fn listen(stream: impl Read, heard: &Mutex<Heard>, watch: &dyn TaskWatch) {
             Said::Words(text) if text.is_empty() => {}
             Said::Words(text) => {
                 watch.line(LogLevel::Note, &text);
-                lock(heard).last_words = Some(text);
+                let mut heard = lock(heard);
+                // What is wrong with a command line comes first, help after it.
+                let is_error = heard
+                    .last_words
+                    .as_ref()
+                    .is_some_and(|it| it.starts_with("error:"));
+                if !is_error {
+                    heard.last_words = Some(text);
+                }
             }
             Said::Result(value) => {
                 let mut heard = lock(heard);
@@ -164,9 +177,10 @@ fn ended(
     cancel: &CancelToken,
     watch: &dyn TaskWatch,
 ) -> TaskEnd {
-    let passed_over = heard.results.iter().find(|it| {
-        it.get("outcome").and_then(Value::as_str) == Some("passed_over")
-    });
+    let passed_over = heard
+        .results
+        .iter()
+        .find(|it| it.get("outcome").and_then(Value::as_str) == Some("passed_over"));
     match status.code() {
         Some(0) => match passed_over {
             Some(told) => TaskEnd::PassedOver(why(told)),
@@ -188,12 +202,16 @@ fn ended(
 
 fn is_failed(results: &[Value]) -> bool {
     let outcome = |it: &Value| it.get("outcome").and_then(Value::as_str).map(str::to_owned);
-    results.iter().any(|it| outcome(it).as_deref() == Some("failed"))
+    results
+        .iter()
+        .any(|it| outcome(it).as_deref() == Some("failed"))
 }
 
 fn why(told: &Value) -> String {
     let findings = told.get("findings").and_then(Value::as_array);
-    let first = findings.and_then(|list| list.first()).and_then(Value::as_str);
+    let first = findings
+        .and_then(|list| list.first())
+        .and_then(Value::as_str);
     first.unwrap_or("nothing was to be done").to_owned()
 }
 

@@ -40,7 +40,12 @@ impl Said {
         let Ok(value) = serde_json::from_str::<Value>(line) else {
             return Self::Words(line.to_owned());
         };
-        let text = |path: &str| value.pointer(path).and_then(Value::as_str).map(str::to_owned);
+        let text = |path: &str| {
+            value
+                .pointer(path)
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+        };
         match value.get("message_type").and_then(Value::as_str) {
             Some("step") => text("/step").map_or(Self::Result(value), Self::Step),
             Some("status") => match Status::deserialize(&value) {

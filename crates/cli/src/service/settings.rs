@@ -2,18 +2,22 @@
 
 use lifeboat_config::{CheckData, Config, JobEntry, PolicyEntry, RepositoryEntry};
 use lifeboat_control::Job;
-use lifeboat_policy::{FullRule, Timing};
+use lifeboat_policy::{FullRule, Guard, Timing};
 use lifeboat_scheduler::{JobSettings, PlatformSettings, RepositorySettings, Settings};
-
 
 /// What is carried out; entries that were only carried over from elsewhere are left out.
 pub(crate) fn settings(config: &Config<Job>) -> Settings {
-    let jobs = config.jobs.iter().filter(|(_, it)| it.carried_over.is_none());
+    let jobs = config
+        .jobs
+        .iter()
+        .filter(|(_, it)| it.carried_over.is_none());
     let repositories = config.repositories.iter();
     let platforms = config.platforms.iter();
     Settings {
         site: config.site.clone(),
-        jobs: jobs.map(|(name, entry)| (name.clone(), job(config, entry))).collect(),
+        jobs: jobs
+            .map(|(name, entry)| (name.clone(), job(config, entry)))
+            .collect(),
         platforms: platforms
             .map(|(name, entry)| {
                 let platform = PlatformSettings {
@@ -31,7 +35,10 @@ pub(crate) fn settings(config: &Config<Job>) -> Settings {
 }
 
 fn job(config: &Config<Job>, entry: &JobEntry<Job>) -> JobSettings {
-    let policy = entry.policy.as_ref().and_then(|name| config.policies.get(name));
+    let policy = entry
+        .policy
+        .as_ref()
+        .and_then(|name| config.policies.get(name));
     let limits = &entry.capture.limits;
     let repository = config.repositories.get(&entry.repository);
     JobSettings {
@@ -42,15 +49,27 @@ fn job(config: &Config<Job>, entry: &JobEntry<Job>) -> JobSettings {
         timing: policy.and_then(|policy| policy.timing.clone()),
         full: policy.map_or_else(FullRule::default, |policy| policy.full.clone()),
         retention: policy.and_then(|policy| policy.retention.clone()),
+        guard: policy.map(guard).unwrap_or_default(),
         verify: policy.and_then(verify),
         objectives: policy.map(|policy| policy.objectives).unwrap_or_default(),
         is_enabled: entry.is_enabled,
         after: entry.after.clone(),
         parallel: limits.parallel,
         per_host: limits.per_host,
-        per_repository: limits.per_repository.or(repository.and_then(|it| it.parallel)),
+        per_repository: limits
+            .per_repository
+            .or(repository.and_then(|it| it.parallel)),
         attempts: policy.map_or(4, |policy| policy.retry.times.saturating_add(1)),
         retry_seconds: policy.map_or(300, |policy| policy.retry.after.as_secs()),
+    }
+}
+
+/// What a policy says beside its keep rules.
+pub(crate) fn guard(policy: &PolicyEntry) -> Guard {
+    Guard {
+        age_max: policy.age_max,
+        points_min: policy.points_min,
+        at_most: Some(policy.forget_at_most),
     }
 }
 

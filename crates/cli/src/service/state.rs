@@ -38,5 +38,7 @@ pub(crate) fn catalog(place: &CatalogPlace, clock: &Arc<dyn Clock>) -> Result<Ar
 /// The name of this host's node.
 pub(crate) fn node_name(configured: Option<&String>) -> String {
     let names = rustix::system::uname();
-    configured.cloned().unwrap_or_else(|| names.nodename().to_string_lossy().into_owned())
+    configured
+        .cloned()
+        .unwrap_or_else(|| names.nodename().to_string_lossy().into_owned())
 }

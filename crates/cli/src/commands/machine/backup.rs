@@ -19,6 +19,7 @@ use crate::commands::files::rescue_settings;
 use crate::context::Context;
 use crate::error::{EXIT_PARTIAL, Error, Result, chain};
 use crate::output::Output;
+use crate::service::job_tag;
 use crate::tables::{Table, count, span};
 
 /// Largest file with a job.
@@ -124,7 +125,9 @@ fn configured_name(job: Option<&Path>) -> Option<&str> {
 /// Reads a job of the configuration, or a file with one.
 pub(super) fn read_job(context: &Context, path: &Path) -> Result<JobText> {
     if let Some(name) = configured_name(Some(path)) {
-        return context.job_text(name);
+        let mut text = context.job_text(name)?;
+        text.tags.push(job_tag(name));
+        return Ok(text);
     }
     let failed = |e: &std::io::Error| {
         let message = format!("cannot read the job {}: {e}", path.display());
@@ -176,7 +179,7 @@ struct Told(Output);
 
 impl Watch for Told {
     fn step(&self, vm: &VmName, step: Step) {
-        self.0.detail_aside(format!("{vm}: {step}"));
+        self.0.step(vm.as_str(), &step.to_string());
     }
 
     fn finding(&self, vm: &VmName, finding: &Finding) {

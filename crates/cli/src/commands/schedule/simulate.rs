@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan, Zoned};
 use lifeboat_policy::{
-    FullCause, FullHistory, FullRule, SimulatedPoint, Simulator, Timing, parse_weekdays,
+    FullCause, FullHistory, FullRule, Guard, SimulatedPoint, Simulator, Timing, parse_weekdays,
 };
 use serde::Serialize;
 
@@ -41,6 +41,7 @@ pub(super) fn run(context: &Context, arguments: &ScheduleSimulateArguments) -> R
     let until = until.map_err(|_| Error::usage("--from and --days reach beyond all time"))?;
     let existing = existing(context, arguments, &timing, begin)?;
     let simulator = Simulator {
+        guard: &Guard::default(),
         timing: &timing,
         job: &arguments.timing.job,
         retention: &retention(&arguments.keep)?,

@@ -1,0 +1,85 @@
+//! What `lifeboat serve` and the accounts of its API are made of.
+
+use std::sync::Arc;
+use std::thread;
+
+use jiff::Timestamp;
+use lifeboat_catalog::{Role, Token, User};
+use lifeboat_cli::{Encryption, ServeParts, WantedToken};
+use lifeboat_model::{CancelToken, Clock, Entropy, ErrorKind};
+use lifeboat_scheduler::Node;
+use lifeboat_server::{Limits, ServerOptions, State, StateParts};
+
+/// Answers requests until `stop` is set.
+pub(crate) fn serve(parts: ServeParts, stop: &CancelToken) -> Result<(), (ErrorKind, String)> {
+    let io = |text: String| (ErrorKind::Io, text);
+    let state = State::new(StateParts {
+        node: parts.node,
+        clock: parts.clock,
+        entropy: parts.entropy,
+        audit_key: parts.audit_key,
+        config: Vec::new(),
+    })
+    .map_err(io)?;
+    let options = ServerOptions {
+        listen: vec![parts.listen],
+        encryption: match parts.encryption {
+            Encryption::Own(folder) => lifeboat_server::Encryption::Own {
+                folder,
+                names: parts.public_names,
+            },
+            Encryption::Files(certificate, key) => {
+                lifeboat_server::Encryption::Files { certificate, key }
+            }
+            Encryption::None => lifeboat_server::Encryption::None,
+        },
+        limits: Limits::default(),
+        say: parts.say,
+    };
+    let shown = parts.shown;
+    let shows = Arc::clone(&state);
+    // Ends with the other end of the channel.
+    thread::spawn(move || {
+        for settings in shown {
+            shows.set_config(settings);
+        }
+    });
+    lifeboat_server::serve(options, state, stop).map_err(|error| (error.kind(), error.to_string()))
+}
+
+/// All metrics as text.
+pub(crate) fn metrics(node: &Node) -> Result<String, String> {
+    lifeboat_server::textfile(node).map_err(|error| error.to_string())
+}
+
+/// A user of a name and a password.
+pub(crate) fn new_user(
+    name: &str,
+    password: &str,
+    role: Role,
+    now: Timestamp,
+    entropy: &dyn Entropy,
+) -> Result<User, String> {
+    lifeboat_server::new_user(name, password, role, now, entropy)
+}
+
+/// A token and its secret.
+pub(crate) fn new_token(
+    wanted: &WantedToken,
+    clock: &dyn Clock,
+    entropy: &dyn Entropy,
+) -> Result<(Token, String), String> {
+    let request = lifeboat_api::NewToken {
+        title: wanted.title.clone(),
+        role: match wanted.role {
+            Role::Viewer => lifeboat_api::Role::Viewer,
+            Role::Operator => lifeboat_api::Role::Operator,
+            Role::Restore => lifeboat_api::Role::Restore,
+            Role::Admin => lifeboat_api::Role::Admin,
+            Role::Auditor => lifeboat_api::Role::Auditor,
+        },
+        scopes: wanted.scopes.clone(),
+        days: wanted.days,
+    };
+    lifeboat_server::new_token(&request, &wanted.created_by, clock, entropy)
+}
