@@ -17,6 +17,7 @@ pub(crate) mod debian;
 mod guest_kernel;
 mod newer_restic;
 pub(crate) mod peers;
+mod python_tools;
 mod slim;
 
 use cargo_tool::{Build, CargoTool};
@@ -35,10 +36,11 @@ const DEMO_PACKAGES: [&str; 8] = [
 ];
 
 /// What the tests ask for their judgement.
-const TEST_PACKAGES: [&str; 38] = [
+const TEST_PACKAGES: [&str; 40] = [
     "btrfs-progs",
     "busybox-static",
     "cpio",
+    "curl",
     "dmsetup",
     "dosfstools",
     "e2fsprogs",
@@ -64,6 +66,7 @@ const TEST_PACKAGES: [&str; 38] = [
     "postgresql",
     "prometheus",
     "python3-aiosmtpd",
+    "python3-venv",
     "qemu-guest-agent",
     "qemu-system-x86",
     "qemu-utils",
@@ -201,7 +204,16 @@ pub(crate) fn packages_for_tests(workspace: &Workspace) -> Result<()> {
     };
     narrator.done(&text, began.elapsed());
     install_guest_kernel(&mut narrator, &tools)?;
-    install_newer_restic(&mut narrator, &tools)
+    install_newer_restic(&mut narrator, &tools)?;
+    install_python_tools(&mut narrator, &tools)
+}
+
+fn install_python_tools(narrator: &mut Narrator, tools: &Path) -> Result<()> {
+    let began = Instant::now();
+    let version = python_tools::install(tools)?;
+    let text = format!("schemathesis {version}, in a folder of its own");
+    narrator.done(&text, began.elapsed());
+    Ok(())
 }
 
 fn install_guest_kernel(narrator: &mut Narrator, tools: &Path) -> Result<()> {

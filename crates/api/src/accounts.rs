@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{Array, ArrayBuilder, ObjectBuilder, Type};
 
 /// What somebody may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -160,12 +161,19 @@ pub struct NewToken {
     pub role: Role,
     /// Only routes with these beginnings; all of its role if there are none.
     #[serde(default)]
-    #[schema(max_items = 50)]
+    #[schema(schema_with = scopes, required = false)]
     pub scopes: Vec<String>,
     /// It ends after so many days; never if there is none.
     #[serde(default)]
     #[schema(minimum = 1, maximum = 3650)]
     pub days: Option<u32>,
+}
+
+fn scopes() -> Array {
+    let route = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .pattern(Some("^/[!-~]{0,199}$"));
+    ArrayBuilder::new().items(route).max_items(Some(50)).build()
 }
 
 /// A token that was made. The secret is shown this once.

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_catalog::Point;
 use lifeboat_model::ErrorKind;
-use lifeboat_policy::{FullHistory, SimulatedPoint, Simulator};
+use lifeboat_policy::{FullHistory, KeepCount, Retention, SimulatedPoint, Simulator};
 use serde::{Deserialize, Serialize};
 
 use crate::due::scheduled;
@@ -57,7 +57,10 @@ pub fn simulate_job(
     let invalid = |text: String| Error::new(ErrorKind::Invalid, text);
     let timing = found.timing.as_ref();
     let timing = timing.ok_or_else(|| invalid(format!("job \"{job}\" has no schedule")))?;
-    let everything = lifeboat_policy::Retention::default();
+    let everything = Retention {
+        last: Some(KeepCount::Unlimited),
+        ..Retention::default()
+    };
     let simulator = Simulator {
         timing,
         job,

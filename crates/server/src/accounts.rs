@@ -151,7 +151,10 @@ pub fn new_token(
     if request.title.is_empty() || request.title.chars().count() > 100 {
         return Err("a token's title has 1 to 100 letters".to_owned());
     }
-    let is_route = |scope: &String| scope.starts_with('/') && scope.len() <= 200;
+    let is_route = |scope: &String| {
+        let is_plain = scope.bytes().all(|byte| byte.is_ascii_graphic());
+        scope.starts_with('/') && scope.len() <= 200 && is_plain
+    };
     if request.scopes.len() > 50 || !request.scopes.iter().all(is_route) {
         return Err("a token's scopes are at most 50 routes, like /api/v1/runs".to_owned());
     }

@@ -44,10 +44,16 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequest<S> for Sent<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
-        match Json::from_request(request, state).await {
-            Ok(Json(value)) => Ok(Self(value)),
-            Err(error) => Err(Refusal::new(kind(&error), error.body_text())),
+        let Json(value): Json<serde_json::Value> = Json::from_request(request, state)
+            .await
+            .map_err(|error| Refusal::new(kind(&error), error.body_text()))?;
+        // A list in the order of the fields would be read as an object, too.
+        if !value.is_object() {
+            return Err(Refusal::invalid("the body is no object of JSON"));
         }
+        let read = serde_json::from_value(value);
+        read.map(Self)
+            .map_err(|error| Refusal::invalid(error.to_string()))
     }
 }
 

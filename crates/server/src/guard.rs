@@ -47,6 +47,8 @@ pub(crate) struct Noted {
     pub(crate) who: Option<String>,
     /// More, in a sentence.
     pub(crate) details: String,
+    /// It was refused, though the answer sends the browser elsewhere.
+    pub(crate) is_refused: bool,
     /// It is not to be written down: too many of these come.
     pub(crate) is_silent: bool,
 }
@@ -213,6 +215,7 @@ async fn written_down(
         .cloned()
         .unwrap_or_default();
     let status = answer.status();
+    let is_done = !noted.is_refused && !status.is_client_error() && !status.is_server_error();
     let is_anonymous = name.is_none() && noted.who.is_none();
     if noted.is_silent || is_anonymous && is_flood(&post.state, peer) {
         return answer;
@@ -224,12 +227,12 @@ async fn written_down(
         from: peer.map(|peer| peer.0.ip().to_string()),
         action: post.route.what.to_owned(),
         subject: subject(path),
-        details: match (noted.details, status.is_success()) {
+        details: match (noted.details, is_done) {
             (details, true) => details,
             (details, false) if details.is_empty() => format!("refused: {status}"),
             (details, false) => format!("refused: {status}: {details}"),
         },
-        is_done: !status.is_client_error() && !status.is_server_error(),
+        is_done,
     };
     let write = move |state: &Arc<State>| state.node.catalog().audit(&state.audit_key, &entry);
     match post.state.work(write).await {

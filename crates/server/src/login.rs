@@ -98,11 +98,12 @@ fn with_cookie(answer: impl IntoResponse, cookie: &str) -> Response {
 }
 
 fn named(mut answer: Response, name: &str) -> Response {
-    let is_failed_form = answer.extensions().get::<Refusal>().is_some();
+    let refusal = answer.extensions_mut().remove::<Refusal>();
     let noted = answer.extensions_mut().get_or_insert_default::<Noted>();
     noted.who = Some(name.chars().take(64).collect());
-    if is_failed_form {
-        noted.details = "refused".to_owned();
+    if let Some(refusal) = refusal {
+        noted.is_refused = true;
+        noted.details = refusal.0.message;
     }
     answer
 }
@@ -211,7 +212,7 @@ fn no_cookie(answer: impl IntoResponse) -> Response {
 pub(crate) async fn sign_out(In(state): Shared, caller: Caller) -> Answer<Response> {
     let Some((digest, _)) = caller.session else {
         let text = "a token has no session: remove the token instead";
-        return Err(Refusal::new(FailureKind::Unsupported, text));
+        return Err(Refusal::new(FailureKind::Conflict, text));
     };
     state
         .work(move |state| state.node.catalog().end_session(&digest))

@@ -41,6 +41,7 @@ pub(crate) struct Part {
 #[into_params(parameter_in = Query)]
 pub(crate) struct MachinesAsked {
     /// Only those after this `platform/name`.
+    #[param(pattern = "^[^/]*/.*$")]
     after: Option<String>,
     /// At most so many.
     #[param(minimum = 1, maximum = 1000)]

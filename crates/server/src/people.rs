@@ -39,7 +39,7 @@ pub(crate) async fn change_password(
 ) -> Answer<StatusCode> {
     if caller.session.is_none() {
         let text = "a token has no password: only a user who is signed in can change one";
-        return Err(Refusal::new(FailureKind::Unsupported, text));
+        return Err(Refusal::new(FailureKind::Conflict, text));
     }
     let name = caller.name;
     let now = state.clock.monotonic();

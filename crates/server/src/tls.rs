@@ -137,7 +137,11 @@ impl Source {
                 };
                 let chain = CertificateDer::pem_file_iter(certificate);
                 let chain = chain.and_then(Iterator::collect);
-                let chain = chain.map_err(|error| bad(certificate, error))?;
+                let chain: Vec<_> = chain.map_err(|error| bad(certificate, error))?;
+                if chain.is_empty() {
+                    let text = format!("{} holds no certificate", certificate.display());
+                    return Err(Error::new(ErrorKind::Invalid, text));
+                }
                 let found = PrivateKeyDer::from_pem_file(key);
                 (chain, found.map_err(|error| bad(key, error))?)
             }

@@ -333,7 +333,7 @@ fn fill(catalog: &Catalog, node: &Node) {
         node: "node-a",
         hold: Duration::from_secs(3_600),
         count: 1,
-        lanes: &[],
+        run: None,
     };
     let lease = catalog.lease(&offer).unwrap().remove(0);
     catalog.begin_step(&lease, "validate").unwrap();

@@ -1,10 +1,12 @@
 //! The document of the API is the kept one, has every path, and holds against schemathesis.
 
 use std::fs;
+use std::process::Command;
 
+use lifeboat_api::Role;
 use serde_json::Value;
 
-use crate::stage::root;
+use crate::stage::{Stage, root};
 
 const KEPT: &str = "docs/operating/openapi.json";
 
@@ -30,4 +32,45 @@ fn every_path_of_the_api_is_described() {
         let operation = &document["paths"][path][method.to_lowercase()];
         assert_eq!(operation.is_object(), is_api, "{method} {path}");
     }
+}
+
+#[test]
+fn schemathesis_finds_nothing() {
+    let Some(tool) = lifeboat_testkit::tool("schemathesis") else {
+        return;
+    };
+    let stage = Stage::new();
+    let token = stage.token(Role::Admin, &[]);
+    let folder = tempfile::tempdir().unwrap();
+    // Every combination of edges takes a minute.
+    let (phases, examples) =
+        lifeboat_testkit::Effort::current().pick(("fuzzing", "3"), ("coverage,fuzzing", "100"));
+    let output = Command::new(tool)
+        .arg("run")
+        .arg(format!("http://{}/api/v1/openapi.json", stage.address))
+        .args(["--checks", "all", "--phases", phases])
+        .args([
+            "--max-examples",
+            examples,
+            "--generation-deterministic",
+            "--workers",
+            "2",
+        ])
+        // It does not end by itself.
+        .args([
+            "--exclude-path",
+            "/api/v1/events",
+            "--warnings",
+            "off",
+            "--no-color",
+        ])
+        .args(["--request-timeout", "30"])
+        .arg("--header")
+        .arg(format!("Authorization: Bearer {token}"))
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let complained = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}\n{complained}");
 }
