@@ -1,1 +1,4 @@
-//! The REST API, the dashboard and the metrics.
+//! The REST API, the metrics and the pages of `lifeboat serve`.
+
+pub mod assets;
+pub mod pages;
