@@ -175,7 +175,7 @@
   const tell = (text) => {
     say(text);
     const note = Object.assign(document.createElement("div"),
-      { className: "note", textContent: text });
+      { className: "toast", textContent: text });
     document.body.append(note);
     setTimeout(() => note.remove(), 6000);
   };

@@ -516,13 +516,8 @@ fn alerts() -> Vec<Alert> {
         by: "eero".to_owned(),
         at: ago(5 * HOUR),
     });
-    let mut bare = alert(
-        5,
-        warning,
-        "unprotected",
-        "No job means registry01 and ci02",
-    );
-    bare.machine = Some("registry01".to_owned());
+    let mut bare = alert(5, warning, "unprotected", "No job means ci01 and ci02");
+    bare.machine = Some("ci01".to_owned());
     let mut past = alert(20, critical, "failure", "shop01: backup failed three times");
     past.cleared = Some(ago(9 * HOUR));
     vec![missed, overdue, full, bare, past]

@@ -21,7 +21,7 @@ fn overview_of(frame: &Frame, fleet: &demo::Fleet) -> String {
         overview: &fleet.overview,
         runs: &fleet.runs,
         running: &fleet.running,
-        alerts: &fleet.alerts,
+        alerts: &fleet.alerts[..fleet.alerts.len().min(4)],
     };
     overview_page(frame, &view).into_string()
 }
@@ -235,8 +235,7 @@ fn the_first_page_says_what_cannot_be_recovered_and_links_to_it() {
         "/machines?state=unprotected",
         "/machines/mail01",
     ] {
-        let is_there = page.contains(link) || link == "/machines/mail01";
-        assert!(is_there, "{link}");
+        assert!(page.contains(link), "{link}");
     }
     assert!(page.len() < 150_000, "{} bytes", page.len());
 }

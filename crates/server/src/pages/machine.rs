@@ -1,7 +1,7 @@
 //! One machine: its recovery points in time, its promises, what can be done.
 
 use jiff::Timestamp;
-use lifeboat_catalog::{Point, Proof, Role, Task};
+use lifeboat_catalog::{Point, Proof, ProofKind, Role, Task};
 use lifeboat_scheduler::{MachineStatus, ObjectiveStatus, Request};
 use maud::{Markup, html};
 
@@ -17,7 +17,7 @@ use super::task::progress;
 use super::words::{bytes, count, path, span};
 
 /// Rows of the table of points.
-const ROWS: usize = 50;
+const ROWS: usize = 20;
 /// Bars of a chart.
 const BARS: usize = 60;
 /// Repositories that the timeline tells apart.
@@ -195,7 +195,7 @@ fn timeline(frame: &Frame, points: &[Point]) -> Markup {
         "Recovery points",
         None,
         html! {
-            p.card-note.top { (said) }
+            p.card-note.first-note { (said) }
             div.timeline {
                 @for (at, lane) in lanes.iter().enumerate() {
                     div.lane {
@@ -205,7 +205,7 @@ fn timeline(frame: &Frame, points: &[Point]) -> Markup {
                                 (lane.repository) } {
                             line.axis x1="0" x2="100%" y1="22" y2="22" {}
                             @for point in lane.points.iter().rev() {
-                                (dot(frame, point, at, position(point.at, oldest, now)))
+                                (dot(frame, point, (at, lane.points.len()), position(point.at, oldest, now)))
                             }
                         }
                     }
@@ -227,7 +227,9 @@ fn position(at: Timestamp, oldest: Timestamp, now: Timestamp) -> f64 {
     1.0 + 98.0 * (part / whole).clamp(0.0, 1.0)
 }
 
-fn dot(frame: &Frame, point: &Point, lane: usize, x: f64) -> Markup {
+fn dot(frame: &Frame, point: &Point, (lane, count): (usize, usize), x: f64) -> Markup {
+    let [full, incremental, proved_ring] = radii(count);
+    let radius = if point.is_full { full } else { incremental };
     let x = format!("{}%", round(x));
     let kind = if point.is_full { "full" } else { "incremental" };
     let proved = match point.verified {
@@ -250,12 +252,22 @@ fn dot(frame: &Frame, point: &Point, lane: usize, x: f64) -> Markup {
         g { title { (title) }
             @if point.pinned_until.is_some() { line.dot-pin x1=(x) x2=(x) y1="4" y2="22" {} }
             @match point.verified {
-                Some((_, true)) => circle.dot-verified cx=(x) cy="22" r="8.5" {},
-                Some((_, false)) => circle.dot-damaged cx=(x) cy="22" r="8.5" {},
+                Some((_, true)) => circle.dot-verified cx=(x) cy="22" r=(proved_ring) {},
+                Some((_, false)) => circle.dot-damaged cx=(x) cy="22" r=(proved_ring) {},
                 None => {}
             }
-            circle class=(class) cx=(x) cy="22" r=(if point.is_full { "5.5" } else { "3.5" }) {}
+            circle class=(class) cx=(x) cy="22" r=(radius) {}
         }
+    }
+}
+
+/// Radii of full and incremental points and of the ring of proven ones; the more there are on a
+/// line, the smaller.
+fn radii(count: usize) -> [&'static str; 3] {
+    match count {
+        0..=60 => ["5.5", "3.5", "8.5"],
+        61..=160 => ["5", "2", "7"],
+        _ => ["4", "1.2", "5.5"],
     }
 }
 
@@ -300,9 +312,11 @@ fn timeline_legend() -> Markup {
 }
 
 fn charts(frame: &Frame, points: &[Point]) -> Markup {
+    let home = points.first().map(|point| &point.key.repository);
+    // Copies in other repositories were not made by a backup of their own.
     let mut shown: Vec<&Point> = points
         .iter()
-        .filter(|point| point.seconds > 0.0)
+        .filter(|point| point.seconds > 0.0 && Some(&point.key.repository) == home)
         .take(BARS)
         .collect();
     shown.reverse();
@@ -470,6 +484,17 @@ fn proofs(frame: &Frame, proofs: &[Proof]) -> Markup {
             }
         },
     )
+}
+
+fn proof_word(proof: &Proof) -> &'static str {
+    match (proof.kind, proof.is_ok) {
+        (ProofKind::Verify, true) => "Verified",
+        (ProofKind::Verify, false) => "Found damaged",
+        (ProofKind::Restore, true) => "Restored",
+        (ProofKind::Restore, false) => "Not restored",
+        (ProofKind::Drill, true) => "Started in a drill",
+        (ProofKind::Drill, false) => "Did not start",
+    }
 }
 
 fn tasks(frame: &Frame, tasks: &[Task]) -> Markup {

@@ -164,7 +164,7 @@ fn hero(frame: &Frame, overview: &Overview) -> Markup {
                 p.question { (icon(look.name())) "Can I recover now?" }
                 h1 #hero-title { (title) }
                 p.under {
-                    (text) " "
+                    (text) " " (named(overview))
                     @match overview.proved {
                         Some(at) => { "A recovery was last proved " (frame.moment.relative(at)) "." }
                         None => { "No recovery was proved yet." }
@@ -176,6 +176,33 @@ fn hero(frame: &Frame, overview: &Overview) -> Markup {
                 span.ring-word { strong { (counts.met) } span { "of " (counts.all) " met" } }
             }
             (tiles(frame, overview, &counts))
+        }
+    }
+}
+
+/// The machines that need somebody, by name while they are few.
+fn named(overview: &Overview) -> Markup {
+    let counted = || overview.machines.iter().filter(|it| counts_for(it));
+    let missed: Vec<_> = counted()
+        .filter(|it| it.is_protected && it.worst == ObjectiveState::Missed)
+        .map(|it| it.name.as_str())
+        .collect();
+    let bare: Vec<_> = counted()
+        .filter(|it| !it.is_protected)
+        .map(|it| it.name.as_str())
+        .collect();
+    let list = |names: &[&str]| {
+        html! {
+            @for (at, name) in names.iter().enumerate() {
+                @if at > 0 { (if at + 1 == names.len() { " and " } else { ", " }) }
+                a href=(path(&["machines", name])) { (name) }
+            }
+        }
+    };
+    html! {
+        @if (1..=3).contains(&missed.len()) { "It is about " (list(&missed)) ". " }
+        @if (1..=3).contains(&bare.len()) {
+            (list(&bare)) (if bare.len() == 1 { " has" } else { " have" }) " no protection. "
         }
     }
 }
@@ -407,34 +434,34 @@ fn cells(
 
 fn alerts(frame: &Frame, alerts: &[Alert]) -> Markup {
     let more = Some(("/alerts", "All alerts"));
-    card(
-        "alerts",
-        "Alerts",
-        more,
-        html! {
-            @if alerts.is_empty() {
-                p.calm { (icon("ok")) "No alert is open." }
-            }
-            ul.rows {
-                @for alert in alerts.iter().take(5) {
-                    @let (look, word) = severity(alert.severity);
-                    li.row {
-                        div.row-main {
-                            (mark(look, word))
-                            a.plain href={ "/alerts#alert-" (alert.id) } { (alert.text) }
-                            span.quiet {
-                                (frame.moment.relative(alert.since))
-                                @if let Some(seen) = &alert.acknowledged { " · seen by " (seen.by) }
-                            }
-                        }
-                    }
+    let inner = html! {
+        @if alerts.is_empty() {
+            p.calm { (icon("ok")) "No alert is open." }
+        }
+        ul.rows {
+            @for alert in alerts.iter().take(5) { (alert_row(frame, alert)) }
+        }
+        @if alerts.len() > 5 {
+            p.card-note { a href="/alerts" { (alerts.len() - 5) " more" } }
+        }
+    };
+    card("alerts", "Alerts", more, inner)
+}
+
+fn alert_row(frame: &Frame, alert: &Alert) -> Markup {
+    let (look, word) = severity(alert.severity);
+    html! {
+        li.row.alert-row {
+            div.line {
+                (mark(look, word))
+                @if let Some(seen) = &alert.acknowledged {
+                    span.quiet.small { "seen by " (seen.by) }
                 }
+                span.end.quiet.small { (frame.moment.relative(alert.since)) }
             }
-            @if alerts.len() > 5 {
-                p.card-note { a href="/alerts" { (alerts.len() - 5) " more" } }
-            }
-        },
-    )
+            a.plain href={ "/alerts#alert-" (alert.id) } { (alert.text) }
+        }
+    }
 }
 
 fn next_runs(frame: &Frame, jobs: &[JobStatus]) -> Markup {
