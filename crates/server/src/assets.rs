@@ -20,11 +20,6 @@ pub struct Asset {
 /// How answers with such a file may be kept.
 pub const CACHE_CONTROL: &str = "public, max-age=31536000, immutable";
 
-/// What a page may load and do: nothing but what this server serves, and no code or style in it.
-pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; \
-    style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; \
-    frame-ancestors 'none'";
-
 static STYLE: LazyLock<Asset> = LazyLock::new(|| {
     let text = include_str!("../assets/lifeboat.css");
     asset("css", text, "text/css; charset=utf-8")

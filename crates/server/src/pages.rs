@@ -36,5 +36,6 @@ pub use schedule::{Coming, RULES, ScheduleView, SimulatorQuery, Stretch, page as
 pub use settings::{Setting, SettingsView, page as settings_page};
 pub use simple::{
     failure as failure_page, help as help_page, login as login_page, search as search_page,
+    setup as setup_page,
 };
 pub use words::Moment;

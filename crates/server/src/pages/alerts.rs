@@ -99,7 +99,7 @@ fn nothing(shown: AlertsShown) -> Markup {
 fn one(frame: &Frame, alert: &Alert) -> Markup {
     let look = severity(alert.severity);
     html! {
-        section.card.alert class=(if alert.cleared.is_some() { "past" } else { look.0.name() })
+        section class={ "card alert " (if alert.cleared.is_some() { "past" } else { look.0.name() }) }
             id={ "alert-" (alert.id) } {
             div.alert-main {
                 div.line.wrap {
@@ -110,7 +110,7 @@ fn one(frame: &Frame, alert: &Alert) -> Markup {
                         span.quiet { (frame.moment.relative(cleared)) ", after "
                             (span(seconds_between(alert.since, cleared))) }
                     } @else {
-                        span.quiet { "since " (frame.moment.relative(alert.since)) }
+                        span.quiet { (frame.moment.relative(alert.since)) }
                     }
                 }
                 p.alert-text { (alert.text) }

@@ -468,11 +468,7 @@ fn proofs(frame: &Frame, proofs: &[Proof]) -> Markup {
             }
             ul.rows.tight {
                 @for proof in proofs.iter().take(8) {
-                    @let word = match proof.kind {
-                        lifeboat_catalog::ProofKind::Verify => "Verified",
-                        lifeboat_catalog::ProofKind::Restore => "Restored",
-                        lifeboat_catalog::ProofKind::Drill => "Started in a drill",
-                    };
+                    @let word = proof_word(proof);
                     li.row {
                         div.line {
                             (mark(if proof.is_ok { Look::Ok } else { Look::Failed }, word))

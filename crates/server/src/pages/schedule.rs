@@ -181,9 +181,14 @@ fn chip(frame: &Frame, job: &str, runs: &[&Coming]) -> Markup {
         .map(|run| frame.moment.format(run.at, "%H:%M"))
         .collect();
     let is_held_up = runs.iter().any(|run| run.is_held_up);
-    let title = format!("{job}: {}", times.join(", "));
+    let held_up = if is_held_up {
+        "; held up by a blackout"
+    } else {
+        ""
+    };
+    let title = format!("{job}: {}{held_up}", times.join(", "));
     html! {
-        a.chip class=(if is_held_up { "held-up" } else { "" }) title=(title)
+        a class=(if is_held_up { "chip held-up" } else { "chip" }) title=(title)
             href={ "/schedule?job=" (escape(job)) "#simulator" } {
             span.chip-time { (times.first().map_or("", String::as_str)) }
             span.chip-job { (job) }

@@ -39,6 +39,34 @@ pub fn login(site: Option<&str>, refusal: Option<&str>) -> Markup {
     document("Sign in", "bare", None, body)
 }
 
+/// The first user is made with the key that the server wrote into its log.
+pub fn setup(key: &str, refusal: Option<&str>) -> Markup {
+    let body = html! {
+        (sprite())
+        main #page .login {
+            div.login-brand { (icon("buoy")) span { "lifeboat" } }
+            form.card method="post" action="/setup" {
+                h1 { "The first user" }
+                p.quiet { "Becomes administrator. The key stands in the log of the server." }
+                @if let Some(refusal) = refusal {
+                    p.banner.failed role="alert" { (icon("failed")) span { (refusal) } }
+                }
+                label for="key" { "Key" }
+                input #key type="text" name="key" value=(key) autocomplete="off" required
+                    maxlength="200";
+                label for="name" { "User" }
+                input #name type="text" name="name" autocomplete="username" autocapitalize="none"
+                    required maxlength="64";
+                label for="password" { "Password" }
+                input #password type="password" name="password" autocomplete="new-password"
+                    required maxlength="1000";
+                button.button.primary type="submit" { "Make the user" }
+            }
+        }
+    };
+    document("The first user", "bare", None, body)
+}
+
 /// What went wrong, for somebody who may not be signed in.
 pub fn failure(status: u16, title: &str, text: &str) -> Markup {
     let body = html! {
