@@ -1,1 +1,32 @@
-//! Shapes of requests and answers, and a client.
+//! The shapes of requests and answers of the REST API, and a client that speaks them.
+//!
+//! Shapes are plain values; what they mean is told by their fields' words, which are also the
+//! words of the OpenAPI document.
+//! Does not know the catalog or who may ask: the server translates and decides.
+//!
+//! Source: DESIGN, row 4.
+
+mod accounts;
+mod client;
+mod failure;
+mod machines;
+mod overview;
+mod plans;
+mod runs;
+
+pub use accounts::{
+    AuditEntry, AuditFindings, ConfigValue, Me, NewPassword, NewToken, NewUser, Role, Setup,
+    SignIn, SignedIn, Token, TokenMade, User, UserChange,
+};
+pub use client::{Client, ClientError, ClientOptions};
+pub use failure::{Failure, FailureKind, status_of};
+pub use machines::{Machine, MachineDetails, Point, Proof, ProofKind, Verified};
+pub use overview::{
+    Alert, Event, Health, Job, Objective, ObjectiveCounts, ObjectiveKind, ObjectiveState, Overview,
+    QueueCounts, Repository, RepositorySize, Severity,
+};
+pub use plans::{PlannedRun, SimulatedPoint};
+pub use runs::{
+    Action, Begun, Cause, LogLevel, LogLine, Progress, RestoreRequest, Run, RunDetails, RunRequest,
+    RunState, Step, Task, TaskDetails, TaskState,
+};

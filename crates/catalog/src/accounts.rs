@@ -181,8 +181,30 @@ impl Catalog {
     pub fn set_token(&self, token: &Token) -> Result<()> {
         self.write(|transaction| {
             let statement = "INSERT INTO tokens (id, digest, body) VALUES ($1, $2, $3) \
-                             ON CONFLICT (id) DO UPDATE SET body = excluded.body";
+                             ON CONFLICT (id) DO UPDATE SET digest = excluded.digest, \
+                             body = excluded.body";
             let values = [(&token.id).into(), (&token.digest).into(), body(token)?];
+            transaction.execute(statement, &values).map(drop)
+        })
+    }
+
+    /// Writes down that a token was used just now. One that was removed meanwhile stays removed.
+    pub fn touch_token(&self, id: &str) -> Result<()> {
+        let now = self.now();
+        self.write(|transaction| {
+            transaction.exclude_others()?;
+            let statement = "SELECT body FROM tokens WHERE id = $1";
+            let rows = transaction.query(statement, &[id.into()])?;
+            let Some(row) = rows.first() else {
+                return Ok(());
+            };
+            let used = Some(now);
+            let token = Token {
+                used,
+                ..row.body(0)?
+            };
+            let statement = "UPDATE tokens SET body = $2 WHERE id = $1";
+            let values = [id.into(), body(&token)?];
             transaction.execute(statement, &values).map(drop)
         })
     }

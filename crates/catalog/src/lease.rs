@@ -15,7 +15,7 @@ use crate::catalog::next_number;
 use crate::database::{Row, Transaction, Value, body};
 use crate::events::tell;
 use crate::log::{self, LogLevel};
-use crate::runs::settle;
+use crate::runs::{RunId, settle};
 use crate::tasks::{
     self, Body, COLUMNS, Progress, StepRecord, Task, TaskEnd, TaskId, TaskState, set_state,
 };
@@ -53,8 +53,8 @@ pub struct LeaseOffer<'a> {
     pub hold: Duration,
     /// At most so many leases are given now.
     pub count: u32,
-    /// Only tasks whose platforms and repositories this node reaches; all if there are none.
-    pub lanes: &'a [String],
+    /// Only tasks of this run; of all if there is none.
+    pub run: Option<RunId>,
 }
 
 impl Catalog {
@@ -66,7 +66,7 @@ impl Catalog {
             transaction.exclude_others()?;
             let mut taken = busy_lanes(transaction)?;
             let mut leases = Vec::new();
-            for row in ready(transaction, now)? {
+            for row in ready(transaction, offer.run, now)? {
                 if leases.len() as u32 == offer.count {
                     break;
                 }
@@ -215,14 +215,20 @@ fn busy_lanes(transaction: &mut dyn Transaction) -> Result<BTreeMap<String, u32>
 }
 
 /// Tasks whose time has come and before which nothing of their run is left.
-fn ready(transaction: &mut dyn Transaction, now: Timestamp) -> Result<Vec<Row>> {
+fn ready(
+    transaction: &mut dyn Transaction,
+    run: Option<RunId>,
+    now: Timestamp,
+) -> Result<Vec<Row>> {
     let statement = format!(
         "SELECT {COLUMNS} FROM tasks WHERE state = 'queued' AND not_before <= $1 \
+         AND (CAST($2 AS BIGINT) = 0 OR run = $2) \
          AND NOT EXISTS (SELECT 1 FROM tasks AS earlier WHERE earlier.run = tasks.run \
          AND earlier.stage < tasks.stage AND earlier.state IN ('queued', 'running')) \
          ORDER BY not_before, id LIMIT 1000"
     );
-    transaction.query(&statement, &[now.into()])
+    let run = run.map_or(0, |run| run.0);
+    transaction.query(&statement, &[now.into(), run.into()])
 }
 
 fn begin(

@@ -36,8 +36,8 @@ pub(crate) use schedule::{
 };
 pub(crate) use upkeep::{
     ArchiveExportArguments, ArchiveImportArguments, CatArguments, CatalogCommand, ChainCommand,
-    CheckArguments, CompletionsArguments, CopyArguments, InitArguments, KeyCommand, ListArguments,
-    ManArguments, PruneArguments, RepairCommand, UnlockArguments, VerifyArguments,
+    CheckArguments, CompletionsArguments, CopyArguments, FromArguments, InitArguments, KeyCommand,
+    ListArguments, ManArguments, PruneArguments, RepairCommand, UnlockArguments, VerifyArguments,
 };
 
 /// Backs up virtual machines into restic repositories, and brings them back.

@@ -1,11 +1,17 @@
 //! The files of the configuration, found and read.
 
+mod schema;
+mod secret;
+
+pub(crate) use schema::schema;
+pub(crate) use secret::{first_line, resolve};
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use lifeboat_config::{Loaded, SourceFile, read};
-use lifeboat_control::Job;
 use lifeboat_model::ErrorKind;
+use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
 
@@ -15,10 +21,12 @@ const FILES_MAX: usize = 1000;
 
 /// Reads a configuration with the files that it includes.
 ///
+/// `J` is how jobs are read: as `Job` with all values checked, or as `JobText` as they are written.
+///
 /// Errors: those of the files; what is wrong inside them is in the result.
-pub(crate) fn load(path: &Path) -> Result<Loaded<Job>> {
+pub(crate) fn load<J: DeserializeOwned>(path: &Path) -> Result<Loaded<J>> {
     let mut files = vec![source(path)?];
-    let loaded = read::<Job>(&files);
+    let loaded = read::<J>(&files);
     let folder = path.parent().unwrap_or(Path::new("."));
     for pattern in &loaded.includes {
         for found in matching(&folder.join(pattern))? {

@@ -1,5 +1,6 @@
 //! What every command needs: the repository, its password, the environment, the output.
 
+mod named;
 mod owner;
 mod password;
 mod turns;
@@ -19,6 +20,8 @@ use lifeboat_repository::{
 
 pub(crate) use password::{Password, ask_new};
 
+use named::Configured;
+
 use crate::Wiring;
 use crate::args::{GlobalArguments, PlatformArguments};
 use crate::error::{Error, Result};
@@ -31,6 +34,7 @@ pub(crate) struct Context {
     pub(crate) output: Output,
     pub(crate) environment: Environment,
     wiring: Wiring,
+    configured: Configured,
 }
 
 /// A repository that a command works on, locked for as long as this lives.
@@ -73,6 +77,7 @@ impl Context {
             output: global.output(),
             environment,
             wiring,
+            configured: Configured::default(),
         })
     }
 
@@ -102,11 +107,12 @@ impl Context {
         arguments: &PlatformArguments,
         rules: Option<SnapshotRules>,
     ) -> Result<Arc<dyn Platform>> {
-        Ok((self.wiring.open_platform)(&arguments.platform, rules)?)
+        let uri = self.platform_uri(arguments)?;
+        Ok((self.wiring.open_platform)(&uri, rules)?)
     }
 
-    /// The place of the repository, from the arguments or the environment.
-    pub(crate) fn place(&self) -> Result<String> {
+    /// The place of the repository as it was written in the arguments or the environment.
+    fn written_place(&self) -> Result<String> {
         let global = &self.global;
         let from_file = |path: &std::path::Path| {
             let text = std::fs::read_to_string(path).map_err(|e| {
@@ -138,7 +144,7 @@ impl Context {
 
     /// Opens the repository.
     pub(crate) fn open(&self) -> Result<Repository> {
-        self.open_at(&self.place()?, &Password::of_repository(&self.global))
+        self.open_at(&self.place()?, &self.password()?)
     }
 
     /// Opens the repository for a command that will read all files of `kind`: they are loaded
@@ -146,7 +152,7 @@ impl Context {
     pub(crate) fn open_for(&self, kind: FileKind) -> Result<Repository> {
         let backend = lifeboat_backend::open(&Location::parse(&self.place()?)?)?;
         let ahead = Arc::new(LoadedAhead::begin(backend, kind));
-        self.open_backend(ahead, &Password::of_repository(&self.global))
+        self.open_backend(ahead, &self.password()?)
     }
 
     /// Opens the repository at `place`.
@@ -177,7 +183,7 @@ impl Context {
     /// Makes a new repository.
     pub(crate) fn init(&self, options: &InitOptions) -> Result<Repository> {
         let backend = lifeboat_backend::open(&Location::parse(&self.place()?)?)?;
-        let password = Password::of_repository(&self.global).get_new()?;
+        let password = self.password()?.get_new()?;
         Ok(Repository::init(
             backend,
             &password,

@@ -12,13 +12,21 @@ pub(crate) struct Document<'a> {
     pub(crate) file: &'a str,
     pub(crate) text: &'a str,
     pub(crate) root: Spanned<DeTable<'a>>,
+    /// Stands for every table that is not written.
+    pub(crate) empty: DeTable<'a>,
 }
 
 impl<'a> Document<'a> {
     /// Parses what can be parsed; the rest are findings.
     pub(crate) fn parse(file: &'a str, text: &'a str, findings: &mut Vec<Finding>) -> Self {
         let (root, errors) = DeTable::parse_recoverable(text);
-        let document = Self { file, text, root };
+        let empty = DeTable::new();
+        let document = Self {
+            file,
+            text,
+            root,
+            empty,
+        };
         for error in errors {
             findings.push(Finding {
                 spot: document.spot(error.span().unwrap_or(0..0)),

@@ -56,7 +56,7 @@ impl fmt::Display for Finding {
 }
 
 /// The known word that is nearest to a wrong one, if one is near.
-pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (word.chars().count() / 3).max(1);
     let distances = known.map(|it| (distance(word, it), it));
     let near = distances.filter(|(distance, _)| *distance <= limit);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::de::DeserializeOwned;
 
+use crate::place::carried_over;
 use crate::section::Section;
 
 /// A job: machines of a platform go into a repository by a policy.
@@ -19,64 +20,96 @@ pub struct JobEntry<J> {
     pub is_enabled: bool,
     /// It begins only when these have ended well.
     pub after: Vec<String>,
+    /// Repositories that get a copy of every point.
+    pub copies_to: Vec<String>,
+    /// Why it is not carried out, if it came from another program; then it is not enabled.
+    pub carried_over: Option<String>,
     /// How machines are captured.
     pub capture: J,
 }
 
-/// The names that jobs may use.
+/// The names that entries may use.
 #[derive(Default)]
 pub(crate) struct Names {
+    pub(crate) sites: BTreeSet<String>,
     pub(crate) platforms: BTreeSet<String>,
     pub(crate) repositories: BTreeSet<String>,
     pub(crate) policies: BTreeSet<String>,
     pub(crate) jobs: BTreeSet<String>,
+    pub(crate) targets: BTreeSet<String>,
+    pub(crate) escalations: BTreeSet<String>,
+}
+
+impl Names {
+    /// The site that an entry names. Without any [sites] every name will do.
+    pub(crate) fn site(&self, section: &Section<'_>) -> Option<String> {
+        let site = section.text("site")?;
+        let is_good = self.sites.is_empty() || is_known(section, "site", &site, &self.sites);
+        is_good.then_some(site)
+    }
 }
 
 impl<J: DeserializeOwned> JobEntry<J> {
     pub(crate) fn read(section: Section<'_>, names: &Names) -> Option<Self> {
-        let named = |key, hint, what, known: &BTreeSet<String>| {
-            let name = section.needed(key, hint)?;
-            is_known(&section, key, (what, &name), known).then_some(name)
-        };
-        let platform = named(
-            "platform",
-            "platform = \"NAME\", a name of [platforms.NAME]",
-            "platform",
-            &names.platforms,
-        );
-        let repository = named(
-            "repository",
-            "repository = \"NAME\", a name of [repositories.NAME]",
-            "repository",
-            &names.repositories,
-        );
+        let hint = "platform = \"NAME\", a name of [platforms.NAME]";
+        let platform = section.needed("platform", hint);
+        let platform =
+            platform.filter(|name| is_known(&section, "platform", name, &names.platforms));
+        let hint = "repository = \"NAME\", a name of [repositories.NAME]";
+        let repository = section.needed("repository", hint);
+        let repository =
+            repository.filter(|name| is_known(&section, "repository", name, &names.repositories));
         let policy = section.text("policy");
-        let policy =
-            policy.filter(|name| is_known(&section, "policy", ("policy", name), &names.policies));
-        let mut after = section.texts("after");
-        after.retain(|name| is_known(&section, "after", ("job", name), &names.jobs));
+        let policy = policy.filter(|name| is_known(&section, "policy", name, &names.policies));
+        let after = known(&section, "after", "job", &names.jobs);
+        let copies_to = known(&section, "copies_to", "repository", &names.repositories);
+        if repository.as_ref().is_some_and(|it| copies_to.contains(it)) {
+            section.refuse("copies_to", "it names the job's own repository");
+        }
         let is_enabled = section.flag("enabled", true);
+        let carried_over = carried_over(&section);
         let capture = section.rest();
         Some(Self {
             platform: platform?,
             repository: repository?,
             policy,
-            is_enabled,
+            is_enabled: is_enabled && carried_over.is_none(),
             after,
+            copies_to,
+            carried_over,
             capture: capture?,
         })
     }
 }
 
-fn is_known(
+/// The names of a list that are there; the others are findings.
+pub(crate) fn known(
+    section: &Section<'_>,
+    key: &'static str,
+    what: &str,
+    known: &BTreeSet<String>,
+) -> Vec<String> {
+    let mut names = section.texts(key);
+    names.retain(|name| {
+        let is_known = known.contains(name);
+        if !is_known {
+            section.refuse_name(key, (what, name), known.iter().map(String::as_str));
+        }
+        is_known
+    });
+    names
+}
+
+/// Whether a name is there; the key says of what kind it is.
+pub(crate) fn is_known(
     section: &Section<'_>,
     key: &str,
-    (what, name): (&str, &str),
+    name: &str,
     known: &BTreeSet<String>,
 ) -> bool {
     let is_known = known.contains(name);
     if !is_known {
-        section.refuse_name(key, (what, name), known.iter().map(String::as_str));
+        section.refuse_name(key, (key, name), known.iter().map(String::as_str));
     }
     is_known
 }

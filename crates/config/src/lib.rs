@@ -1,4 +1,4 @@
-//! Reads `lifeboat.toml`: repositories, platforms, policies and jobs.
+//! Reads `lifeboat.toml`: sites, repositories, platforms, policies, jobs, the server, notices.
 //!
 //! Takes texts and gives values, all findings at once, each with file, line, column and a
 //! suggestion, and for every value where it came from.
@@ -8,17 +8,33 @@
 //! What a job says about captures is read by the type that the caller names, so that this crate
 //! knows no platform.
 
+mod carried;
+mod check;
 mod document;
 mod finding;
 mod job;
+mod notification;
 mod place;
 mod policy;
 mod read;
+mod secret;
 mod section;
+mod service;
+mod settings;
 
-pub use finding::{Finding, Severity, Spot};
+pub use carried::CarriedEntry;
+pub use finding::{Finding, Severity, Spot, nearest};
 pub use job::JobEntry;
-pub use place::{PlatformEntry, RepositoryEntry, SecretSource};
-pub use policy::{Objectives, PolicyEntry};
+pub use notification::{
+    EscalationEntry, LevelEntry, NoticeSeverity, Notifications, PerRun, RouteEntry, SmtpEncryption,
+    SmtpEntry, TargetEntry,
+};
+pub use place::{CheckData, PlatformEntry, RepositoryEntry, SiteEntry};
+pub use policy::{Brake, Objectives, PolicyEntry, Retry};
 pub use read::{Config, Loaded, SourceFile, read};
-pub use section::{Origin, ShownValue};
+pub use secret::{SecretSource, ValueSource};
+pub use section::{Asked, Kind, Origin, ShownValue};
+pub use service::{
+    CatalogEntry, CatalogPlace, CertificateFiles, LimitsEntry, LoginLimits, ServerEntry,
+};
+pub use settings::{Setting, settings};

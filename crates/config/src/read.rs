@@ -5,12 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::de::DeserializeOwned;
 
+use crate::carried::CarriedEntry;
+use crate::check::check;
 use crate::document::Document;
 use crate::finding::{Finding, Severity};
-use crate::job::{JobEntry, Names, circle};
-use crate::place::{PlatformEntry, RepositoryEntry};
+use crate::job::{JobEntry, Names};
+use crate::notification::Notifications;
+use crate::place::{PlatformEntry, RepositoryEntry, SiteEntry};
 use crate::policy::PolicyEntry;
-use crate::section::{Record, Section, ShownValue};
+use crate::section::{Asked, Record, Section, ShownValue};
+use crate::service::{CatalogEntry, LimitsEntry, ServerEntry};
 
 /// A file, read by the caller.
 #[derive(Clone, Debug)]
@@ -26,6 +30,8 @@ pub struct SourceFile {
 pub struct Config<J> {
     /// The name of this site.
     pub site: Option<String>,
+    /// Sites by name.
+    pub sites: BTreeMap<String, SiteEntry>,
     /// Repositories by name.
     pub repositories: BTreeMap<String, RepositoryEntry>,
     /// Platforms by name.
@@ -34,6 +40,16 @@ pub struct Config<J> {
     pub policies: BTreeMap<String, PolicyEntry>,
     /// Jobs by name.
     pub jobs: BTreeMap<String, JobEntry<J>>,
+    /// Where people and programs reach the program that stays.
+    pub server: ServerEntry,
+    /// Where it remembers.
+    pub catalog: CatalogEntry,
+    /// What all jobs together may use.
+    pub limits: LimitsEntry,
+    /// Who is told what.
+    pub notifications: Notifications,
+    /// What came from another program and has no meaning here yet.
+    pub carried_over: BTreeMap<String, CarriedEntry>,
 }
 
 /// A configuration with everything that is to be said of it.
@@ -45,8 +61,13 @@ pub struct Loaded<J> {
     pub includes: Vec<String>,
     /// What is wrong, in order of files and lines.
     pub findings: Vec<Finding>,
+    /// Whether all files could be taken apart: else nobody knows what is missing.
+    pub is_parsed: bool,
     /// Every value that counts.
     pub shown: Vec<ShownValue>,
+    /// Every setting that was looked for, written or not: `*` stands for names, `[]` for places
+    /// in lists.
+    pub asked: BTreeMap<String, Asked>,
 }
 
 impl<J> Loaded<J> {
@@ -55,41 +76,48 @@ impl<J> Loaded<J> {
         let errors = self.findings.iter();
         !errors.map(|it| it.severity).any(|it| it == Severity::Error)
     }
+
+    /// What forbids to use an entry, as in `jobs.web`: its own errors, and all if a file could not
+    /// be taken apart.
+    pub fn errors_of(&self, path: &str) -> impl Iterator<Item = &Finding> {
+        let errors = self.findings.iter();
+        errors.filter(move |it| {
+            let rest = it.message.strip_prefix(path);
+            let is_own = rest.is_some_and(|rest| rest.starts_with(['.', ':']));
+            it.severity == Severity::Error && (is_own || !self.is_parsed)
+        })
+    }
 }
 
 /// Reads files as one configuration; the first may name further ones in `include`.
 ///
-/// `J` is what a job says beside `platform`, `repository`, `policy`, `enabled` and `after`.
+/// `J` is what a job says beside the settings of [`JobEntry`].
 pub fn read<J: DeserializeOwned>(files: &[SourceFile]) -> Loaded<J> {
     let mut findings = Vec::new();
     let each = files.iter();
     let documents: Vec<_> = each
         .map(|file| Document::parse(&file.name, &file.text, &mut findings))
         .collect();
+    let is_parsed = findings.is_empty();
+    let nothing = Document::parse("", "", &mut Vec::new());
     let record = RefCell::new(Record {
         findings,
         ..Record::default()
     });
     let names = names(&documents);
-    let mut reading = Reading {
-        names: &names,
-        config: Config {
-            site: None,
-            repositories: BTreeMap::new(),
-            platforms: BTreeMap::new(),
-            policies: BTreeMap::new(),
-            jobs: BTreeMap::new(),
-        },
-        includes: Vec::new(),
-        taken: BTreeSet::new(),
-    };
-    for (number, document) in documents.iter().enumerate() {
-        reading.take(Section::root(document, &record), number == 0);
+    let roots: Vec<_> = documents
+        .iter()
+        .map(|document| Section::root(document, &record))
+        .collect();
+    let mut reading = Reading::begin(&names, &roots, &Section::root(&nothing, &record));
+    for (number, root) in roots.into_iter().enumerate() {
+        reading.take(root, number == 0);
     }
-    reading.refuse_circles(&documents, &record);
+    check(&mut reading.config, &documents, &record);
     let Record {
         mut findings,
         shown,
+        asked,
     } = record.into_inner();
     findings.sort();
     findings.dedup();
@@ -97,22 +125,29 @@ pub fn read<J: DeserializeOwned>(files: &[SourceFile]) -> Loaded<J> {
         config: reading.config,
         includes: reading.includes,
         findings,
+        is_parsed,
         shown,
+        asked,
     }
 }
 
 /// Every name that a table has, also of tables that turn out to be wrong: one mistake is told
 /// once.
 fn names(documents: &[Document<'_>]) -> Names {
-    let of = |key: &str| {
+    let at = |path: &[&str]| {
         let tables = documents.iter().filter_map(|document| {
-            let value = document.root.get_ref().get(key)?;
-            value.get_ref().as_table()
+            let root = Some(document.root.get_ref());
+            path.iter()
+                .fold(root, |table, key| table?.get(*key)?.get_ref().as_table())
         });
         let names = tables.flat_map(|table| table.keys());
         names.map(|name| name.get_ref().to_string()).collect()
     };
+    let of = |key| at(&[key]);
     Names {
+        sites: of("sites"),
+        targets: at(&["notifications", "targets"]),
+        escalations: at(&["notifications", "escalations"]),
         platforms: of("platforms"),
         repositories: of("repositories"),
         policies: of("policies"),
@@ -128,32 +163,69 @@ struct Reading<'n, J> {
     taken: BTreeSet<String>,
 }
 
-impl<J: DeserializeOwned> Reading<'_, J> {
+/// Tables that stand in one file only.
+const SINGLE: [&str; 4] = ["server", "catalog", "limits", "notifications"];
+
+impl<'n, J: DeserializeOwned> Reading<'n, J> {
+    /// Reads the tables that stand in one file only.
+    fn begin<'d>(names: &'n Names, roots: &[Section<'d>], nothing: &Section<'d>) -> Self {
+        let [server, catalog, limits, notifications] = SINGLE.map(|key| {
+            let mut holders = roots.iter().filter(|root| root.holds(key));
+            let holder = holders.next().or(roots.first()).unwrap_or(nothing);
+            for other in holders {
+                other.refuse(key, "another file has it too");
+            }
+            holder.table(key)
+        });
+        Self {
+            names,
+            config: Config {
+                site: None,
+                sites: BTreeMap::new(),
+                repositories: BTreeMap::new(),
+                platforms: BTreeMap::new(),
+                policies: BTreeMap::new(),
+                jobs: BTreeMap::new(),
+                server: ServerEntry::read(server),
+                catalog: CatalogEntry::read(catalog),
+                limits: LimitsEntry::read(limits),
+                notifications: Notifications::read(notifications, names),
+                carried_over: BTreeMap::new(),
+            },
+            includes: Vec::new(),
+            taken: BTreeSet::new(),
+        }
+    }
+
     fn take(&mut self, root: Section<'_>, is_first: bool) {
         if is_first {
             self.includes = root.texts("include");
         }
-        if let Some(site) = root.text("site") {
+        if let Some(site) = self.names.site(&root) {
             self.config.site = Some(site);
         }
+        for (name, section) in self.new_tables(&root, "sites") {
+            self.config.sites.insert(name, SiteEntry::read(section));
+        }
         for (name, section) in self.new_tables(&root, "repositories") {
-            if let Some(entry) = RepositoryEntry::read(section) {
-                self.config.repositories.insert(name, entry);
-            }
+            let entry = RepositoryEntry::read(section, self.names);
+            self.config.repositories.extend(entry.map(|it| (name, it)));
         }
         for (name, section) in self.new_tables(&root, "platforms") {
-            if let Some(entry) = PlatformEntry::read(section) {
-                self.config.platforms.insert(name, entry);
-            }
+            let entry = PlatformEntry::read(section, self.names);
+            self.config.platforms.extend(entry.map(|it| (name, it)));
         }
         for (name, section) in self.new_tables(&root, "policies") {
             let entry = PolicyEntry::read(section);
             self.config.policies.insert(name, entry);
         }
         for (name, section) in self.new_tables(&root, "jobs") {
-            if let Some(entry) = JobEntry::read(section, self.names) {
-                self.config.jobs.insert(name, entry);
-            }
+            let entry = JobEntry::read(section, self.names);
+            self.config.jobs.extend(entry.map(|it| (name, it)));
+        }
+        for (name, section) in self.new_tables(&root, "carried_over") {
+            let entry = CarriedEntry::read(section);
+            self.config.carried_over.extend(entry.map(|it| (name, it)));
         }
         root.finish();
     }
@@ -175,24 +247,5 @@ impl<J: DeserializeOwned> Reading<'_, J> {
             is_new
         });
         tables
-    }
-
-    fn refuse_circles(&self, documents: &[Document<'_>], record: &RefCell<Record>) {
-        let Some(circle) = circle(&self.config.jobs) else {
-            return;
-        };
-        let first = circle.first().copied().unwrap_or_default();
-        let found = documents.iter().find_map(|document| {
-            let root = Section::root(document, record);
-            let tables = root.tables("jobs");
-            let found = tables.into_iter().find(|(name, _)| name == first);
-            found.map(|(_, section)| section)
-        });
-        if let Some(section) = found {
-            section.refuse(
-                "after",
-                format!("jobs wait in a circle: {}", circle.join(" -> ")),
-            );
-        }
     }
 }

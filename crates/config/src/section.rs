@@ -1,11 +1,12 @@
 //! One table of the configuration: its values are taken one by one, and what nobody took is
 //! unknown.
 
+mod values;
+
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::ops::Range;
-use std::str::FromStr;
 
 use serde::de::DeserializeOwned;
 use toml::Spanned;
@@ -39,6 +40,49 @@ pub struct ShownValue {
 pub(crate) struct Record {
     pub(crate) findings: Vec<Finding>,
     pub(crate) shown: Vec<ShownValue>,
+    pub(crate) asked: BTreeMap<String, Asked>,
+}
+
+/// A setting that was asked for, written or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Asked {
+    /// What may be written.
+    pub kind: Kind,
+    /// Whether it must be there.
+    pub is_needed: bool,
+}
+
+/// What may be written for a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A text.
+    Text,
+    /// A list of texts, or one text.
+    Texts,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// A list of these words, or one.
+    Words(&'static [&'static str]),
+    /// A whole number between the two.
+    Number(u32, u32),
+    /// A whole number or a text.
+    NumberOrText,
+    /// True or false.
+    Flag,
+    /// A span of time, as in `26h`.
+    Span,
+    /// A number of bytes, as in `64M`.
+    Size,
+    /// When something begins.
+    Schedule,
+    /// One table.
+    Table,
+    /// Tables, each with a name.
+    Tables,
+    /// A list of tables.
+    List,
+    /// Anything.
+    Any,
 }
 
 /// A table and its path.
@@ -48,6 +92,8 @@ pub(crate) struct Section<'d> {
     table: &'d DeTable<'d>,
     span: Range<usize>,
     path: String,
+    /// The path with `*` for names and `[]` for places in lists.
+    pattern: String,
     known: RefCell<BTreeSet<&'static str>>,
 }
 
@@ -59,16 +105,29 @@ impl<'d> Section<'d> {
             table: document.root.get_ref(),
             span: document.root.span(),
             path: String::new(),
+            pattern: String::new(),
             known: RefCell::default(),
         }
     }
 
+    /// A named table below a key, if it is there.
+    pub(crate) fn table_at(&self, key: &'static str, name: &str) -> Option<Self> {
+        let tables = self.table.get(key)?.get_ref().as_table()?;
+        let (name, value) = tables.get_key_value(name)?;
+        Some(Self {
+            document: self.document,
+            record: self.record,
+            table: value.get_ref().as_table()?,
+            span: name.span(),
+            path: joined(&self.path(key), name.get_ref()),
+            pattern: joined(&joined(&self.pattern, key), "*"),
+            known: RefCell::default(),
+        })
+    }
+
     /// The path of a key in it.
     pub(crate) fn path(&self, key: &str) -> String {
-        match self.path.is_empty() {
-            true => key.to_owned(),
-            false => format!("{}.{key}", self.path),
-        }
+        joined(&self.path, key)
     }
 
     /// Where the table is.
@@ -76,41 +135,68 @@ impl<'d> Section<'d> {
         self.document.spot(self.span.clone())
     }
 
-    fn value(&self, key: &'static str) -> Option<&'d Spanned<DeValue<'d>>> {
+    /// The value of a key, which is known from now on.
+    fn value(&self, key: &'static str, kind: Kind) -> Option<&'d Spanned<DeValue<'d>>> {
         self.known.borrow_mut().insert(key);
+        let pattern = joined(&self.pattern, key);
+        let is_needed = false;
+        let mut record = self.record.borrow_mut();
+        record
+            .asked
+            .entry(pattern)
+            .or_insert(Asked { kind, is_needed });
         self.table.get(key)
     }
 
     pub(crate) fn find(&self, spot: Spot, message: String, suggestion: Option<String>) {
+        self.push(Severity::Error, spot, message, suggestion);
+    }
+
+    fn push(&self, severity: Severity, spot: Spot, message: String, suggestion: Option<String>) {
         self.record.borrow_mut().findings.push(Finding {
             spot,
-            severity: Severity::Error,
+            severity,
             message,
             suggestion,
         });
     }
 
-    /// Says that a key's value will not do.
-    pub(crate) fn refuse(&self, key: &str, why: impl Display) {
+    /// Where a key is written, or its table.
+    fn spot_of(&self, key: &str) -> Spot {
         let span = self.table.get(key).map_or(self.span.clone(), Spanned::span);
-        let message = format!("{}: {why}", self.path(key));
-        self.find(self.document.spot(span), message, None);
+        self.document.spot(span)
     }
 
-    /// Whether a key is written; it is known from now on.
+    /// Says that a key's value probably means something else.
+    pub(crate) fn warn(&self, key: &str, why: impl Display, suggestion: &str) {
+        let message = format!("{}: {why}", self.path(key));
+        let suggestion = Some(suggestion.to_owned());
+        self.push(Severity::Warning, self.spot_of(key), message, suggestion);
+    }
+
+    /// Says something of the table itself.
+    pub(crate) fn warn_of_table(&self, why: impl Display, suggestion: &str) {
+        let message = format!("{}: {why}", self.path);
+        let suggestion = Some(suggestion.to_owned());
+        self.push(Severity::Warning, self.spot(), message, suggestion);
+    }
+
+    /// Says that a key's value will not do.
+    pub(crate) fn refuse(&self, key: &str, why: impl Display) {
+        let message = format!("{}: {why}", self.path(key));
+        self.find(self.spot_of(key), message, None);
+    }
+
+    /// Whether a key is written; it is no setting by that.
     pub(crate) fn holds(&self, key: &'static str) -> bool {
-        self.value(key).is_some()
+        self.known.borrow_mut().insert(key);
+        self.table.get(key).is_some()
     }
 
     /// Says that a key's value will not do, and what to write.
     pub(crate) fn refuse_with(&self, key: &str, why: &str, suggestion: &str) {
-        let span = self.table.get(key).map_or(self.span.clone(), Spanned::span);
         let message = format!("{}: {why}", self.path(key));
-        self.find(
-            self.document.spot(span),
-            message,
-            Some(suggestion.to_owned()),
-        );
+        self.find(self.spot_of(key), message, Some(suggestion.to_owned()));
     }
 
     /// Says that a name that a key holds is not there; `known` are those that are.
@@ -120,7 +206,6 @@ impl<'d> Section<'d> {
         (what, name): (&str, &str),
         known: impl Iterator<Item = &'n str> + Clone,
     ) {
-        let span = self.table.get(key).map_or(self.span.clone(), Spanned::span);
         let message = format!("{}: there is no {what} \"{name}\"", self.path(key));
         let near = nearest(name, known.clone()).map(|it| format!("did you mean \"{it}\"?"));
         let all: Vec<_> = known.collect();
@@ -128,7 +213,7 @@ impl<'d> Section<'d> {
             true => Some(format!("no {what} is configured")),
             false => Some(format!("there are: {}", all.join(", "))),
         });
-        self.find(self.document.spot(span), message, suggestion);
+        self.find(self.spot_of(key), message, suggestion);
     }
 
     fn wrong_kind(&self, key: &str, value: &Spanned<DeValue<'_>>, wanted: &str) {
@@ -152,143 +237,6 @@ impl<'d> Section<'d> {
 
     fn written(&self, value: &Spanned<DeValue<'_>>) -> Origin {
         Origin::Written(self.document.spot(value.span()))
-    }
-
-    /// A text.
-    pub(crate) fn text(&self, key: &'static str) -> Option<String> {
-        let value = self.value(key)?;
-        let Some(text) = value.get_ref().as_str() else {
-            self.wrong_kind(key, value, "a text in quotes");
-            return None;
-        };
-        self.show(key, format!("{text:?}"), self.written(value));
-        Some(text.to_owned())
-    }
-
-    /// A text that must be there.
-    pub(crate) fn needed(&self, key: &'static str, hint: &str) -> Option<String> {
-        if self.table.get(key).is_none() {
-            self.known.borrow_mut().insert(key);
-            let message = format!("{}: it is missing", self.path(key));
-            self.find(self.spot(), message, Some(format!("write {hint}")));
-        }
-        self.text(key)
-    }
-
-    /// A text that says something of a type.
-    pub(crate) fn parsed<T>(&self, key: &'static str) -> Option<T>
-    where
-        T: FromStr,
-        T::Err: Display,
-    {
-        let text = self.text(key)?;
-        match text.parse() {
-            Ok(value) => Some(value),
-            Err(error) => {
-                self.refuse(key, error);
-                None
-            }
-        }
-    }
-
-    /// The same through a function.
-    pub(crate) fn parsed_by<T, E: Display>(
-        &self,
-        key: &'static str,
-        parse: impl Fn(&str) -> Result<T, E>,
-    ) -> Option<T> {
-        let text = self.text(key)?;
-        parse(&text).map_err(|error| self.refuse(key, error)).ok()
-    }
-
-    /// A whole number in bounds.
-    pub(crate) fn number(&self, key: &'static str, (low, high): (u32, u32)) -> Option<u32> {
-        let value = self.value(key)?;
-        let DeValue::Integer(digits) = value.get_ref() else {
-            self.wrong_kind(key, value, "a whole number");
-            return None;
-        };
-        let number = u32::from_str_radix(digits.as_str(), digits.radix()).ok();
-        let number = number.filter(|number| (low..=high).contains(number));
-        match number {
-            Some(number) => self.show(key, number, self.written(value)),
-            None => self.refuse(key, format!("write {low} to {high}")),
-        }
-        number
-    }
-
-    /// A whole number or a text, as a text.
-    pub(crate) fn number_or_text(&self, key: &'static str) -> Option<String> {
-        let value = self.value(key)?;
-        let DeValue::Integer(digits) = value.get_ref() else {
-            return self.text(key);
-        };
-        self.show(key, digits.as_str(), self.written(value));
-        Some(digits.as_str().to_owned())
-    }
-
-    /// True or false; what is usual where nothing is written.
-    pub(crate) fn flag(&self, key: &'static str, usual: bool) -> bool {
-        let Some(value) = self.value(key) else {
-            self.show(key, usual, Origin::Usual);
-            return usual;
-        };
-        let DeValue::Boolean(flag) = value.get_ref() else {
-            self.wrong_kind(key, value, "true or false");
-            return usual;
-        };
-        self.show(key, flag, self.written(value));
-        *flag
-    }
-
-    /// A list of texts, or one text.
-    pub(crate) fn texts(&self, key: &'static str) -> Vec<String> {
-        let Some(value) = self.value(key) else {
-            return Vec::new();
-        };
-        let texts: Option<Vec<String>> = match value.get_ref() {
-            DeValue::String(text) => Some(vec![text.to_string()]),
-            DeValue::Array(list) => list
-                .iter()
-                .map(|it| it.get_ref().as_str().map(str::to_owned))
-                .collect(),
-            _ => None,
-        };
-        match &texts {
-            Some(texts) => self.show(key, format!("{texts:?}"), self.written(value)),
-            None => self.wrong_kind(key, value, "a list of texts in quotes"),
-        }
-        texts.unwrap_or_default()
-    }
-
-    /// The tables of a table, each with its name.
-    pub(crate) fn tables(&self, key: &'static str) -> Vec<(String, Section<'d>)> {
-        let Some(value) = self.value(key) else {
-            return Vec::new();
-        };
-        let DeValue::Table(tables) = value.get_ref() else {
-            self.wrong_kind(key, value, &format!("tables, as in [{key}.NAME]"));
-            return Vec::new();
-        };
-        let mut found = Vec::new();
-        for (name, value) in tables {
-            let path = format!("{}.{}", self.path(key), name.get_ref());
-            let DeValue::Table(table) = value.get_ref() else {
-                let message = format!("{path}: it must be a table, as in [{key}.NAME]");
-                self.find(self.document.spot(name.span()), message, None);
-                continue;
-            };
-            let section = Section {
-                document: self.document,
-                record: self.record,
-                table,
-                span: name.span(),
-                path,
-                known: RefCell::default(),
-            };
-            found.push((name.get_ref().to_string(), section));
-        }
-        found
     }
 
     /// What nobody took is an error, with the key that may have been meant.
@@ -328,6 +276,13 @@ impl<'d> Section<'d> {
                 None
             }
         }
+    }
+}
+
+fn joined(path: &str, key: &str) -> String {
+    match path.is_empty() {
+        true => key.to_owned(),
+        false => format!("{path}.{key}"),
     }
 }
 

@@ -11,7 +11,7 @@ use serde::Deserialize;
 /// What a platform would read of a job.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct Capture {
+pub(crate) struct Capture {
     machines: Vec<String>,
     parallel: Option<u32>,
 }
@@ -35,6 +35,10 @@ include = ["conf.d/*.toml"]
 place = "/srv/backup"
 password_file = "/etc/lifeboat/password"
 
+[repositories.second]
+place = "/mnt/second"
+password_env = "SECOND"
+
 [platforms.local]
 uri = "qemu:///system"
 
@@ -54,6 +58,7 @@ copies = 2
 [jobs.web]
 platform = "local"
 repository = "main"
+copies_to = "second"
 policy = "gold"
 machines = ["web*"]
 parallel = 2
@@ -100,14 +105,14 @@ fn a_sound_file_gives_its_values_and_where_they_came_from() {
     let Origin::Written(spot) = &shown["policies.gold.schedule"].origin else {
         panic!("it is written");
     };
-    assert_eq!((spot.line, spot.column), (13, 12));
+    assert_eq!((spot.line, spot.column), (17, 12));
     assert_eq!(shown["policies.gold.catch_up"].origin, Origin::Usual);
 }
 
 #[test]
 fn every_mistake_is_told_at_once_with_its_place() {
     let text = r#"
-sites = "berlin"
+sitte = "berlin"
 [repositories.main]
 place = "/srv/backup"
 password = "geheim"
@@ -137,7 +142,7 @@ parallel = "two"
     assert!(!loaded.is_sound());
     let told: Vec<_> = loaded.findings.iter().map(ToString::to_string).collect();
     let expected = [
-        "2:1: error: sites: there is no such setting; did you mean 'site'?",
+        "2:1: error: sitte: there is no such setting; did you mean 'site'?",
         "5:12: error: repositories.main.password: secrets never stand here",
         "6:15: error: repositories.other.place: it is missing; write place =",
         "8:17: error: repositories.other.password_file: there are several passwords",
@@ -205,7 +210,7 @@ proptest! {
 
     #[test]
     fn any_text_is_read_or_refused_with_places_inside_it(
-        cut in 0usize..700, with in "[\\[\\]\"'=a-z0-9.\n ä]{0,12}", at in 0usize..700,
+        cut in 0usize..800, with in "[\\[\\]\"'=a-z0-9.\n ä]{0,12}", at in 0usize..800,
     ) {
         let mut text = SOUND.to_owned();
         text.truncate(cut.min(text.len()));

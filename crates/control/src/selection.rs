@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use lifeboat_model::ParseError;
+use lifeboat_model::{ParseError, fits_pattern};
 use lifeboat_platform::Vm;
 
 /// One rule: a name, a pattern, or a tag.
@@ -94,35 +94,6 @@ impl Selection {
             .filter(|rule| !all.iter().any(|vm| rule.fits(vm)))
             .collect()
     }
-}
-
-/// Linear in the product of both lengths, whatever the pattern.
-fn fits_pattern(pattern: &str, name: &str) -> bool {
-    let (pattern, name): (Vec<char>, Vec<char>) =
-        (pattern.chars().collect(), name.chars().collect());
-    let (mut p, mut n) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while n < name.len() {
-        match pattern.get(p) {
-            Some('*') => {
-                star = Some((p, n));
-                p += 1;
-            }
-            Some(&c) if c == '?' || name.get(n) == Some(&c) => {
-                p += 1;
-                n += 1;
-            }
-            _ => match star {
-                Some((at, from)) => {
-                    star = Some((at, from + 1));
-                    p = at + 1;
-                    n = from + 1;
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern.iter().skip(p).all(|c| *c == '*')
 }
 
 #[cfg(test)]

@@ -7,14 +7,25 @@
 //!
 //! Source: DESIGN, row 3.
 
+mod conditions;
+mod due;
 mod error;
 mod execute;
+mod judge;
+mod outcome;
+mod preview;
 mod request;
 mod settings;
 mod status;
+mod words;
+
+mod node;
 
 pub use error::{Error, Result};
 pub use execute::{Executor, TaskWatch};
+pub use node::{Node, NodeOptions};
+pub use outcome::{BackupOutcome, FoundMachine, LookOutcome};
+pub use preview::{PlannedRun, simulate_job, upcoming};
 pub use request::Request;
 pub use settings::{JobSettings, PlatformSettings, RepositorySettings, Settings};
 pub use status::{

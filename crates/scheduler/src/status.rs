@@ -1,9 +1,8 @@
 //! How things are, as a page or a metric shows them.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use lifeboat_catalog::{Point, RepositoryFacts, Run, TaskState};
+use lifeboat_model::fits_pattern;
 use serde::{Deserialize, Serialize};
 
 use crate::settings::Settings;
@@ -169,25 +168,9 @@ impl ObjectiveKind {
     }
 }
 
-/// A span as whole seconds.
-pub(crate) fn seconds(span: Duration) -> u64 {
-    span.as_secs()
-}
-
-/// Whether a machine's name is excused by its platform's patterns; `*` stands for anything.
+/// Whether a machine's name is excused by its platform's patterns.
 pub(crate) fn is_excused(settings: &Settings, platform: &str, name: &str) -> bool {
     let platform = settings.platforms.get(platform);
     let mut patterns = platform.iter().flat_map(|it| &it.unprotected_ok);
-    patterns.any(|pattern| matches(pattern, name))
-}
-
-/// Whether a pattern with `*` fits a name.
-pub(crate) fn matches(pattern: &str, name: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == name,
-        Some((start, rest)) => name.strip_prefix(start).is_some_and(|left| {
-            let ends = (0..=left.len()).filter(|at| left.is_char_boundary(*at));
-            rest.is_empty() || ends.map(|at| &left[at..]).any(|tail| matches(rest, tail))
-        }),
-    }
+    patterns.any(|pattern| fits_pattern(pattern, name))
 }

@@ -1,4 +1,41 @@
 //! The REST API, the metrics and the pages of `lifeboat serve`.
+//!
+//! Takes a node with its catalog and answers over HTTPS: who may ask what stands in one table,
+//! every change is written into the audit log.
+//! Does not decide what is due, and does not carry anything out: it asks the node.
+//!
+//! Source: DESIGN, row 5.
 
+mod accounts;
+mod act;
 pub mod assets;
+mod authority;
+mod connection;
+mod error;
+mod events;
+mod export;
+mod extract;
+mod guard;
+mod limiter;
+mod login;
+mod look;
+mod metrics;
+mod openapi;
 pub mod pages;
+mod people;
+mod refusal;
+mod routes;
+mod serve;
+mod shapes;
+mod state;
+mod tls;
+mod visitor;
+
+pub use accounts::{new_digest, new_token, new_user};
+pub use error::{Error, Result};
+pub use metrics::textfile;
+pub use openapi::openapi;
+pub use routes::matrix;
+pub use serve::{Limits, Server, ServerOptions, serve};
+pub use state::{State, StateParts};
+pub use tls::Encryption;

@@ -2,10 +2,12 @@
 //!
 //! Takes what catalog and scheduler say and gives HTML that reads without a script. The script
 //! adds what moves: live regions, search, dialogs, copying, the theme.
-//! Does not look anything up, decide anything, or load anything from elsewhere; no page holds a
-//! style or a script of its own, so that the strictest policy of browsers fits.
+//! Does not decide anything, or load anything from elsewhere: `answers` looks up, the other files
+//! are functions of what was found. Changes go through `/api/v1`, but for signing in and out. No
+//! page holds a style or a script of its own, so that the strictest policy of browsers fits.
 
 mod alerts;
+mod answers;
 mod audit;
 mod chart;
 mod frame;
@@ -20,8 +22,11 @@ mod runs;
 mod schedule;
 mod settings;
 mod simple;
+mod simulation;
 mod task;
 mod words;
+
+pub(crate) use answers::router;
 
 pub use alerts::{AlertsShown, page as alerts_page};
 pub use audit::page as audit_page;

@@ -10,7 +10,7 @@ use crate::output::{Output, Style};
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct GlobalArguments {
-    /// Repository: a folder, or local:FOLDER
+    /// Repository: a folder, local:FOLDER, or @NAME of the configuration
     #[arg(
         short = 'r',
         long = "repo",
@@ -28,6 +28,16 @@ pub(crate) struct GlobalArguments {
     /// Read the password from the output of a command (program and arguments, no shell)
     #[arg(long, value_name = "COMMAND", global = true)]
     pub(crate) password_command: Option<String>,
+    /// The configuration, where names with @ are looked up
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "LIFEBOAT_CONFIG",
+        default_value = "/etc/lifeboat/lifeboat.toml",
+        hide_env_values = true,
+        global = true
+    )]
+    pub(crate) config: PathBuf,
     /// Speak JSON, one value a line
     #[arg(long, global = true)]
     pub(crate) json: bool,

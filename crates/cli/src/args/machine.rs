@@ -11,15 +11,10 @@ use super::RescueArguments;
 pub(crate) struct PlatformArguments {
     /// The platform: a libvirt URI as in qemu:///system or qemu+ssh://host/system, or the same
     /// after lvm+ for machines on volumes; for this computer lvm:GROUP/VOLUME,..., plain:/path,...
-    /// or self:
-    #[arg(
-        short = 'P',
-        long = "platform",
-        value_name = "URI",
-        env = "LIFEBOAT_PLATFORM",
-        default_value = "qemu:///system"
-    )]
-    pub(crate) platform: String,
+    /// or self:; or @NAME of the configuration. Else what LIFEBOAT_PLATFORM says, else
+    /// qemu:///system
+    #[arg(short = 'P', long = "platform", value_name = "URI")]
+    pub(crate) platform: Option<String>,
 }
 
 /// Which machines: names, patterns as in web*, tag:KEY=VALUE, id:ID.
@@ -54,14 +49,15 @@ pub(crate) struct MachineLsArguments {
 }
 
 /// `machine backup`
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct MachineBackupArguments {
     #[command(flatten)]
     pub(crate) platform: PlatformArguments,
     #[command(flatten)]
     pub(crate) selection: SelectionArguments,
-    /// A file with the job: selection, hooks, limits (TOML); arguments add to it
-    #[arg(short = 'j', long, value_name = "FILE")]
+    /// The job: @NAME of the configuration, which also says from where and where to; or a file
+    /// with selection, hooks, limits (TOML); arguments add to it
+    #[arg(short = 'j', long, value_name = "@NAME|FILE")]
     pub(crate) job: Option<PathBuf>,
     /// Only this disk of every machine
     #[arg(long = "only-disk", value_name = "DISK")]
@@ -138,9 +134,9 @@ pub(crate) struct MachineRecoverArguments {
     /// Read every disk back and compare it
     #[arg(long)]
     pub(crate) verify: bool,
-    /// A file with hooks: pre_recovery, end_recovery (inside the restored disks, in a rescue VM),
-    /// post_recovery (TOML)
-    #[arg(short = 'j', long, value_name = "FILE")]
+    /// Hooks, from @NAME of the configuration or a file: pre_recovery, end_recovery (inside the
+    /// restored disks, in a rescue VM), post_recovery (TOML)
+    #[arg(short = 'j', long, value_name = "@NAME|FILE")]
     pub(crate) job: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) rescue: RescueArguments,

@@ -23,7 +23,7 @@ pub(crate) struct InitArguments {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Source repository")]
 pub(crate) struct FromArguments {
-    /// Repository to read from
+    /// Repository to read from: its place, or @NAME of the configuration
     #[arg(
         long = "from-repo",
         value_name = "PLACE",

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::args::ConfigCommand;
 use crate::configuration;
 use crate::context::Context;
-use crate::error::{EXIT_WRONG, Result};
+use crate::error::{EXIT_WRONG, Error, Result};
 use crate::tables::{Table, count};
 
 #[derive(Serialize)]
@@ -30,8 +30,17 @@ struct ValueLine<'a> {
 /// Checks or shows the configuration.
 pub(crate) fn run(context: &Context, command: &ConfigCommand) -> Result<u8> {
     match command {
-        ConfigCommand::Validate(file) => validate(context, &configuration::load(&file.config)?),
-        ConfigCommand::Show(file) => show(context, &configuration::load(&file.config)?),
+        ConfigCommand::Validate => {
+            let loaded = configuration::load(&context.global.config)?;
+            validate(context, &loaded)
+        }
+        ConfigCommand::Show => show(context, &configuration::load(&context.global.config)?),
+        ConfigCommand::Schema => {
+            let schema = serde_json::to_string_pretty(&configuration::schema());
+            let schema = schema.map_err(|e| Error::usage(e.to_string()))?;
+            context.output.result(schema)?;
+            Ok(0)
+        }
     }
 }
 

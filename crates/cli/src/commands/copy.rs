@@ -7,7 +7,7 @@ use lifeboat_repository::{LockMode, WriteTotals};
 use serde::Serialize;
 
 use crate::args::CopyArguments;
-use crate::context::{Context, Password};
+use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::select;
 use crate::tables::{count, moment, shown};
@@ -33,11 +33,7 @@ pub(crate) fn run(context: &Context, arguments: &CopyArguments) -> Result<u8> {
         .from_repository
         .as_ref()
         .ok_or_else(|| Error::usage("name the repository to copy from with --from-repo"))?;
-    let password = Password::of_source(
-        from.from_password_file.clone(),
-        from.from_password_command.clone(),
-    );
-    let source = context.open_at(place, &password)?;
+    let source = context.open_source(place, from)?;
     let target = context.open()?;
     let source_locked = context.lock(&source, LockMode::Shared)?;
     let target_locked = context.lock(&target, LockMode::Shared)?;

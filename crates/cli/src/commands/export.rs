@@ -42,7 +42,7 @@ struct SummaryLine {
 pub(crate) fn run(context: &Context, arguments: &ArchiveExportArguments) -> Result<u8> {
     let target = &arguments.target;
     refuse_existing(target)?;
-    let password = Password::of_repository(&context.global);
+    let password = context.password()?;
     let repository = context.open_at(&context.place()?, &password)?;
     let archive_password = match &arguments.archive_password_file {
         Some(path) => Password::in_file(path.clone()).get_new()?,

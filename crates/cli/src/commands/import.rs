@@ -45,7 +45,7 @@ pub(crate) fn run(context: &Context, arguments: &ArchiveImportArguments) -> Resu
         .map(str::parse)
         .transpose()?;
     let archive = ArchiveReader::open(&arguments.archive)?;
-    let password = Password::of_repository(&context.global);
+    let password = context.password()?;
     let target = context.open_at(&context.place()?, &password)?;
     let archive_password = match &arguments.archive_password_file {
         Some(path) => Password::in_file(path.clone()),

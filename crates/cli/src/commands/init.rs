@@ -7,7 +7,7 @@ use lifeboat_repository::{InitOptions, WriteOptions};
 use serde::Serialize;
 
 use crate::args::InitArguments;
-use crate::context::{Context, Password};
+use crate::context::Context;
 use crate::error::{Error, Result};
 
 #[derive(Serialize)]
@@ -28,9 +28,7 @@ pub(crate) fn run(context: &Context, arguments: &InitArguments) -> Result<u8> {
         let place = from.from_repository.as_ref().ok_or_else(|| {
             Error::usage("--copy-chunker-params needs --from-repo to say from where")
         })?;
-        let password = from.from_password_file.clone();
-        let password = Password::of_source(password, from.from_password_command.clone());
-        let source = context.open_at(place, &password)?;
+        let source = context.open_source(place, from)?;
         options.polynomial = Some(source.config().chunker_polynomial);
         sizes = context.chunk_sizes(&source);
     }

@@ -61,7 +61,7 @@ fn start(context: &Context, arguments: &InstantStartArguments) -> Result<u8> {
     let mut state = InstantState {
         version: 1,
         name: name.to_string(),
-        platform: arguments.platform.platform.clone(),
+        platform: context.platform_uri(&arguments.platform)?,
         repository: context.place()?,
         snapshot: snapshot.id.to_string(),
         machine: manifest.machine.name.clone(),
@@ -213,7 +213,7 @@ fn serve_again(context: &Context, platform: &dyn Platform, view: &InstantView) -
 
 fn platform_of(view: &InstantView) -> PlatformArguments {
     PlatformArguments {
-        platform: view.state.platform.clone(),
+        platform: Some(view.state.platform.clone()),
     }
 }
 

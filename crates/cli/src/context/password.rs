@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+use lifeboat_config::SecretSource;
 use lifeboat_model::Secret;
 
 use crate::args::GlobalArguments;
+use crate::configuration::{first_line, resolve};
 use crate::error::{Error, Result};
 
 /// A password that has not been looked up yet.
@@ -15,6 +17,8 @@ use crate::error::{Error, Result};
 pub(crate) struct Password {
     file: Option<PathBuf>,
     command: Option<String>,
+    /// Where the configuration says that it is.
+    source: Option<SecretSource>,
     /// Prefixes of variables, as in `RESTIC_PASSWORD`.
     variables: &'static [&'static str],
     prompt: &'static str,
@@ -28,6 +32,7 @@ impl Password {
         Self {
             file: global.password_file.clone(),
             command: global.password_command.clone(),
+            source: None,
             variables: &["LIFEBOAT_PASSWORD", "RESTIC_PASSWORD"],
             prompt: "password of the repository: ",
             known: OnceLock::new(),
@@ -40,6 +45,7 @@ impl Password {
         Self {
             file,
             command,
+            source: None,
             variables,
             prompt: "password of the source repository: ",
             known: OnceLock::new(),
@@ -51,10 +57,18 @@ impl Password {
         Self {
             file: Some(file),
             command: None,
+            source: None,
             variables: &[],
             prompt: "",
             known: OnceLock::new(),
         }
+    }
+
+    /// The same, for a repository of the configuration: what was typed goes first, what the
+    /// configuration says goes before the environment.
+    pub(crate) fn with_source(mut self, source: SecretSource) -> Self {
+        self.source = Some(source);
+        self
     }
 
     /// Looks it up, once: file, command, environment, and at last the terminal.
@@ -88,6 +102,9 @@ impl Password {
         if let Some(command) = &self.command {
             return run(command).map(Some);
         }
+        if let Some(source) = &self.source {
+            return resolve(source).map(Some);
+        }
         for name in self.variables {
             if let Some(password) = std::env::var_os(name) {
                 return Ok(Some(Secret::new(password.into_encoded_bytes())));
@@ -112,18 +129,6 @@ fn read_file(path: &Path) -> Result<Secret> {
         ))
     })?;
     Ok(first_line(bytes))
-}
-
-fn first_line(mut bytes: Vec<u8>) -> Secret {
-    let end = bytes
-        .iter()
-        .position(|byte| *byte == b'\n')
-        .unwrap_or(bytes.len());
-    bytes.truncate(end);
-    if bytes.last() == Some(&b'\r') {
-        bytes.pop();
-    }
-    Secret::new(bytes)
 }
 
 /// Runs a program with its arguments; no shell looks at them.

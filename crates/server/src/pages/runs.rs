@@ -320,3 +320,15 @@ fn level(level: LogLevel) -> &'static str {
         LogLevel::Error => "failed",
     }
 }
+
+/// The state of a name.
+pub(crate) fn state_of(name: &str) -> Option<RunState> {
+    let all = [
+        RunState::Open,
+        RunState::Succeeded,
+        RunState::Partial,
+        RunState::Failed,
+        RunState::Cancelled,
+    ];
+    all.into_iter().find(|state| state.as_str() == name)
+}

@@ -14,7 +14,7 @@ use lifeboat_nbd::{Exports, Listener, Server, ServerOptions};
 use lifeboat_repository::{LockMode, snapshots};
 
 use crate::args::InstantNameArguments;
-use crate::context::{Context, Password};
+use crate::context::Context;
 use crate::error::{Error, Result};
 
 /// Between two looks whether the server is asked to stop.
@@ -32,7 +32,7 @@ pub(super) fn spawn(context: &Context, folder: &InstantFolder, name: &VmName) ->
         Error::new(ErrorKind::of_io(&e), format!("cannot {doing}: {e}"))
     };
     let state = folder.load()?;
-    let password = Password::of_repository(&context.global).get()?;
+    let password = context.password()?.get()?;
     let log = File::create(folder.log()).map_err(|e| failed("write the server's log", e))?;
     let errors = log
         .try_clone()

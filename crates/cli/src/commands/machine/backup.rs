@@ -1,5 +1,6 @@
 //! `lifeboat machine backup`
 
+use std::path::Path;
 use std::sync::Arc;
 
 use lifeboat_control::{
@@ -25,7 +26,17 @@ const JOB_BYTES_MAX: u64 = 1 << 20;
 
 /// Backs up every machine that is meant, several at the same time.
 pub(crate) fn run(context: &Context, arguments: &MachineBackupArguments) -> Result<u8> {
-    let job = job(arguments)?;
+    let Some(name) = configured_name(arguments.job.as_deref()) else {
+        return run_job(context, arguments, &job(context, arguments)?);
+    };
+    let (platform, repository) = context.ends_of_job(name)?;
+    let mut arguments = arguments.clone();
+    arguments.platform.platform.get_or_insert(platform);
+    let context = context.with_repository(repository);
+    run_job(&context, &arguments, &job(&context, &arguments)?)
+}
+
+fn run_job(context: &Context, arguments: &MachineBackupArguments, job: &Job) -> Result<u8> {
     let platform = context.open_platform_by(&arguments.platform, job.snapshots)?;
     let inventory = inventory(context, &*platform)?;
     let machines = chosen(&job.selection, &inventory)?;
@@ -36,7 +47,7 @@ pub(crate) fn run(context: &Context, arguments: &MachineBackupArguments) -> Resu
         ));
     }
     if arguments.dry_run {
-        return show(context, &*platform, &job, &machines);
+        return show(context, &*platform, job, &machines);
     }
     lower_priority(job.limits.nice, job.limits.io)?;
     let repository = context.open()?;
@@ -60,7 +71,7 @@ pub(crate) fn run(context: &Context, arguments: &MachineBackupArguments) -> Resu
     let backup = VmBackup {
         platform: &*platform,
         place: &place,
-        job: &job,
+        job,
         is_forced: arguments.force,
         pacer,
         turns: &turns,
@@ -79,9 +90,9 @@ pub(crate) fn run(context: &Context, arguments: &MachineBackupArguments) -> Resu
 }
 
 /// The job of the file with what the arguments add.
-fn job(arguments: &MachineBackupArguments) -> Result<Job> {
+fn job(context: &Context, arguments: &MachineBackupArguments) -> Result<Job> {
     let mut text = match &arguments.job {
-        Some(path) => read_job(path)?,
+        Some(path) => read_job(context, path)?,
         None => JobText::default(),
     };
     let selection = &arguments.selection;
@@ -105,8 +116,16 @@ fn job(arguments: &MachineBackupArguments) -> Result<Job> {
     Ok(text.parse()?)
 }
 
-/// Reads a file with a job.
-pub(super) fn read_job(path: &std::path::Path) -> Result<JobText> {
+/// The name in `@NAME`.
+fn configured_name(job: Option<&Path>) -> Option<&str> {
+    job?.to_str()?.strip_prefix('@')
+}
+
+/// Reads a job of the configuration, or a file with one.
+pub(super) fn read_job(context: &Context, path: &Path) -> Result<JobText> {
+    if let Some(name) = configured_name(Some(path)) {
+        return context.job_text(name);
+    }
     let failed = |e: &std::io::Error| {
         let message = format!("cannot read the job {}: {e}", path.display());
         Error::new(ErrorKind::of_io(e), message)

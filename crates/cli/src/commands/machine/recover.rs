@@ -23,7 +23,7 @@ use crate::tables::{Table, shown, span};
 
 /// Brings a machine back on a platform.
 pub(crate) fn run(context: &Context, arguments: &MachineRecoverArguments) -> Result<u8> {
-    let settings = settings(arguments)?;
+    let settings = settings(context, arguments)?;
     let repository = context.open()?;
     let _locked = context.lock(&repository, LockMode::Shared)?;
     let snapshot = select::machine_point(&repository, &arguments.machine)?;
@@ -71,7 +71,7 @@ pub(crate) fn run(context: &Context, arguments: &MachineRecoverArguments) -> Res
     report(context, &plan, &settings, (&done?, &hooks))
 }
 
-fn settings(arguments: &MachineRecoverArguments) -> Result<RecoverySettings> {
+fn settings(context: &Context, arguments: &MachineRecoverArguments) -> Result<RecoverySettings> {
     let mut placements = BTreeMap::new();
     for text in &arguments.place {
         let (disk, place) = text.split_once('=').ok_or_else(|| {
@@ -88,7 +88,7 @@ fn settings(arguments: &MachineRecoverArguments) -> Result<RecoverySettings> {
     }
     let disks = arguments.only_disk.iter().map(|name| Ok(name.parse()?));
     let hooks = match &arguments.job {
-        Some(path) => read_job(path)?.parse()?.hooks,
+        Some(path) => read_job(context, path)?.parse()?.hooks,
         None => Vec::new(),
     };
     Ok(RecoverySettings {

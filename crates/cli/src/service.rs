@@ -1,0 +1,120 @@
+//! The control plane as commands use it: settings from the configuration, children that carry
+//! tasks out, and the catalog of this host.
+
+mod child;
+mod message;
+mod settings;
+mod state;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use lifeboat_catalog::{Catalog, CatalogPlace};
+use lifeboat_config::{CatalogPlace as Configured, Config, Loaded};
+use lifeboat_control::Job;
+use lifeboat_model::{Clock, ErrorKind};
+use lifeboat_scheduler::{Node, NodeOptions};
+
+use crate::configuration;
+use crate::context::Context;
+use crate::error::{Error, Result};
+
+pub(crate) use child::{Children, ENDS_WITH_STDIN};
+pub(crate) use settings::settings;
+
+/// What is configured, and the catalog that goes with it.
+pub(crate) struct Service {
+    /// The configuration's file.
+    pub(crate) path: PathBuf,
+    /// What it says.
+    pub(crate) loaded: Loaded<Job>,
+    /// The folder of keys, certificates and the catalog.
+    pub(crate) state: PathBuf,
+    /// What was run and what is kept.
+    pub(crate) catalog: Arc<Catalog>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Service {
+    /// Reads the configuration and opens its catalog.
+    ///
+    /// Errors: `Invalid` for a configuration that is not sound.
+    pub(crate) fn open(context: &Context) -> Result<Self> {
+        let path = context.configuration_path();
+        let loaded = sound(configuration::load::<Job>(&path)?)?;
+        let state = state::state_folder(loaded.config.server.state.as_ref())?;
+        let place = place(&loaded.config, &state)?;
+        let clock = Arc::clone(&context.environment.clock);
+        let catalog = state::catalog(&place, &clock)?;
+        Ok(Self {
+            path,
+            loaded,
+            state,
+            catalog,
+            clock,
+        })
+    }
+
+    /// Children with this configuration.
+    pub(crate) fn children(&self) -> Result<Children> {
+        let program = std::env::current_exe().map_err(|error| {
+            let text = format!("cannot find this program: {error}");
+            Error::new(ErrorKind::of_io(&error), text)
+        })?;
+        let before = vec![OsString::from("--config"), self.path.clone().into()];
+        Ok(Children { program, before })
+    }
+
+    /// A node that carries out one run and ends.
+    pub(crate) fn node_for_a_run(&self) -> Result<Arc<Node>> {
+        let name = state::node_name(self.loaded.config.catalog.node.as_ref());
+        self.node(&format!("{name} run {}", std::process::id()))
+    }
+
+    /// The node of this host.
+    pub(crate) fn node_of_host(&self) -> Result<Arc<Node>> {
+        self.node(&state::node_name(self.loaded.config.catalog.node.as_ref()))
+    }
+
+    fn node(&self, name: &str) -> Result<Arc<Node>> {
+        let options = NodeOptions::new(name, env!("CARGO_PKG_VERSION"));
+        let node = Node::new(
+            options,
+            settings(&self.loaded.config),
+            Arc::clone(&self.catalog),
+            Arc::new(self.children()?),
+            Arc::clone(&self.clock),
+        );
+        Ok(Arc::new(node?))
+    }
+
+    /// Who runs this command, for the catalog.
+    pub(crate) fn who(&self) -> String {
+        std::env::var("SUDO_USER")
+            .or_else(|_| std::env::var("USER"))
+            .unwrap_or_else(|_| format!("uid{}", rustix::process::getuid().as_raw()))
+    }
+}
+
+/// Refuses a configuration with errors.
+pub(crate) fn sound(loaded: Loaded<Job>) -> Result<Loaded<Job>> {
+    if loaded.is_sound() {
+        return Ok(loaded);
+    }
+    let errors: Vec<String> = loaded.findings.iter().map(ToString::to_string).collect();
+    let text = format!("the configuration cannot be used:\n{}", errors.join("\n"));
+    Err(Error::new(ErrorKind::Invalid, text))
+}
+
+fn place(config: &Config<Job>, state: &std::path::Path) -> Result<CatalogPlace> {
+    Ok(match &config.catalog.place {
+        None => CatalogPlace::File(state.join("catalog.sqlite")),
+        Some(Configured::Sqlite(path)) => CatalogPlace::File(path.clone()),
+        Some(Configured::Postgres(url)) => {
+            let password = config.catalog.password.as_ref();
+            let password = password.map(configuration::resolve).transpose()?;
+            CatalogPlace::parse(url, password)?
+        }
+    })
+}

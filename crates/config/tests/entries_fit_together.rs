@@ -1,0 +1,251 @@
+//! Names lead somewhere, promises can be kept, and no secret stands in the file or is shown.
+
+use std::time::Duration;
+
+use lifeboat_config::{
+    Brake, CatalogPlace, CheckData, Loaded, NoticeSeverity, PerRun, SecretSource, SourceFile,
+    TargetEntry, ValueSource, read,
+};
+
+use crate::findings_say_where_and_what::Capture;
+
+const BASE: &str = r#"
+[repositories.main]
+place = "/srv/backup"
+password_env = "A"
+[repositories.second]
+place = "/srv/second"
+password_env = "B"
+[platforms.local]
+uri = "qemu:///system"
+[jobs.web]
+platform = "local"
+repository = "main"
+"#;
+
+fn with(text: &str) -> Loaded<Capture> {
+    read(&[SourceFile {
+        name: "f".to_owned(),
+        text: format!("{BASE}{text}"),
+    }])
+}
+
+fn told(loaded: &Loaded<Capture>) -> Vec<String> {
+    let findings = loaded.findings.iter();
+    findings
+        .map(|it| it.to_string().split_once(": ").unwrap().1.to_owned())
+        .collect()
+}
+
+#[test]
+fn a_promise_of_copies_needs_repositories_and_a_policy_needs_a_job() {
+    let policy = "policy = 'gold'\n[policies.gold]\ncopies = 2\n[policies.odd]\nkeep_last = 1\n";
+    assert_eq!(
+        told(&with(policy)),
+        [
+            "warning: jobs.web.policy: its policy promises 2 copies, and it names one repository; \
+             write copies_to = [\"REPOSITORY\"]",
+            "warning: policies.odd: no job uses it; write policy = \"odd\" in a job, or remove it"
+        ]
+    );
+    let policy = "policy = 'gold'\ncopies_to = 'second'\n[policies.gold]\ncopies = 2\n";
+    assert_eq!(told(&with(policy)), [""; 0]);
+    assert_eq!(
+        told(&with("copies_to = ['secnd', 'main']\n")),
+        [
+            "error: jobs.web.copies_to: it names the job's own repository",
+            "error: jobs.web.copies_to: there is no repository \"secnd\"; did you mean \"second\"?"
+        ]
+    );
+}
+
+#[test]
+fn sites_are_checked_once_there_are_any() {
+    assert_eq!(
+        told(&with("[platforms.b]\nuri = 'b'\nsite = 'x'\n")),
+        [""; 0]
+    );
+    let text = "[platforms.b]\nuri = 'b'\nsite = 'berln'\n[sites.berlin]\n";
+    assert_eq!(
+        told(&with(text)),
+        ["error: platforms.b.site: there is no site \"berln\"; did you mean \"berlin\"?"]
+    );
+}
+
+#[test]
+fn what_is_read_kept_and_retried_is_written_in_words() {
+    let text = "policy = 'p'\n[policies.p]\nforget_at_most = '20'\nretry_after = '1m'\n\
+                max_age = '365d'\n[repositories.r]\nplace = 'r'\npassword_env = 'R'\n\
+                check = 'daily 05:00'\ncheck_data = '5%'\nsize_max = '2T'\n";
+    let loaded = with(text);
+    assert_eq!(told(&loaded), [""; 0]);
+    let policy = &loaded.config.policies["p"];
+    assert_eq!(policy.forget_at_most, Brake::Points(20));
+    assert_eq!((policy.retry.times, policy.points_min), (3, 1));
+    assert_eq!(policy.retry.after, Duration::from_secs(60));
+    assert_eq!(policy.age_max, Some(Duration::from_secs(365 * 86_400)));
+    let repository = &loaded.config.repositories["r"];
+    assert_eq!(repository.check_data, Some(CheckData::Percent(5)));
+    assert_eq!(repository.size_max, Some(2 << 40));
+    for (word, read) in [
+        ("all", Some(CheckData::All)),
+        ("1/30", Some(CheckData::OneOf(30))),
+    ] {
+        assert_eq!(word.parse().ok(), read);
+    }
+    for word in ["0%", "101%", "2/30", "1/0", "half", ""] {
+        assert!(word.parse::<CheckData>().is_err(), "{word}");
+    }
+    let wrong = "[repositories.x]\nplace = 'x'\npassword_env = 'X'\ncheck_data = '1/2'\n";
+    assert!(told(&with(wrong))[0].contains("no check begins by itself"));
+}
+
+#[test]
+fn a_secret_is_refused_wherever_it_stands_and_never_shown() {
+    for text in [
+        "[catalog]\nurl = 'postgresql://me:geheim@host/db'\n",
+        "[catalog]\nurl = 'postgresql://host/db?user=me&password=geheim'\n",
+        "[catalog]\nurl = 'mysql://me:geheim@host'\n",
+        "[catalog]\npassword = 'geheim'\n",
+        "[repositories.x]\nplace = 'x'\npassword = 'geheim'\n",
+        "[notifications.targets.m]\nkind = 'smtp'\nserver = 'h:25'\nfrom = 'a'\nto = 'b'\n\
+         user = 'u'\npassword = 'geheim'\n",
+    ] {
+        let loaded = with(text);
+        assert!(!loaded.is_sound(), "{text}");
+        let all = format!("{:?} {:?}", loaded.findings, loaded.shown);
+        assert!(!all.contains("geheim"), "{text}");
+    }
+    let good = with("[catalog]\nurl = 'postgresql://me@host/db'\npassword_file = '/p'\n");
+    assert_eq!(told(&good), [""; 0]);
+    let place = CatalogPlace::Postgres("postgresql://me@host/db".to_owned());
+    assert_eq!(good.config.catalog.place, Some(place));
+}
+
+#[test]
+fn plain_http_stays_on_this_computer_and_a_certificate_has_its_key() {
+    assert_eq!(told(&with("[server]\nplain_http = true\n")), [""; 0]);
+    let open = "[server]\nplain_http = true\nlisten = '0.0.0.0:80'\ntls_key_file = 'k'\n";
+    let told = told(&with(open));
+    assert!(
+        told[0].contains("server.plain_http: passwords would cross"),
+        "{told:?}"
+    );
+    assert!(
+        told[1].contains("the key needs its certificate"),
+        "{told:?}"
+    );
+}
+
+const NOTICES: &str = r#"
+[notifications.targets.hook]
+kind = "webhook"
+url_env = "HOOK"
+headers.Authorization = { value_file = "/token" }
+[notifications.targets.page]
+kind = "command"
+run = ["page"]
+[[notifications.routes]]
+severity = ["critical"]
+to = ["hook"]
+escalation = "night"
+per_run = "failure"
+digest = "daily 07:00"
+[[notifications.escalations.night.levels]]
+to = ["page"]
+respond_within = "5m"
+[[notifications.escalations.night.levels]]
+to = ["hook"]
+"#;
+
+#[test]
+fn notices_have_ways_routes_and_levels() {
+    let loaded = with(NOTICES);
+    assert_eq!(told(&loaded), [""; 0]);
+    let all = &loaded.config.notifications;
+    let TargetEntry::Webhook { url, headers } = &all.targets["hook"] else {
+        panic!("it is a webhook");
+    };
+    let source = SecretSource::Environment("HOOK".to_owned());
+    assert_eq!(*url, ValueSource::Secret(source));
+    let source = SecretSource::File("/token".into());
+    assert_eq!(headers["Authorization"], ValueSource::Secret(source));
+    let [route] = &all.routes[..] else {
+        panic!("there is one route");
+    };
+    assert_eq!(route.severities, [NoticeSeverity::Critical]);
+    assert_eq!(route.per_run, PerRun::Failure);
+    assert_eq!(route.digest.as_ref().unwrap().to_string(), "daily 07:00");
+    let levels = &all.escalations["night"].levels;
+    let waits: Vec<_> = levels
+        .iter()
+        .map(|it| it.respond_within.as_secs())
+        .collect();
+    assert_eq!(waits, [300, 900]);
+}
+
+#[test]
+fn a_route_that_leads_nowhere_is_told_with_its_place() {
+    let text = NOTICES
+        .replace("to = [\"hook\"]\nesc", "to = [\"hok\"]\nesc")
+        .replace("\"critical\"", "\"criticl\"")
+        .replace("\"night\"", "\"nigth\"")
+        .replace("kind = \"command\"", "kind = \"comand\"")
+        + "[[notifications.routes]]\nper_run = 'always'\n[notifications.targets.m]\n\
+           kind = 'smtp'\nserver = 'mail'\nfrom = 'a'\nurl = 'x'\n";
+    let told = told(&with(&text));
+    let expected = [
+        "error: notifications.targets.page.kind: there is no \"comand\" here; did you mean \
+         \"command\"?",
+        "error: notifications.routes[1].severity: there is no \"criticl\" here; did you mean",
+        "error: notifications.routes[1].to: there is no target \"hok\"; did you mean \"hook\"?",
+        "error: notifications.routes[1].escalation: there is no escalation \"nigth\"; did you",
+        "error: notifications.routes[2].to: it leads nowhere; write to = [\"TARGET\"]",
+        "error: notifications.targets.m.to: nobody gets it",
+        "error: notifications.targets.m.server: it has no port",
+        "error: notifications.targets.m.url: there is no such setting",
+    ];
+    for (told, expected) in told.iter().zip(expected) {
+        assert!(told.starts_with(expected), "{told}\n{expected}");
+    }
+    assert_eq!(told.len(), expected.len(), "{told:#?}");
+}
+
+#[test]
+fn what_was_carried_over_is_told_and_does_not_run() {
+    let text = "[platforms.old]\nuri = 'ovirt://engine'\ncarried_over = 'variables.json: no way'\n\
+                [jobs.old]\nplatform = 'old'\nrepository = 'main'\n\
+                [carried_over.restore]\nfrom = 'variables.json'\nsettings = { a = 1 }\n";
+    let loaded = with(text);
+    assert!(loaded.is_sound());
+    assert!(!loaded.config.jobs["old"].is_enabled && loaded.config.jobs["web"].is_enabled);
+    let told = told(&loaded);
+    let expected = [
+        "warning: platforms.old.carried_over: carried over, not carried out yet: variables.json",
+        "warning: jobs.old.platform: its platform is carried over, so it does not run",
+        "warning: carried_over.restore: carried over from variables.json, not carried out yet",
+    ];
+    for (told, expected) in told.iter().zip(expected) {
+        assert!(told.starts_with(expected), "{told}\n{expected}");
+    }
+    assert_eq!(told.len(), expected.len(), "{told:#?}");
+    let settings = &loaded.config.carried_over["restore"].settings;
+    assert_eq!(settings.as_deref(), Some("{ a = 1 }"));
+}
+
+#[test]
+fn a_table_of_the_whole_program_stands_in_one_file() {
+    let file = |name: &str, text: &str| SourceFile {
+        name: name.to_owned(),
+        text: text.to_owned(),
+    };
+    let files = [
+        file("a", ""),
+        file("b", "[limits]\nparallel = 3\n"),
+        file("c", "[limits]\nparallel = 4\n"),
+    ];
+    let loaded: Loaded<Capture> = read(&files);
+    assert_eq!(loaded.config.limits.parallel, 3);
+    let told: Vec<_> = loaded.findings.iter().map(ToString::to_string).collect();
+    assert_eq!(told, ["c:1:1: error: limits: another file has it too"]);
+}

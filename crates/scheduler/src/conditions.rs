@@ -1,0 +1,168 @@
+//! What is wrong, as alerts of the catalog.
+
+use lifeboat_catalog::{Alert, AlertSeverity, Node, TaskState};
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::settings::Settings;
+use crate::status::{
+    JobStatus, MachineStatus, ObjectiveKind, ObjectiveState, ObjectiveStatus, Overview,
+    RepositoryStatus,
+};
+
+/// A node that was not seen for so long has ended without a word.
+const NODE_SILENT: SignedDuration = SignedDuration::from_mins(5);
+
+/// Every condition that holds.
+pub(crate) fn conditions(
+    settings: &Settings,
+    overview: &Overview,
+    nodes: &[Node],
+    now: Timestamp,
+) -> Vec<Alert> {
+    let site = settings.site.as_deref();
+    let machines = overview.machines.iter().flat_map(of_machine);
+    let jobs = overview.jobs.iter().filter_map(of_job);
+    let repositories = overview.repositories.iter().flat_map(of_repository);
+    let silent = nodes
+        .iter()
+        .filter(|node| now.duration_since(node.seen) > NODE_SILENT);
+    let nodes = silent.map(|node| {
+        let text = format!("node {} was last seen at {}", node.name, node.seen);
+        new(("node", &node.name), AlertSeverity::Warning, text)
+    });
+    let all = machines.chain(jobs).chain(repositories).chain(nodes);
+    all.map(|alert| Alert {
+        site: site.map(str::to_owned),
+        ..alert
+    })
+    .collect()
+}
+
+fn new((condition, subject): (&str, &str), severity: AlertSeverity, text: String) -> Alert {
+    Alert {
+        id: 0,
+        subject: format!("{condition} {subject}"),
+        condition: condition.to_owned(),
+        severity,
+        text,
+        site: None,
+        job: None,
+        machine: None,
+        repository: None,
+        since: Timestamp::UNIX_EPOCH,
+        cleared: None,
+        acknowledged: None,
+    }
+}
+
+fn of_machine(machine: &MachineStatus) -> Vec<Alert> {
+    let subject = format!("{}/{}", machine.platform, machine.name);
+    let mut alerts = Vec::new();
+    if !machine.is_protected && !machine.is_excused && machine.state != "gone" {
+        let text = format!("machine {} is in no job: nothing protects it", machine.name);
+        alerts.push(new(("unprotected", &subject), AlertSeverity::Warning, text));
+    }
+    if let Some((TaskState::Failed, at)) = machine.last_task {
+        let text = format!("the last backup of {} failed at {at}", machine.name);
+        alerts.push(new(("failure", &subject), AlertSeverity::Warning, text));
+    }
+    for objective in &machine.objectives {
+        alerts.extend(of_objective(machine, &subject, objective));
+    }
+    for alert in &mut alerts {
+        alert.machine = Some(machine.name.clone());
+        alert.job = machine.jobs.first().cloned();
+    }
+    alerts
+}
+
+fn of_objective(
+    machine: &MachineStatus,
+    subject: &str,
+    objective: &ObjectiveStatus,
+) -> Option<Alert> {
+    if objective.state != ObjectiveState::Missed {
+        return None;
+    }
+    let measured = objective.measured.unwrap_or_default();
+    let (name, promised) = (&machine.name, objective.promised);
+    let (severity, text) = match objective.kind {
+        ObjectiveKind::Rpo => (
+            AlertSeverity::Critical,
+            format!(
+                "the newest recovery point of {name} is {} old, promised were {}",
+                span(measured),
+                span(promised)
+            ),
+        ),
+        ObjectiveKind::Rto => (
+            AlertSeverity::Warning,
+            format!(
+                "the last recovery of {name} took {}, promised were {}",
+                span(measured),
+                span(promised)
+            ),
+        ),
+        ObjectiveKind::Copies => (
+            AlertSeverity::Warning,
+            format!("{measured} of {promised} copies of {name} are there"),
+        ),
+        ObjectiveKind::Proof => (
+            AlertSeverity::Warning,
+            format!(
+                "that {name} comes back was last proved {} ago, promised were {}",
+                span(measured),
+                span(promised)
+            ),
+        ),
+    };
+    Some(new((objective.kind.as_str(), subject), severity, text))
+}
+
+fn of_job(job: &JobStatus) -> Option<Alert> {
+    let since = job.overdue?;
+    let text = format!("job {} should have begun at {since}", job.name);
+    Some(Alert {
+        job: Some(job.name.clone()),
+        ..new(("overdue", &job.name), AlertSeverity::Critical, text)
+    })
+}
+
+fn of_repository(repository: &RepositoryStatus) -> Vec<Alert> {
+    let name = &repository.facts.name;
+    let mut alerts = Vec::new();
+    if repository.facts.is_ok == Some(false) {
+        let first = repository.facts.findings.first();
+        let first = first.map_or("", String::as_str);
+        let text = format!("repository {name} is damaged: {first}");
+        alerts.push(new(("check", name), AlertSeverity::Critical, text));
+    }
+    let bytes = repository.facts.size.map_or(0, |size| size.bytes);
+    if repository.size_max.is_some_and(|max| bytes > max) {
+        let text = format!("repository {name} is larger than it should be: {bytes} bytes");
+        alerts.push(new(("size", name), AlertSeverity::Warning, text));
+    }
+    for alert in &mut alerts {
+        alert.repository = Some(name.clone());
+    }
+    alerts
+}
+
+/// Seconds for people: the two largest units.
+fn span(seconds: u64) -> String {
+    let units = [("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)];
+    let mut left = seconds;
+    let mut words = Vec::new();
+    for (unit, size) in units {
+        let count = left / size;
+        left %= size;
+        if count > 0 && words.len() < 2 {
+            words.push(format!("{count} {unit}"));
+        }
+    }
+    match words.is_empty() {
+        true => "0 s".to_owned(),
+        false => words.join(" "),
+    }
+}

@@ -1,0 +1,142 @@
+//! Promises against what was measured.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use lifeboat_catalog::{Point, Proof, ProofKind};
+use lifeboat_config::Objectives;
+
+use crate::status::{ObjectiveKind, ObjectiveState, ObjectiveStatus};
+
+/// Above this share of the time that was promised, in percent, a promise is at risk.
+const RISK_PERCENT: u64 = 80;
+
+/// What was measured of a machine.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Measured<'a> {
+    /// The newest point in each repository.
+    pub(crate) newest: Vec<&'a Point>,
+    /// Proofs, newest first.
+    pub(crate) proofs: Vec<&'a Proof>,
+    /// Since when the machine is known to be wanted.
+    pub(crate) since: Option<Timestamp>,
+}
+
+impl Measured<'_> {
+    /// The newest instant that any repository holds.
+    pub(crate) fn newest_at(&self) -> Option<Timestamp> {
+        self.newest.iter().map(|point| point.at).max()
+    }
+
+    /// Repositories that hold the newest instant, or one so near that it was copied meanwhile.
+    pub(crate) fn copies(&self) -> u32 {
+        let newest = self.newest_at();
+        let holders: BTreeSet<&str> = self
+            .newest
+            .iter()
+            .filter(|point| Some(point.at) == newest)
+            .map(|point| point.key.repository.as_str())
+            .collect();
+        holders.len() as u32
+    }
+
+    /// When it was last proved that the machine comes back.
+    pub(crate) fn proved(&self) -> Option<Timestamp> {
+        let held = self.proofs.iter().filter(|proof| proof.is_ok);
+        held.map(|proof| proof.at).max()
+    }
+
+    /// How long the last real recovery took, of a restore or a drill.
+    fn recovery(&self) -> Option<u64> {
+        let real = |proof: &&&Proof| proof.is_ok && proof.kind != ProofKind::Verify;
+        let last = self.proofs.iter().filter(real).max_by_key(|proof| proof.at);
+        last.map(|proof| proof.seconds.ceil() as u64)
+    }
+}
+
+/// Judges every promise.
+pub(crate) fn judge(
+    objectives: &Objectives,
+    measured: &Measured<'_>,
+    now: Timestamp,
+) -> Vec<ObjectiveStatus> {
+    let age = |since: Timestamp| now.duration_since(since).as_secs().max(0).unsigned_abs();
+    let newest = measured.newest_at().or(measured.since).map(age);
+    let proved = measured.proved().or(measured.since).map(age);
+    let promises = [
+        objectives
+            .recovery_point
+            .map(|span| within(ObjectiveKind::Rpo, span, newest)),
+        objectives
+            .recovery_time
+            .map(|span| within(ObjectiveKind::Rto, span, measured.recovery())),
+        objectives.copies.map(|count| copies(count, measured)),
+        objectives
+            .proof
+            .map(|span| within(ObjectiveKind::Proof, span, proved)),
+    ];
+    promises.into_iter().flatten().collect()
+}
+
+fn within(kind: ObjectiveKind, span: Duration, measured: Option<u64>) -> ObjectiveStatus {
+    let promised = span.as_secs();
+    let state = match measured {
+        None => ObjectiveState::Unknown,
+        Some(seconds) if seconds > promised => ObjectiveState::Missed,
+        Some(seconds) if seconds.saturating_mul(100) > promised.saturating_mul(RISK_PERCENT) => {
+            ObjectiveState::AtRisk
+        }
+        Some(_) => ObjectiveState::Met,
+    };
+    ObjectiveStatus {
+        kind,
+        state,
+        promised,
+        measured,
+    }
+}
+
+fn copies(count: u32, measured: &Measured<'_>) -> ObjectiveStatus {
+    let found = measured.copies();
+    let state = match found {
+        0 => ObjectiveState::Unknown,
+        found if found < count => ObjectiveState::Missed,
+        _ => ObjectiveState::Met,
+    };
+    ObjectiveStatus {
+        kind: ObjectiveKind::Copies,
+        state,
+        promised: u64::from(count),
+        measured: Some(u64::from(found)),
+    }
+}
+
+/// The strictest of several sets of promises: those of all jobs that mean a machine.
+pub(crate) fn strictest<'o>(all: impl Iterator<Item = &'o Objectives>) -> Objectives {
+    all.fold(Objectives::default(), |sum, one| Objectives {
+        recovery_point: least(sum.recovery_point, one.recovery_point),
+        recovery_time: least(sum.recovery_time, one.recovery_time),
+        copies: sum.copies.max(one.copies),
+        proof: least(sum.proof, one.proof),
+    })
+}
+
+fn least<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+/// Groups by machine.
+pub(crate) fn by_machine<'a, T>(
+    list: &'a [T],
+    name: impl Fn(&T) -> &str,
+) -> BTreeMap<String, Vec<&'a T>> {
+    let mut groups: BTreeMap<String, Vec<&T>> = BTreeMap::new();
+    for one in list {
+        groups.entry(name(one).to_owned()).or_default().push(one);
+    }
+    groups
+}

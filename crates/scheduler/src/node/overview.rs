@@ -1,0 +1,255 @@
+//! Everything that a page or a metric shows, from one look at the catalog.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use lifeboat_catalog::{
+    Action, Machine, Point, Proof, Run, RunFilter, Task, TaskFilter, TaskState,
+};
+use lifeboat_config::Objectives;
+
+use super::{Node, lock};
+use crate::Result;
+use crate::due::scheduled;
+use crate::judge::{Measured, by_machine, judge, strictest};
+use crate::settings::{JobSettings, Settings};
+use crate::status::{
+    JobStatus, MachineStatus, ObjectiveState, Overview, RepositoryStatus, is_excused,
+};
+
+/// An overview is shown for so long if nothing has happened.
+const FRESH: SignedDuration = SignedDuration::from_secs(10);
+/// A run that has not begun so long after its moment is overdue.
+const OVERDUE: SignedDuration = SignedDuration::from_mins(15);
+
+/// Rows that several parts need.
+struct Rows {
+    machines: Vec<Machine>,
+    newest: Vec<Point>,
+    counts: BTreeMap<String, u64>,
+    in_repository: BTreeMap<String, u64>,
+    proofs: Vec<Proof>,
+    tasks: Vec<Task>,
+    runs: BTreeMap<String, Run>,
+    next: BTreeMap<String, Timestamp>,
+    last_planned: BTreeMap<String, Timestamp>,
+}
+
+impl Node {
+    /// How everything is; the same value until something happens, for ten seconds at most.
+    pub fn overview(&self) -> Result<Arc<Overview>> {
+        let now = self.catalog.now();
+        let newest = self.catalog.newest_event()?;
+        if let Some((event, at, overview)) = &*lock(&self.overview)
+            && *event == newest
+            && now.duration_since(*at) < FRESH
+        {
+            return Ok(Arc::clone(overview));
+        }
+        let settings = self.settings();
+        let overview = Arc::new(self.look(&settings, now)?);
+        *lock(&self.overview) = Some((newest, now, Arc::clone(&overview)));
+        Ok(overview)
+    }
+
+    fn look(&self, settings: &Settings, now: Timestamp) -> Result<Overview> {
+        let rows = self.rows(settings, now)?;
+        Ok(Overview {
+            site: settings.site.clone(),
+            machines: machines(settings, &rows, now),
+            jobs: jobs(settings, &rows, now),
+            repositories: self.repositories(settings, &rows)?,
+            proved: rows
+                .proofs
+                .iter()
+                .filter(|it| it.is_ok)
+                .map(|it| it.at)
+                .max(),
+            at: Some(now),
+        })
+    }
+
+    fn rows(&self, settings: &Settings, now: Timestamp) -> Result<Rows> {
+        let catalog = &self.catalog;
+        let (mut counts, mut in_repository) = (BTreeMap::new(), BTreeMap::new());
+        for (machine, repository, count, ..) in catalog.point_counts()? {
+            let count = count.unsigned_abs();
+            *counts.entry(machine).or_default() += count;
+            *in_repository.entry(repository).or_default() += count;
+        }
+        let mut runs = BTreeMap::new();
+        for it in scheduled(settings) {
+            let job = it.job();
+            let filter = RunFilter {
+                job: Some(job.clone()),
+                count: 1,
+                ..RunFilter::default()
+            };
+            runs.extend(catalog.runs(&filter)?.pop().map(|run| (job, run)));
+        }
+        for name in settings
+            .jobs
+            .keys()
+            .filter(|name| settings.jobs[*name].timing.is_none())
+        {
+            let filter = RunFilter {
+                job: Some(name.clone()),
+                count: 1,
+                ..RunFilter::default()
+            };
+            runs.extend(catalog.runs(&filter)?.pop().map(|run| (name.clone(), run)));
+        }
+        let week = now
+            .checked_sub(SignedDuration::from_hours(7 * 24))
+            .unwrap_or(now);
+        let tasks = catalog.tasks(&TaskFilter {
+            ended_since: Some(week),
+            count: 20_000,
+            ..TaskFilter::default()
+        })?;
+        let next = scheduled(settings).filter_map(|it| {
+            let next = it.timing.after(now, it.name).next()?;
+            Some((it.job(), next.begins))
+        });
+        Ok(Rows {
+            machines: catalog.machines()?,
+            newest: catalog.newest_points()?,
+            counts,
+            in_repository,
+            proofs: catalog.proofs(None, 10_000)?,
+            tasks,
+            runs,
+            next: next.collect(),
+            last_planned: catalog.all_last_planned()?.into_iter().collect(),
+        })
+    }
+
+    fn repositories(&self, settings: &Settings, rows: &Rows) -> Result<Vec<RepositoryStatus>> {
+        let mut seen = self.catalog.repositories()?;
+        let next = |action: Action, name: &str| {
+            rows.next
+                .get(&crate::words::upkeep_job(action, name))
+                .copied()
+        };
+        let one = |(name, configured): (&String, &crate::RepositorySettings)| {
+            let at = seen.iter().position(|facts| facts.name == *name);
+            let mut facts = at.map(|at| seen.swap_remove(at)).unwrap_or_default();
+            facts.name.clone_from(name);
+            RepositoryStatus {
+                facts,
+                place: configured.place.clone(),
+                points: rows.in_repository.get(name).copied().unwrap_or_default(),
+                next_check: next(Action::Check, name),
+                next_prune: next(Action::Prune, name),
+                size_max: configured.size_max,
+            }
+        };
+        Ok(settings.repositories.iter().map(one).collect())
+    }
+}
+
+fn machines(settings: &Settings, rows: &Rows, now: Timestamp) -> Vec<MachineStatus> {
+    let newest = by_machine(&rows.newest, |point| &point.machine);
+    let proofs = by_machine(&rows.proofs, |proof| &proof.machine);
+    let is_backup = |task: &&Task| task.action == Action::Backup && task.state.is_over();
+    let mut last: BTreeMap<&str, &Task> = BTreeMap::new();
+    for task in rows.tasks.iter().filter(is_backup) {
+        let kept = last.entry(&task.subject).or_insert(task);
+        if task.ended > kept.ended {
+            *kept = task;
+        }
+    }
+    let one = |machine: &Machine| {
+        let of = |groups: &BTreeMap<String, Vec<_>>| groups.get(&machine.name).cloned();
+        let measured = Measured {
+            newest: of(&newest).unwrap_or_default(),
+            proofs: proofs.get(&machine.name).cloned().unwrap_or_default(),
+            since: None,
+        };
+        let task = last.get(machine.name.as_str());
+        let task = task.and_then(|task| Some((task.state, task.ended?)));
+        status(settings, rows, (machine, &measured), task, now)
+    };
+    rows.machines.iter().map(one).collect()
+}
+
+fn status(
+    settings: &Settings,
+    rows: &Rows,
+    (machine, measured): (&Machine, &Measured<'_>),
+    last_task: Option<(TaskState, Timestamp)>,
+    now: Timestamp,
+) -> MachineStatus {
+    let jobs: Vec<(&String, &JobSettings)> = settings
+        .jobs
+        .iter()
+        .filter(|(name, _)| machine.jobs.contains(name))
+        .collect();
+    let promised: Objectives = strictest(jobs.iter().map(|(_, job)| &job.objectives));
+    let objectives = match machine.gone {
+        None => judge(&promised, measured, now),
+        Some(_) => Vec::new(),
+    };
+    let worst = objectives.iter().map(|it| it.state);
+    let worst = worst.max_by_key(|state| match state {
+        ObjectiveState::Met => 0,
+        ObjectiveState::Unknown => 1,
+        ObjectiveState::AtRisk => 2,
+        ObjectiveState::Missed => 3,
+    });
+    let newest = measured.newest.iter().max_by_key(|point| point.at);
+    let next = jobs.iter().filter_map(|(name, _)| rows.next.get(*name));
+    MachineStatus {
+        name: machine.name.clone(),
+        platform: machine.key.platform.clone(),
+        id: machine.key.id.clone(),
+        state: match machine.gone {
+            Some(_) => "gone".to_owned(),
+            None => machine.state.clone(),
+        },
+        is_protected: jobs.iter().any(|(_, job)| job.is_enabled),
+        is_excused: is_excused(settings, &machine.key.platform, &machine.name),
+        jobs: machine.jobs.clone(),
+        bytes: machine.bytes,
+        newest: newest.map(|point| (*point).clone()),
+        points: rows.counts.get(&machine.name).copied().unwrap_or_default(),
+        copies: measured.copies(),
+        proved: measured.proved(),
+        objectives,
+        worst: worst.unwrap_or(ObjectiveState::Met),
+        last_task,
+        next: next.min().copied(),
+    }
+}
+
+fn jobs(settings: &Settings, rows: &Rows, now: Timestamp) -> Vec<JobStatus> {
+    let one = |(name, job): (&String, &JobSettings)| {
+        let overdue = job.timing.as_ref().and_then(|timing| {
+            let last = rows.last_planned.get(name)?;
+            let next = timing.next(*last, name)?;
+            let is_late = job.is_enabled && now.duration_since(next.begins) > OVERDUE;
+            is_late.then_some(next.begins)
+        });
+        let meant = rows
+            .machines
+            .iter()
+            .filter(|it| it.gone.is_none() && it.jobs.contains(name));
+        JobStatus {
+            name: name.clone(),
+            platform: job.platform.clone(),
+            repository: job.repository.clone(),
+            policy: job.policy.clone(),
+            schedule: job
+                .timing
+                .as_ref()
+                .map(|timing| timing.schedule.to_string()),
+            is_enabled: job.is_enabled,
+            last: rows.runs.get(name).cloned(),
+            next: rows.next.get(name).copied(),
+            overdue,
+            machines: meant.count() as u64,
+        }
+    };
+    settings.jobs.iter().map(one).collect()
+}

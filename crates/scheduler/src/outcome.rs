@@ -1,0 +1,326 @@
+//! What children say at their end, and what of it the catalog keeps.
+//!
+//! A child speaks JSON, one value a line; its outcome is the list of all values that are no
+//! progress. They are read tolerantly: fields may be added.
+
+use jiff::Timestamp;
+use lifeboat_catalog::{
+    Action, Catalog, Machine, MachineKey, Point, PointKey, Proof, ProofKind, RepositorySize, Task,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::Result;
+
+/// A machine as `machine ls` tells it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FoundMachine {
+    /// The platform's id.
+    pub id: String,
+    /// The name.
+    pub name: String,
+    /// `running`, `off`.
+    pub state: String,
+    /// Jobs of the configuration that mean it.
+    #[serde(default)]
+    pub jobs: Vec<String>,
+    /// Its disks.
+    #[serde(default)]
+    pub disks: Vec<FoundDisk>,
+}
+
+/// A disk as `machine ls` tells it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FoundDisk {
+    /// Its size in bytes, if it is known.
+    #[serde(default)]
+    pub size: Option<u64>,
+}
+
+/// A backup as `machine backup` tells it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BackupOutcome {
+    /// The snapshot, if one was recorded.
+    #[serde(default)]
+    pub snapshot_id: Option<String>,
+    /// What the bytes are worth.
+    #[serde(default)]
+    pub consistency: Option<String>,
+    /// How each disk was read.
+    #[serde(default)]
+    pub disks: Vec<BackedUpDisk>,
+    /// Bytes that were added, as stored.
+    #[serde(default)]
+    pub data_added_packed: u64,
+    /// Seconds.
+    #[serde(default)]
+    pub total_duration: f64,
+}
+
+/// A disk as `machine backup` tells it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BackedUpDisk {
+    /// Its size in bytes.
+    pub size: u64,
+    /// Bytes that were read.
+    pub bytes_read: u64,
+    /// `full`, `incremental`.
+    pub mode: String,
+}
+
+/// A snapshot as `snapshots` tells it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LookOutcome {
+    /// Its id, 64 digits.
+    pub id: String,
+    /// Its time.
+    pub time: Timestamp,
+    /// The machine's name, for snapshots of machines.
+    #[serde(default)]
+    pub machine: Option<String>,
+    /// Tags.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// What the backup counted.
+    #[serde(default)]
+    pub summary: Option<LookSummary>,
+}
+
+/// What a snapshot's record says of its backup.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LookSummary {
+    /// The sum of the disks.
+    #[serde(default)]
+    pub total_bytes_processed: u64,
+    /// Bytes that were added, as stored.
+    #[serde(default)]
+    pub data_added_packed: u64,
+}
+
+#[derive(Deserialize)]
+struct Raw {
+    total_size: u64,
+    #[serde(default)]
+    total_uncompressed_size: u64,
+    #[serde(default)]
+    total_blob_count: u64,
+    #[serde(default)]
+    snapshots_count: u64,
+}
+
+/// The tag of a point that is not removed before a day: `pinned-until=2027-01-31`.
+pub(crate) const PIN: &str = "pinned-until=";
+
+/// Writes down what a task that ended well has brought, and gives what its row keeps of it.
+pub(crate) fn keep(
+    catalog: &Catalog,
+    task: &Task,
+    repository: Option<&str>,
+    outcome: &Value,
+) -> Result<Value> {
+    let now = catalog.now();
+    let messages = outcome.as_array().map(Vec::as_slice).unwrap_or_default();
+    match (task.action, repository) {
+        (Action::Resolve, _) => {
+            let found = machines(messages);
+            let rows: Vec<_> = found.iter().map(|it| machine(&task.subject, it)).collect();
+            catalog.set_machines(&task.subject, &rows)?;
+            Ok(serde_json::json!({ "machines": rows.len() }))
+        }
+        (Action::Backup, Some(repository)) => {
+            let told = last::<BackupOutcome>(messages, "machine");
+            if let Some(point) = told
+                .as_ref()
+                .and_then(|it| point(task, repository, it, now))
+            {
+                catalog.add_point(&point)?;
+            }
+            Ok(told.map_or(Value::Null, |it| serde_json::json!(it)))
+        }
+        (Action::Look, Some(repository)) => look(catalog, repository, messages, now),
+        (Action::Verify, Some(repository)) => {
+            let proof = proof(task, repository, now, Ok(()));
+            catalog.add_proof(&proof)?;
+            Ok(Value::Null)
+        }
+        (Action::Check, Some(repository)) => {
+            catalog.change_repository(repository, |facts| {
+                facts.checked = Some(now);
+                facts.is_ok = Some(true);
+                facts.findings.clear();
+            })?;
+            Ok(Value::Null)
+        }
+        (Action::Prune, Some(repository)) => {
+            catalog.change_repository(repository, |facts| facts.pruned = Some(now))?;
+            Ok(Value::Null)
+        }
+        _ => Ok(messages.last().cloned().unwrap_or_default()),
+    }
+}
+
+/// Writes down what the failure of a task says of what it looked at.
+pub(crate) fn keep_failure(
+    catalog: &Catalog,
+    task: &Task,
+    repository: Option<&str>,
+    (is_corrupt, message): (bool, &str),
+) -> Result<()> {
+    let now = catalog.now();
+    let (Some(repository), true) = (repository, is_corrupt) else {
+        return Ok(());
+    };
+    match task.action {
+        Action::Check => catalog.change_repository(repository, |facts| {
+            facts.checked = Some(now);
+            facts.is_ok = Some(false);
+            facts.findings = message.lines().take(20).map(str::to_owned).collect();
+        })?,
+        Action::Verify => {
+            catalog.add_proof(&proof(task, repository, now, Err(message)))?;
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// The machines that a `resolve` found.
+pub(crate) fn machines(messages: &[Value]) -> Vec<FoundMachine> {
+    // One array, or one value a line.
+    let flat = messages.iter().flat_map(|value| match value {
+        Value::Array(list) => list.iter().collect(),
+        other => vec![other],
+    });
+    flat.filter_map(|value| FoundMachine::deserialize(value).ok())
+        .collect()
+}
+
+fn last<T: for<'d> Deserialize<'d>>(messages: &[Value], kind: &str) -> Option<T> {
+    let is_kind = |value: &&Value| value.get("message_type").is_some_and(|it| it == kind);
+    let found = messages.iter().rev().find(is_kind)?;
+    T::deserialize(found).ok()
+}
+
+fn machine(platform: &str, found: &FoundMachine) -> Machine {
+    Machine {
+        key: MachineKey {
+            platform: platform.to_owned(),
+            id: found.id.clone(),
+        },
+        name: found.name.clone(),
+        state: found.state.clone(),
+        bytes: found.disks.iter().filter_map(|disk| disk.size).sum(),
+        jobs: found.jobs.clone(),
+        seen: Timestamp::UNIX_EPOCH,
+        gone: None,
+    }
+}
+
+fn point(task: &Task, repository: &str, told: &BackupOutcome, now: Timestamp) -> Option<Point> {
+    let sum = |value: fn(&BackedUpDisk) -> u64| told.disks.iter().map(value).sum();
+    Some(Point {
+        key: PointKey {
+            repository: repository.to_owned(),
+            snapshot: told.snapshot_id.clone()?,
+        },
+        machine: task.subject.clone(),
+        platform: None,
+        job: Some(task.job.clone()),
+        at: task.started.unwrap_or(now),
+        bytes: sum(|disk| disk.size),
+        bytes_read: sum(|disk| disk.bytes_read),
+        bytes_stored: told.data_added_packed,
+        seconds: told.total_duration,
+        consistency: told.consistency.clone(),
+        is_full: told.disks.iter().all(|disk| disk.mode != "incremental"),
+        tags: Vec::new(),
+        pinned_until: None,
+        verified: None,
+    })
+}
+
+fn look(catalog: &Catalog, repository: &str, messages: &[Value], now: Timestamp) -> Result<Value> {
+    if let Some(raw) = messages
+        .iter()
+        .rev()
+        .find_map(|it| Raw::deserialize(it).ok())
+    {
+        catalog.change_repository(repository, |facts| {
+            facts.size = Some(RepositorySize {
+                at: now,
+                bytes: raw.total_size,
+                bytes_unpacked: raw.total_uncompressed_size,
+                bytes_restored: facts.size.map_or(0, |size| size.bytes_restored),
+                blobs: raw.total_blob_count,
+                snapshots: raw.snapshots_count,
+            });
+        })?;
+        return Ok(serde_json::json!({ "bytes": raw.total_size }));
+    }
+    let flat = messages.iter().flat_map(|value| match value {
+        Value::Array(list) => list.iter().collect(),
+        other => vec![other],
+    });
+    let found = flat.filter_map(|value| LookOutcome::deserialize(value).ok());
+    let points: Vec<Point> = found.filter_map(|it| listed(repository, it)).collect();
+    catalog.set_points(repository, &points)?;
+    Ok(serde_json::json!({ "points": points.len() }))
+}
+
+/// A point as its snapshot's record tells it.
+fn listed(repository: &str, found: LookOutcome) -> Option<Point> {
+    let pins = found.tags.iter().filter_map(|tag| tag.strip_prefix(PIN));
+    let pinned_until = pins.filter_map(pin).max();
+    let (bytes, bytes_stored) = found.summary.map_or((0, 0), |summary| {
+        (summary.total_bytes_processed, summary.data_added_packed)
+    });
+    Some(Point {
+        key: PointKey {
+            repository: repository.to_owned(),
+            snapshot: found.id,
+        },
+        machine: found.machine?,
+        platform: None,
+        job: None,
+        at: found.time,
+        bytes,
+        bytes_read: 0,
+        bytes_stored,
+        seconds: 0.0,
+        consistency: None,
+        is_full: false,
+        tags: found.tags,
+        pinned_until,
+        verified: None,
+    })
+}
+
+/// The end of a day, in UTC.
+fn pin(day: &str) -> Option<Timestamp> {
+    let day: jiff::civil::Date = day.parse().ok()?;
+    let end = day.tomorrow().ok()?.to_zoned(jiff::tz::TimeZone::UTC);
+    end.ok().map(|end| end.timestamp())
+}
+
+fn proof(
+    task: &Task,
+    repository: &str,
+    now: Timestamp,
+    done: std::result::Result<(), &str>,
+) -> Proof {
+    let words = task.words.iter().skip_while(|word| *word != "--snapshot");
+    let began = task.started.unwrap_or(now);
+    Proof {
+        point: PointKey {
+            repository: repository.to_owned(),
+            snapshot: words.cloned().nth(1).unwrap_or_default(),
+        },
+        machine: task.subject.clone(),
+        kind: ProofKind::Verify,
+        at: now,
+        is_ok: done.is_ok(),
+        seconds: now.duration_since(began).as_secs_f64(),
+        bytes: 0,
+        message: done.err().unwrap_or_default().to_owned(),
+    }
+}

@@ -1,0 +1,529 @@
+//! Answers that change nothing.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State as In;
+use jiff::{SignedDuration, Timestamp};
+use lifeboat_api as api;
+use lifeboat_catalog::{RunFilter, RunId, TaskFilter, TaskId, TaskState};
+use lifeboat_scheduler::{ObjectiveState, simulate_job, upcoming as upcoming_runs};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use crate::extract::{Asked, At};
+use crate::refusal::{Answer, Refusal};
+use crate::shapes;
+use crate::state::State;
+
+/// Rows of an answer at most, unless it says otherwise.
+const ROWS_MAX: u32 = 1_000;
+/// Points of an answer at most.
+const POINTS_MAX: u32 = 10_000;
+
+type Shared = In<Arc<State>>;
+
+/// A part of a long list.
+#[derive(Clone, Copy, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Part {
+    /// Only those with smaller numbers.
+    before: Option<i64>,
+    /// At most so many.
+    #[param(minimum = 1, maximum = 1000)]
+    count: Option<u32>,
+}
+
+/// Which machines.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct MachinesAsked {
+    /// Only those after this `platform/name`.
+    after: Option<String>,
+    /// At most so many.
+    #[param(minimum = 1, maximum = 1000)]
+    count: Option<u32>,
+}
+
+/// Which points.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct PointsAsked {
+    /// Those of one machine.
+    machine: Option<String>,
+    /// At most so many, the newest.
+    #[param(minimum = 1, maximum = 10000)]
+    count: Option<u32>,
+}
+
+/// Which runs.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct RunsAsked {
+    /// Those of one job.
+    job: Option<String>,
+    /// Those in one state.
+    #[param(inline)]
+    state: Option<api::RunState>,
+    /// Only those with smaller numbers.
+    before: Option<i64>,
+    /// At most so many.
+    #[param(minimum = 1, maximum = 1000)]
+    count: Option<u32>,
+}
+
+/// Which tasks.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct TasksAsked {
+    /// Those of one machine or repository.
+    subject: Option<String>,
+    /// Those in one state.
+    #[param(inline)]
+    state: Option<api::TaskState>,
+    /// Only those with smaller numbers.
+    before: Option<i64>,
+    /// At most so many.
+    #[param(minimum = 1, maximum = 1000)]
+    count: Option<u32>,
+}
+
+/// Which lines.
+#[derive(Clone, Copy, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct LinesAsked {
+    /// Only those with greater numbers.
+    after: Option<i64>,
+    /// At most so many.
+    #[param(minimum = 1, maximum = 1000)]
+    count: Option<u32>,
+}
+
+/// How far to play.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct SimulationAsked {
+    /// Begins with the points of this machine; with none if there is none.
+    machine: Option<String>,
+    /// So many days.
+    #[param(minimum = 1, maximum = 3660)]
+    days: Option<u32>,
+}
+
+/// How far to look.
+#[derive(Clone, Copy, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct DaysAsked {
+    /// So many days.
+    #[param(minimum = 1, maximum = 366)]
+    days: Option<u32>,
+}
+
+/// Which alerts.
+#[derive(Clone, Copy, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct AlertsAsked {
+    /// Also those that are over and began in the last so many days, newest first.
+    #[param(minimum = 1, maximum = 366)]
+    days: Option<u32>,
+}
+
+fn within(name: &str, asked: Option<u32>, usual: u32, most: u32) -> Answer<u32> {
+    match asked.unwrap_or(usual) {
+        number @ 1.. if number <= most => Ok(number),
+        _ => Err(Refusal::invalid(format!("{name} is from 1 to {most}"))),
+    }
+}
+
+fn days_of(asked: Option<u32>, usual: u32, most: u32) -> Answer<SignedDuration> {
+    let days = within("days", asked, usual, most)?;
+    Ok(SignedDuration::from_hours(24 * i64::from(days)))
+}
+
+/// Whether the server answers.
+#[utoipa::path(get, path = "/api/v1/health", responses((status = 200, body = api::Health)))]
+pub(crate) async fn health() -> Json<api::Health> {
+    Json(api::Health {
+        is_up: true,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    })
+}
+
+/// Whether everything can be recovered now.
+#[utoipa::path(get, path = "/api/v1/overview", responses((status = 200, body = api::Overview)))]
+pub(crate) async fn overview(In(state): Shared) -> Answer<Json<api::Overview>> {
+    state.work(|state| summary(state).map(Json)).await?
+}
+
+fn summary(state: &Arc<State>) -> Answer<api::Overview> {
+    let seen = state.node.overview()?;
+    let catalog = state.node.catalog();
+    let mut machines = api::ObjectiveCounts::default();
+    for machine in &seen.machines {
+        let count = match (machine.is_protected || machine.is_excused, machine.worst) {
+            (false, _) => &mut machines.unprotected,
+            (_, ObjectiveState::Met) => &mut machines.met,
+            (_, ObjectiveState::AtRisk) => &mut machines.at_risk,
+            (_, ObjectiveState::Missed) => &mut machines.missed,
+            (_, ObjectiveState::Unknown) => &mut machines.unknown,
+        };
+        *count += 1;
+    }
+    let queue = catalog.queue()?;
+    let count = |wanted| {
+        let found = queue.iter().find(|(state, _)| *state == wanted);
+        found.map_or(0, |(_, count)| count.unsigned_abs())
+    };
+    Ok(api::Overview {
+        site: seen.site.clone(),
+        node: state.node.name().to_owned(),
+        machines,
+        jobs: seen.jobs.iter().map(shapes::job).collect(),
+        repositories: seen.repositories.iter().map(shapes::repository).collect(),
+        queue: api::QueueCounts {
+            queued: count(TaskState::Queued),
+            running: count(TaskState::Running),
+        },
+        alerts: catalog.open_alerts()?.len() as u64,
+        proved: seen.proved,
+        at: seen.at,
+    })
+}
+
+/// Machines by platform and name.
+#[utoipa::path(get, path = "/api/v1/machines", params(MachinesAsked),
+    responses((status = 200, body = Vec<api::Machine>)))]
+pub(crate) async fn machines(
+    In(state): Shared,
+    Asked(asked): Asked<MachinesAsked>,
+) -> Answer<Json<Vec<api::Machine>>> {
+    let count = within("count", asked.count, ROWS_MAX, ROWS_MAX)? as usize;
+    let after = match &asked.after {
+        None => None,
+        Some(text) => Some(text.split_once('/').map(owned).ok_or_else(|| {
+            Refusal::invalid("after is a platform and a machine's name with / between them")
+        })?),
+    };
+    let work = state.work(move |state| {
+        let seen = state.node.overview()?;
+        let mut sorted: Vec<_> = seen.machines.iter().collect();
+        sorted.sort_by(|a, b| (&a.platform, &a.name).cmp(&(&b.platform, &b.name)));
+        let is_after = |machine: &&&lifeboat_scheduler::MachineStatus| {
+            let key = (machine.platform.clone(), machine.name.clone());
+            after.as_ref().is_none_or(|after| key > *after)
+        };
+        let wanted = sorted.iter().filter(is_after).take(count);
+        Ok(Json(
+            wanted.map(|machine| shapes::machine(machine)).collect(),
+        ))
+    });
+    work.await?
+}
+
+fn owned((platform, name): (&str, &str)) -> (String, String) {
+    (platform.to_owned(), name.to_owned())
+}
+
+/// A machine with its points, proofs and tasks.
+#[utoipa::path(get, path = "/api/v1/machines/{name}", params(("name" = String, Path)),
+    responses((status = 200, body = api::MachineDetails)))]
+pub(crate) async fn machine(
+    In(state): Shared,
+    At(name): At<String>,
+) -> Answer<Json<api::MachineDetails>> {
+    let work = state.work(move |state| {
+        let catalog = state.node.catalog();
+        let seen = state.node.overview()?;
+        let same = seen.machines.iter().filter(|machine| machine.name == name);
+        let machines: Vec<_> = same.map(shapes::machine).collect();
+        let points = catalog.points(Some(&name), ROWS_MAX)?;
+        if name.is_empty() || machines.is_empty() && points.is_empty() {
+            return Err(Refusal::missing(format!("there is no machine \"{name}\"")));
+        }
+        let filter = TaskFilter {
+            subject: Some(name.clone()),
+            count: 100,
+            ..TaskFilter::default()
+        };
+        let tasks = catalog.tasks(&filter)?;
+        let proofs = catalog.proofs(Some(&name), 100)?;
+        Ok(Json(api::MachineDetails {
+            machines,
+            points: points.into_iter().map(shapes::point).collect(),
+            proofs: proofs.into_iter().map(shapes::proof).collect(),
+            tasks: tasks.into_iter().map(shapes::task).collect(),
+        }))
+    });
+    work.await?
+}
+
+/// Recovery points, newest first.
+#[utoipa::path(get, path = "/api/v1/points", params(PointsAsked),
+    responses((status = 200, body = Vec<api::Point>)))]
+pub(crate) async fn points(
+    In(state): Shared,
+    Asked(asked): Asked<PointsAsked>,
+) -> Answer<Json<Vec<api::Point>>> {
+    let count = within("count", asked.count, ROWS_MAX, POINTS_MAX)?;
+    let work = state.work(move |state| {
+        let machine = asked.machine.as_deref();
+        let points = state.node.catalog().points(machine, count)?;
+        Ok(Json(points.into_iter().map(shapes::point).collect()))
+    });
+    work.await?
+}
+
+/// Runs, newest first.
+#[utoipa::path(get, path = "/api/v1/runs", params(RunsAsked),
+    responses((status = 200, body = Vec<api::Run>)))]
+pub(crate) async fn runs(
+    In(state): Shared,
+    Asked(asked): Asked<RunsAsked>,
+) -> Answer<Json<Vec<api::Run>>> {
+    let filter = RunFilter {
+        job: asked.job,
+        state: asked.state.map(shapes::run_state_inside),
+        before: asked.before.map(RunId),
+        since: None,
+        count: within("count", asked.count, 100, ROWS_MAX)?,
+    };
+    let work = state.work(move |state| {
+        let runs = state.node.catalog().runs(&filter)?;
+        Ok(Json(runs.into_iter().map(shapes::run).collect()))
+    });
+    work.await?
+}
+
+/// A run with its tasks.
+#[utoipa::path(get, path = "/api/v1/runs/{id}", params(("id" = i64, Path)),
+    responses((status = 200, body = api::RunDetails)))]
+pub(crate) async fn run(In(state): Shared, At(id): At<i64>) -> Answer<Json<api::RunDetails>> {
+    let work = state.work(move |state| {
+        let catalog = state.node.catalog();
+        let run = catalog.run(RunId(id))?;
+        let filter = TaskFilter {
+            run: Some(RunId(id)),
+            count: POINTS_MAX,
+            ..TaskFilter::default()
+        };
+        let tasks = catalog.tasks(&filter)?;
+        Ok(Json(api::RunDetails {
+            run: shapes::run(run),
+            tasks: tasks.into_iter().map(shapes::task).collect(),
+        }))
+    });
+    work.await?
+}
+
+/// Tasks, newest first.
+#[utoipa::path(get, path = "/api/v1/tasks", params(TasksAsked),
+    responses((status = 200, body = Vec<api::Task>)))]
+pub(crate) async fn tasks(
+    In(state): Shared,
+    Asked(asked): Asked<TasksAsked>,
+) -> Answer<Json<Vec<api::Task>>> {
+    let filter = TaskFilter {
+        subject: asked.subject,
+        state: asked.state.map(shapes::task_state_inside),
+        before: asked.before.map(TaskId),
+        count: within("count", asked.count, 100, ROWS_MAX)?,
+        ..TaskFilter::default()
+    };
+    let work = state.work(move |state| {
+        let tasks = state.node.catalog().tasks(&filter)?;
+        Ok(Json(tasks.into_iter().map(shapes::task).collect()))
+    });
+    work.await?
+}
+
+/// A task with its steps.
+#[utoipa::path(get, path = "/api/v1/tasks/{id}", params(("id" = i64, Path)),
+    responses((status = 200, body = api::TaskDetails)))]
+pub(crate) async fn task(In(state): Shared, At(id): At<i64>) -> Answer<Json<api::TaskDetails>> {
+    let work = state.work(move |state| {
+        let catalog = state.node.catalog();
+        let task = catalog.task(TaskId(id))?;
+        let steps = catalog.steps(TaskId(id))?;
+        Ok(Json(api::TaskDetails {
+            task: shapes::task(task),
+            steps: steps.into_iter().map(shapes::step).collect(),
+        }))
+    });
+    work.await?
+}
+
+/// What a task said.
+#[utoipa::path(get, path = "/api/v1/tasks/{id}/log", params(("id" = i64, Path), LinesAsked),
+    responses((status = 200, body = Vec<api::LogLine>)))]
+pub(crate) async fn log(
+    In(state): Shared,
+    At(id): At<i64>,
+    Asked(asked): Asked<LinesAsked>,
+) -> Answer<Json<Vec<api::LogLine>>> {
+    let count = within("count", asked.count, ROWS_MAX, ROWS_MAX)?;
+    let work = state.work(move |state| {
+        let catalog = state.node.catalog();
+        catalog.task(TaskId(id))?;
+        let lines = catalog.log_after(TaskId(id), asked.after.unwrap_or(0), count)?;
+        Ok(Json(lines.into_iter().map(shapes::line).collect()))
+    });
+    work.await?
+}
+
+/// Jobs by name.
+#[utoipa::path(get, path = "/api/v1/jobs", responses((status = 200, body = Vec<api::Job>)))]
+pub(crate) async fn jobs(In(state): Shared) -> Answer<Json<Vec<api::Job>>> {
+    let work = state.work(|state| {
+        let seen = state.node.overview()?;
+        Ok(Json(seen.jobs.iter().map(shapes::job).collect()))
+    });
+    work.await?
+}
+
+/// Which points a job's schedule and retention will have made of a machine.
+#[utoipa::path(get, path = "/api/v1/jobs/{name}/simulate",
+    params(("name" = String, Path), SimulationAsked),
+    responses((status = 200, body = Vec<api::SimulatedPoint>)))]
+pub(crate) async fn simulate(
+    In(state): Shared,
+    At(name): At<String>,
+    Asked(asked): Asked<SimulationAsked>,
+) -> Answer<Json<Vec<api::SimulatedPoint>>> {
+    let days = within("days", asked.days, 90, 3_660)?;
+    let work = state.work(move |state| {
+        if !state.node.settings().jobs.contains_key(&name) {
+            return Err(Refusal::missing(format!("there is no job \"{name}\"")));
+        }
+        let existing = match &asked.machine {
+            Some(machine) => state.node.catalog().points(Some(machine), POINTS_MAX)?,
+            None => Vec::new(),
+        };
+        let now = state.clock.now();
+        let settings = state.node.settings();
+        let points = simulate_job(&settings, &name, &existing, (now, days))?;
+        Ok(Json(points.into_iter().map(shapes::simulated).collect()))
+    });
+    work.await?
+}
+
+/// Runs that schedules will begin, soonest first.
+#[utoipa::path(get, path = "/api/v1/upcoming", params(DaysAsked),
+    responses((status = 200, body = Vec<api::PlannedRun>)))]
+pub(crate) async fn upcoming(
+    In(state): Shared,
+    Asked(asked): Asked<DaysAsked>,
+) -> Answer<Json<Vec<api::PlannedRun>>> {
+    let days = days_of(asked.days, 7, 366)?;
+    let work = state.work(move |state| {
+        let now = state.clock.now();
+        let planned = upcoming_runs(&state.node.settings(), now, now + days);
+        let planned = planned.into_iter().take(POINTS_MAX as usize);
+        Json(planned.map(shapes::planned).collect())
+    });
+    Ok(work.await?)
+}
+
+/// Repositories by name.
+#[utoipa::path(get, path = "/api/v1/repositories",
+    responses((status = 200, body = Vec<api::Repository>)))]
+pub(crate) async fn repositories(In(state): Shared) -> Answer<Json<Vec<api::Repository>>> {
+    let work = state.work(|state| {
+        let seen = state.node.overview()?;
+        let repositories = seen.repositories.iter().map(shapes::repository);
+        Ok(Json(repositories.collect()))
+    });
+    work.await?
+}
+
+/// How a repository grew, oldest first.
+#[utoipa::path(get, path = "/api/v1/repositories/{name}/sizes",
+    params(("name" = String, Path), DaysAsked),
+    responses((status = 200, body = Vec<api::RepositorySize>)))]
+pub(crate) async fn sizes(
+    In(state): Shared,
+    At(name): At<String>,
+    Asked(asked): Asked<DaysAsked>,
+) -> Answer<Json<Vec<api::RepositorySize>>> {
+    let days = days_of(asked.days, 90, 366)?;
+    let work = state.work(move |state| {
+        let since = state.clock.now() - days;
+        let sizes = state.node.catalog().repository_sizes(&name, since)?;
+        Ok(Json(sizes.into_iter().map(shapes::size).collect()))
+    });
+    work.await?
+}
+
+/// Alerts that hold, worst first.
+#[utoipa::path(get, path = "/api/v1/alerts", params(AlertsAsked),
+    responses((status = 200, body = Vec<api::Alert>)))]
+pub(crate) async fn alerts(
+    In(state): Shared,
+    Asked(asked): Asked<AlertsAsked>,
+) -> Answer<Json<Vec<api::Alert>>> {
+    let days = days_of(asked.days, 1, 366)?;
+    let work = state.work(move |state| {
+        let catalog = state.node.catalog();
+        let alerts = match asked.days {
+            Some(_) => catalog.alerts_since(state.clock.now() - days, ROWS_MAX)?,
+            None => catalog.open_alerts()?,
+        };
+        Ok(Json(alerts.into_iter().map(shapes::alert).collect()))
+    });
+    work.await?
+}
+
+/// Values of the configuration that count, and where each was written.
+#[utoipa::path(get, path = "/api/v1/config",
+    responses((status = 200, body = Vec<api::ConfigValue>)))]
+pub(crate) async fn config(In(state): Shared) -> Json<Vec<api::ConfigValue>> {
+    let values = state.config().into_iter();
+    let shown = values.map(|(path, value, origin)| api::ConfigValue {
+        path,
+        value,
+        origin,
+    });
+    Json(shown.collect())
+}
+
+/// Who did what, newest first.
+#[utoipa::path(get, path = "/api/v1/audit", params(Part),
+    responses((status = 200, body = Vec<api::AuditEntry>)))]
+pub(crate) async fn audit(
+    In(state): Shared,
+    Asked(asked): Asked<Part>,
+) -> Answer<Json<Vec<api::AuditEntry>>> {
+    let count = within("count", asked.count, 100, ROWS_MAX)?;
+    let work = state.work(move |state| {
+        let entries = state.node.catalog().audit_entries(asked.before, count)?;
+        Ok(Json(entries.into_iter().map(shapes::audit_entry).collect()))
+    });
+    work.await?
+}
+
+/// Looks at the seal of every entry of the audit log.
+#[utoipa::path(get, path = "/api/v1/audit/verify",
+    responses((status = 200, body = api::AuditFindings)))]
+pub(crate) async fn verify_audit(In(state): Shared) -> Answer<Json<api::AuditFindings>> {
+    let work = state.work(|state| {
+        let report = state.node.catalog().verify_audit(&state.audit_key, None)?;
+        Ok(Json(api::AuditFindings {
+            entries: report.entries,
+            flaws: report.flaws.iter().map(ToString::to_string).collect(),
+        }))
+    });
+    work.await?
+}
+
+/// A moment as answers round it: what has no part of a second stays as it is.
+pub(crate) fn unix(at: Timestamp) -> f64 {
+    at.as_millisecond() as f64 / 1000.0
+}

@@ -1,0 +1,140 @@
+//! What all answers share.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use lifeboat_catalog::AuditKey;
+use lifeboat_model::{Clock, Entropy};
+use lifeboat_scheduler::Node;
+use tokio::sync::{Semaphore, watch};
+
+use crate::accounts::{Passwords, is_same, new_secret};
+use crate::events::LISTENERS;
+use crate::limiter::Limiter;
+use crate::visitor::digest;
+
+/// Answers that ask the catalog at the same time; others wait in line.
+const WORKERS: usize = 16;
+/// Attempts to sign in from one address in a minute.
+const ATTEMPTS: u32 = 20;
+/// Failed attempts for one user in ten minutes, from addresses where the user never was.
+const FAILURES: u32 = 100;
+/// Refusals of strangers that are written down, from one address in an hour.
+const STRANGERS: u32 = 100;
+
+/// What a server is made of.
+pub struct StateParts {
+    /// Whom it asks.
+    pub node: Arc<Node>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Where keys come from.
+    pub entropy: Arc<dyn Entropy>,
+    /// Seals the audit log.
+    pub audit_key: AuditKey,
+    /// Effective values of the configuration: path, value, origin.
+    pub config: Vec<(String, String, String)>,
+}
+
+/// What all answers share.
+pub struct State {
+    pub(crate) node: Arc<Node>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) audit_key: AuditKey,
+    pub(crate) passwords: Passwords,
+    /// Attempts to sign in, by address.
+    pub(crate) attempts: Limiter,
+    /// Attempts that failed, by user.
+    pub(crate) failures: Limiter,
+    /// Refusals of those who did not say who they are, by address.
+    pub(crate) strangers: Limiter,
+    /// Who came in from where.
+    pub(crate) known: Mutex<HashSet<(String, String)>>,
+    pub(crate) listeners: Arc<Semaphore>,
+    pub(crate) newest_event: watch::Sender<i64>,
+    pub(crate) stop: watch::Sender<bool>,
+    config: RwLock<Vec<(String, String, String)>>,
+    setup: Mutex<Option<String>>,
+    workers: Semaphore,
+}
+
+impl State {
+    /// A state of these parts.
+    ///
+    /// Errors: why passwords cannot be computed here.
+    pub fn new(parts: StateParts) -> Result<Arc<Self>, String> {
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+        Ok(Arc::new(Self {
+            passwords: Passwords::new(&*parts.entropy)?,
+            node: parts.node,
+            clock: parts.clock,
+            entropy: parts.entropy,
+            audit_key: parts.audit_key,
+            attempts: Limiter::new(ATTEMPTS, minutes(1)),
+            failures: Limiter::new(FAILURES, minutes(10)),
+            strangers: Limiter::new(STRANGERS, minutes(60)),
+            known: Mutex::default(),
+            listeners: Arc::new(Semaphore::new(LISTENERS)),
+            newest_event: watch::Sender::new(0),
+            stop: watch::Sender::new(false),
+            config: RwLock::new(parts.config),
+            setup: Mutex::default(),
+            workers: Semaphore::new(WORKERS),
+        }))
+    }
+
+    /// Shows other effective values from now on.
+    pub fn set_config(&self, config: Vec<(String, String, String)>) {
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+    }
+
+    /// Effective values of the configuration: path, value, origin.
+    pub(crate) fn config(&self) -> Vec<(String, String, String)> {
+        let config = self.config.read().unwrap_or_else(PoisonError::into_inner);
+        config.clone()
+    }
+
+    /// The key with which the first user is made, once; none if there are users.
+    ///
+    /// Errors: those of the catalog.
+    pub fn new_setup_key(&self) -> lifeboat_catalog::Result<Option<String>> {
+        if !self.node.catalog().users()?.is_empty() {
+            return Ok(None);
+        }
+        let key = new_secret(&*self.entropy);
+        let mut setup = self.setup.lock().unwrap_or_else(PoisonError::into_inner);
+        *setup = Some(digest(&key));
+        Ok(Some(key))
+    }
+
+    pub(crate) fn is_setup_key(&self, key: &str) -> bool {
+        let setup = self.setup.lock().unwrap_or_else(PoisonError::into_inner);
+        let digest = digest(key);
+        setup
+            .as_ref()
+            .is_some_and(|wanted| is_same(wanted, &digest))
+    }
+
+    /// Whether the key was there; it is not any more.
+    pub(crate) fn take_setup_key(&self) -> bool {
+        let mut setup = self.setup.lock().unwrap_or_else(PoisonError::into_inner);
+        setup.take().is_some()
+    }
+
+    /// Does what waits for the catalog or computes, beside the threads that answer.
+    pub(crate) async fn work<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Arc<Self>) -> T + Send + 'static,
+    ) -> Result<T, Stopped> {
+        let _turn = self.workers.acquire().await.map_err(|_| Stopped)?;
+        let state = Arc::clone(self);
+        let work = tokio::task::spawn_blocking(move || work(&state));
+        work.await.map_err(|_| Stopped)
+    }
+}
+
+/// The work did not end: it panicked, or the server stops.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stopped;
