@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 use crate::narrator::Narrator;
 use crate::workspace::Workspace;
 
+mod browser_tools;
 mod cargo_tool;
 pub(crate) mod debian;
 mod guest_kernel;
@@ -33,9 +34,10 @@ const DEMO_PACKAGES: [&str; 8] = [
 ];
 
 /// What the tests ask for their judgement.
-const TEST_PACKAGES: [&str; 33] = [
+const TEST_PACKAGES: [&str; 34] = [
     "btrfs-progs",
     "busybox-static",
+    "chromium",
     "cpio",
     "dmsetup",
     "dosfstools",
@@ -159,8 +161,19 @@ pub(crate) fn packages_for_tests(workspace: &Workspace) -> Result<()> {
         added => format!("Debian packages: {}", added.join(", ")),
     };
     narrator.done(&text, began.elapsed());
+    install_browser_tools(&mut narrator, &tools)?;
     install_guest_kernel(&mut narrator, &tools)?;
     install_newer_restic(&mut narrator, &tools)
+}
+
+fn install_browser_tools(narrator: &mut Narrator, tools: &Path) -> Result<()> {
+    let began = Instant::now();
+    browser_tools::install(tools)?;
+    narrator.done(
+        "browser-tools: drive a browser, check its pages",
+        began.elapsed(),
+    );
+    Ok(())
 }
 
 fn install_guest_kernel(narrator: &mut Narrator, tools: &Path) -> Result<()> {

@@ -3,8 +3,8 @@
 
 use maud::{Markup, html};
 
-/// A ring of parts; the first begins at the top.
-pub(crate) fn ring(parts: &[(&str, u64)], label: &str) -> Markup {
+/// A ring of parts; the first begins at the top. What it says stands in words beside it.
+pub(crate) fn ring(parts: &[(&str, u64)]) -> Markup {
     let total: u64 = parts.iter().map(|(_, value)| value).sum();
     let mut before = 0.0;
     let mut arcs = Vec::new();
@@ -16,7 +16,7 @@ pub(crate) fn ring(parts: &[(&str, u64)], label: &str) -> Markup {
         before += share;
     }
     html! {
-        svg.ring viewBox="0 0 120 120" role="img" aria-label=(label) {
+        svg.ring viewBox="0 0 120 120" aria-hidden="true" {
             circle.ring-ground cx="60" cy="60" r="52" {}
             @for (class, share, before) in arcs {
                 circle class={ "ring-part " (class) } cx="60" cy="60" r="52" pathLength="100"

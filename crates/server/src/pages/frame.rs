@@ -171,7 +171,7 @@ impl Frame {
     fn top(&self) -> Markup {
         html! {
             header.top {
-                a.brand.only-phone href="/" { (icon("buoy")) span { "lifeboat" } }
+                a.brand.only-phone href="/" aria-label="lifeboat" { (icon("buoy")) }
                 form.search role="search" action="/search" method="get" {
                     (icon("search"))
                     input #search type="search" name="q" autocomplete="off" spellcheck="false"

@@ -171,8 +171,8 @@ fn hero(frame: &Frame, overview: &Overview) -> Markup {
                     }
                 }
             }
-            a.hero-ring href="/machines" aria-label=(label) {
-                (ring(&parts, &label))
+            a.hero-ring href="/machines" title=(label) {
+                (ring(&parts))
                 span.ring-word { strong { (counts.met) } span { "of " (counts.all) " met" } }
             }
             (tiles(frame, overview, &counts))
