@@ -394,37 +394,44 @@ fn running() -> Vec<Task> {
     ]
 }
 
+fn log_line(number: i64, level: LogLevel, line: &str) -> LogLine {
+    LogLine {
+        number,
+        at: ago(245 - number * 4),
+        level,
+        line: line.to_owned(),
+    }
+}
+
+fn log() -> Vec<LogLine> {
+    vec![
+        log_line(
+            1,
+            LogLevel::Note,
+            "job databases, machine db01: 2 disks, 240 GiB",
+        ),
+        log_line(2, LogLevel::Note, "file systems frozen for 0.4 s"),
+        log_line(
+            3,
+            LogLevel::Note,
+            "checkpoint lifeboat-1203 found: 6.2 GiB changed",
+        ),
+        log_line(
+            4,
+            LogLevel::Warning,
+            "vdb: the bitmap is inconsistent, reading everything",
+        ),
+        log_line(5, LogLevel::Note, "163 of 240 GiB read, 2.1 GiB stored"),
+    ]
+}
+
 pub(crate) fn tasks() -> Vec<TaskView> {
     let step = |name: &str, seconds: i64| StepRecord {
         name: name.to_owned(),
         attempt: 1,
         began: ago(seconds),
     };
-    let line = |number: i64, level: LogLevel, line: &str| LogLine {
-        number,
-        at: ago(245 - number * 4),
-        level,
-        line: line.to_owned(),
-    };
-    let log = vec![
-        line(
-            1,
-            LogLevel::Note,
-            "job databases, machine db01: 2 disks, 240 GiB",
-        ),
-        line(2, LogLevel::Note, "file systems frozen for 0.4 s"),
-        line(
-            3,
-            LogLevel::Note,
-            "checkpoint lifeboat-1203 found: 6.2 GiB changed",
-        ),
-        line(
-            4,
-            LogLevel::Warning,
-            "vdb: the bitmap is inconsistent, reading everything",
-        ),
-        line(5, LogLevel::Note, "163 of 240 GiB read, 2.1 GiB stored"),
-    ];
+    let log = log();
     let steps = vec![
         step("validate", 245),
         step("inspect", 241),
@@ -446,7 +453,7 @@ pub(crate) fn tasks() -> Vec<TaskView> {
         TaskView {
             task: task(5_003, "mail01", TaskState::Failed, 0),
             steps: failed,
-            log: vec![line(
+            log: vec![log_line(
                 1,
                 LogLevel::Error,
                 "connection to edge-3 lost: timed out after 30 s",

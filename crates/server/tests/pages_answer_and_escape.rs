@@ -11,7 +11,7 @@ use std::time::Instant;
 use jiff::tz::TimeZone;
 use lifeboat_catalog::{AlertSeverity, Role, RunState, TaskState};
 use lifeboat_policy::{FullHistory, FullRule, KeepCount, Retention, Schedule, Simulator, Timing};
-use lifeboat_scheduler::{ObjectiveState, Overview};
+use lifeboat_scheduler::{MachineStatus, ObjectiveState, Overview};
 use lifeboat_server::pages::*;
 
 use crate::demo_fleet as demo;
@@ -81,38 +81,14 @@ fn all_pages(role: Role) -> Vec<(&'static str, String)> {
         is_started: true,
         ..RestoreQuery::default()
     };
-    let run = demo::run(1_204, "databases", RunState::Open, demo::ago(260));
-    let tasks = demo::tasks();
-    let run_view = RunView {
-        run: &run,
-        tasks: &tasks,
-        all: 5,
-    };
-    let runs_view = RunsView {
-        runs: &fleet.runs[..60],
-        running: &fleet.running,
-        job: "",
-        state: "",
-        is_more: true,
-        is_later: false,
-    };
     let checks: Vec<_> = fleet.running[2..].to_vec();
     let repository_view = RepositoryView {
         repository: &overview.repositories[1],
         sizes: &fleet.sizes,
         tasks: &checks,
     };
-    let (settings, nodes) = (demo::settings(), demo::nodes());
-    let (users, tokens) = (demo::users(), demo::tokens());
-    let settings_view = SettingsView {
-        settings: &settings,
-        findings: &[],
-        nodes: &nodes,
-        users: &users,
-        tokens: &tokens,
-        version: "0.1.0",
-    };
     let everything = MachinesQuery::default();
+    let [runs, run] = runs_of(&frame, &fleet);
     let failure = failure_page(404, "There is no such page", "The address may be old.");
     vec![
         ("index", overview_of(&frame, &fleet)),
@@ -129,8 +105,6 @@ fn all_pages(role: Role) -> Vec<(&'static str, String)> {
             "restore-plan",
             restore_page(&frame, &restore, &planned).into_string(),
         ),
-        ("runs", runs_page(&frame, &runs_view).into_string()),
-        ("run", run_page(&frame, &run_view).into_string()),
         (
             "repositories",
             repositories_page(&frame, &overview.repositories).into_string(),
@@ -152,10 +126,7 @@ fn all_pages(role: Role) -> Vec<(&'static str, String)> {
             "audit",
             audit_page(&frame, &demo::audit(), true, false).into_string(),
         ),
-        (
-            "settings",
-            settings_page(&frame, &settings_view).into_string(),
-        ),
+        ("settings", settings_of(&frame)),
         ("search", search_page(&frame, overview, "db").into_string()),
         ("help", help_page(&frame).into_string()),
         (
@@ -164,6 +135,42 @@ fn all_pages(role: Role) -> Vec<(&'static str, String)> {
         ),
         ("failure", failure.into_string()),
     ]
+}
+
+fn runs_of(frame: &Frame, fleet: &demo::Fleet) -> [String; 2] {
+    let run = demo::run(1_204, "databases", RunState::Open, demo::ago(260));
+    let tasks = demo::tasks();
+    let run_view = RunView {
+        run: &run,
+        tasks: &tasks,
+        all: 5,
+    };
+    let runs_view = RunsView {
+        runs: &fleet.runs[..60],
+        running: &fleet.running,
+        job: "",
+        state: "",
+        is_more: true,
+        is_later: false,
+    };
+    [
+        runs_page(frame, &runs_view).into_string(),
+        run_page(frame, &run_view).into_string(),
+    ]
+}
+
+fn settings_of(frame: &Frame) -> String {
+    let (settings, nodes) = (demo::settings(), demo::nodes());
+    let (users, tokens) = (demo::users(), demo::tokens());
+    let settings_view = SettingsView {
+        settings: &settings,
+        findings: &[],
+        nodes: &nodes,
+        users: &users,
+        tokens: &tokens,
+        version: "0.1.0",
+    };
+    settings_page(frame, &settings_view).into_string()
 }
 
 fn schedule_of(frame: &Frame, overview: &Overview, stretch: Stretch) -> String {
@@ -335,13 +342,8 @@ fn pages_without_anything_teach_the_next_step() {
 
 const HOSTILE: &str = "\"><script>alert(1)</script><img src=x onerror='x'>&\u{202e}%2f../'";
 
-#[test]
-fn hostile_names_stay_text_wherever_they_stand() {
+fn hostile() -> (demo::Fleet, MachineStatus) {
     let mut fleet = demo::fleet();
-    let frame = Frame {
-        site: Some(HOSTILE.to_owned()),
-        ..demo::frame(Role::Admin)
-    };
     let text = || HOSTILE.to_owned();
     let mut machine = fleet.overview.machines[1].clone();
     (machine.name, machine.platform, machine.state) = (text(), text(), text());
@@ -362,6 +364,17 @@ fn hostile_names_stay_text_wherever_they_stand() {
     for point in &mut fleet.points {
         (point.key.repository, point.consistency) = (text(), Some(text()));
     }
+    (fleet, machine)
+}
+
+#[test]
+fn hostile_names_stay_text_wherever_they_stand() {
+    let (fleet, machine) = hostile();
+    let frame = Frame {
+        site: Some(HOSTILE.to_owned()),
+        ..demo::frame(Role::Admin)
+    };
+    let text = || HOSTILE.to_owned();
     let task = demo::task(1, HOSTILE, TaskState::Failed, 0);
     let mut views = demo::tasks();
     views[0].task = task.clone();
@@ -425,14 +438,18 @@ fn hostile_names_stay_text_wherever_they_stand() {
         failure_page(400, HOSTILE, HOSTILE).into_string(),
     ];
     for page in pages {
-        assert!(!page.contains("<script>"), "{page}");
-        assert!(!page.contains("<img"), "{page}");
-        assert!(page.contains("&lt;script&gt;"));
-        for start in page.match_indices("href=\"").map(|(at, _)| at + 6) {
-            let address = page[start..].split('"').next().unwrap_or_default();
-            let is_plain = address.starts_with(['/', '#']) && !address.contains("../");
-            assert!(is_plain && !address.contains(['<', '\'']), "{address}");
-        }
+        holds_no_foreign_markup(&page);
+    }
+}
+
+fn holds_no_foreign_markup(page: &str) {
+    assert!(!page.contains("<script>"), "{page}");
+    assert!(!page.contains("<img"), "{page}");
+    assert!(page.contains("&lt;script&gt;"));
+    for start in page.match_indices("href=\"").map(|(at, _)| at + 6) {
+        let address = page[start..].split('"').next().unwrap_or_default();
+        let is_plain = address.starts_with(['/', '#']) && !address.contains("../");
+        assert!(is_plain && !address.contains(['<', '\'']), "{address}");
     }
 }
 

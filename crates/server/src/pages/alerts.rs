@@ -99,7 +99,8 @@ fn nothing(shown: AlertsShown) -> Markup {
 fn one(frame: &Frame, alert: &Alert) -> Markup {
     let look = severity(alert.severity);
     html! {
-        section class={ "card alert " (if alert.cleared.is_some() { "past" } else { look.0.name() }) }
+        section class={ "card alert " (if alert.cleared.is_some() { "past" } else { look.0.name()
+            }) }
             id={ "alert-" (alert.id) } {
             div.alert-main {
                 div.line.wrap {

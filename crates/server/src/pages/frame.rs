@@ -128,7 +128,8 @@ impl Frame {
                     }
                 }
                 div.side-foot {
-                    (self.link(present == Place::Help, ("/help", "help", "Keys and help"), Some("?")))
+                    (self.link(present == Place::Help, ("/help", "help", "Keys and help"),
+                        Some("?")))
                     (self.who())
                 }
             }
@@ -207,7 +208,8 @@ impl Frame {
                                 (self.link(place == present, (address, picture, word), None))
                             }
                         }
-                        (self.link(present == Place::Help, ("/help", "help", "Keys and help"), None))
+                        (self.link(present == Place::Help, ("/help", "help", "Keys and help"),
+                            None))
                         (self.who())
                     }
                 }
@@ -224,7 +226,8 @@ pub(crate) fn document(title: &str, class: &str, now: Option<&str>, body: Markup
             head {
                 meta charset="utf-8";
                 title { (title) " · lifeboat" }
-                meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover";
+                meta name="viewport"
+                    content="width=device-width, initial-scale=1, viewport-fit=cover";
                 meta name="color-scheme" content="light dark";
                 meta name="robots" content="noindex";
                 @if let Some(now) = now { meta name="now" content=(now); }

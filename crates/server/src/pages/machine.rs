@@ -49,7 +49,8 @@ pub fn page(frame: &Frame, view: &MachineView<'_>) -> Markup {
     let inner = html! {
         (head(&machine.name, html! {
             span.badges { (state(machine)) }
-            span { (machine.platform) " · " (machine.state) " · " (bytes(machine.bytes)) " of disks" }
+            span { (machine.platform) " · " (machine.state) " · " (bytes(machine.bytes))
+                " of disks" }
         }, actions(frame, view)))
         (running(frame, view.tasks))
         @if machine.is_protected || !view.points.is_empty() {
@@ -60,7 +61,8 @@ pub fn page(frame: &Frame, view: &MachineView<'_>) -> Markup {
             (charts(frame, view.points))
             div.columns {
                 div.column.wide { (table(frame, view)) }
-                div.column { (twins(machine)) (proofs(frame, view.proofs)) (tasks(frame, view.tasks)) }
+                div.column { (twins(machine)) (proofs(frame, view.proofs)) (tasks(frame,
+                    view.tasks)) }
             }
         } @else if machine.is_protected {
             section.card { (empty("restore", "No recovery point yet",
@@ -136,8 +138,8 @@ fn objectives(machine: &MachineStatus) -> Markup {
         section #objectives .objectives data-live="" aria-label="Objectives" {
             @for objective in &machine.objectives { (one_objective(objective)) }
             @if machine.objectives.is_empty() {
-                p.card.calm { (icon("off")) "Nothing is promised of this machine: its policy has no \
-                    objectives." }
+                p.card.calm { (icon("off")) "Nothing is promised of this machine: its policy has \
+                    no objectives." }
             }
         }
     }
@@ -205,7 +207,8 @@ fn timeline(frame: &Frame, points: &[Point]) -> Markup {
                                 (lane.repository) } {
                             line.axis x1="0" x2="100%" y1="22" y2="22" {}
                             @for point in lane.points.iter().rev() {
-                                (dot(frame, point, (at, lane.points.len()), position(point.at, oldest, now)))
+                                (dot(frame, point, (at, lane.points.len()), position(point.at,
+                                    oldest, now)))
                             }
                         }
                     }
@@ -281,12 +284,14 @@ fn ticks(frame: &Frame, oldest: Timestamp, now: Timestamp) -> Markup {
     let moment = |part: i64| Timestamp::from_second(oldest.as_second() + whole * part / 4);
     html! {
         @for part in 0..=4 {
-            @let class = match part { 0 => "tick first", 4 => "tick last", 2 => "tick", _ => "tick minor" };
+            @let class = match part { 0 => "tick first", 4 => "tick last", 2 => "tick",
+                _ => "tick minor" };
             @let x = round(1.0 + 98.0 * part as f64 / 4.0);
             text class=(class) x={ (x) "%" } y="13" {
                 @match part {
                     4 => "now",
-                    _ => (moment(part).map_or(String::new(), |at| frame.moment.format(at, pattern))),
+                    _ => (moment(part).map_or(String::new(), |at| frame.moment.format(at,
+                        pattern))),
                 }
             }
         }
@@ -300,7 +305,8 @@ fn timeline_legend() -> Markup {
     html! {
         p.legend {
             (sign(html! { circle.dot-full.lane-0 cx="10" cy="10" r="5.5" {} }, "full"))
-            (sign(html! { circle.dot-incremental.lane-0 cx="10" cy="10" r="3.5" {} }, "incremental"))
+            (sign(html! { circle.dot-incremental.lane-0 cx="10" cy="10" r="3.5" {} },
+                "incremental"))
             (sign(html! { circle.dot-verified cx="10" cy="10" r="8.5" {}
                 circle.dot-incremental.lane-0 cx="10" cy="10" r="3.5" {} }, "verified"))
             (sign(html! { circle.dot-damaged cx="10" cy="10" r="8.5" {}
@@ -464,7 +470,8 @@ fn proofs(frame: &Frame, proofs: &[Proof]) -> Markup {
         None,
         html! {
             @if proofs.is_empty() {
-                p.calm { (icon("unknown")) "Nothing was proved yet. Verify reads the newest point back." }
+                p.calm { (icon("unknown"))
+                    "Nothing was proved yet. Verify reads the newest point back." }
             }
             ul.rows.tight {
                 @for proof in proofs.iter().take(8) {

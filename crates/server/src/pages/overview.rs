@@ -166,7 +166,8 @@ fn hero(frame: &Frame, overview: &Overview) -> Markup {
                 p.under {
                     (text) " " (named(overview))
                     @match overview.proved {
-                        Some(at) => { "A recovery was last proved " (frame.moment.relative(at)) "." }
+                        Some(at) => { "A recovery was last proved " (frame.moment.relative(at))
+                            "." }
                         None => { "No recovery was proved yet." }
                     }
                 }
@@ -200,7 +201,7 @@ fn named(overview: &Overview) -> Markup {
         }
     };
     html! {
-        @if (1..=3).contains(&missed.len()) { "It is about " (list(&missed)) ". " }
+        @if (1..=3).contains(&missed.len()) { "Look first at " (list(&missed)) ". " }
         @if (1..=3).contains(&bare.len()) {
             (list(&bare)) (if bare.len() == 1 { " has" } else { " have" }) " no protection. "
         }
@@ -290,7 +291,8 @@ fn running(frame: &Frame, tasks: &[Task]) -> Markup {
                     @for task in tasks.iter().take(8) {
                         li.row.live-task {
                             div.row-main {
-                                a.strong href=(path(&["runs", &task.run.to_string()])) { (task.subject) }
+                                a.strong href=(path(&["runs", &task.run.to_string()])) {
+                                    (task.subject) }
                                 span.quiet { (task.action) " · " (task.job) }
                             }
                             (progress(frame, task))
@@ -316,8 +318,8 @@ fn strips(frame: &Frame, view: &OverviewView<'_>) -> Markup {
         more,
         html! {
             @if jobs.is_empty() {
-                (empty("schedule", "No job yet", "A job says which machines are backed up, where to \
-                    and when.", html! { (twin(&["config", "generate"])) }))
+                (empty("schedule", "No job yet", "A job says which machines are backed up, where \
+                    to and when.", html! { (twin(&["config", "generate"])) }))
             }
             ul.strips {
                 @for job in jobs.iter().take(STRIPS_MAX) {
@@ -335,7 +337,8 @@ fn strips(frame: &Frame, view: &OverviewView<'_>) -> Markup {
                 p.card-note { a href="/schedule" { "All " (count(jobs.len() as u64, "job")) } }
             }
             p.legend {
-                @for (class, word) in [("ok", "succeeded"), ("warning", "partial"), ("failed", "failed"),
+                @for (class, word) in [("ok", "succeeded"), ("warning", "partial"), ("failed",
+                    "failed"),
                     ("running", "running"), ("none", "no run")] {
                     span { span class={ "dot " (class) } {} (word) }
                 }
@@ -481,7 +484,8 @@ fn next_runs(frame: &Frame, jobs: &[JobStatus]) -> Markup {
             ul.rows.tight {
                 @for (at, job) in coming.iter().take(6) {
                     li.row.line {
-                        a.strong href={ "/runs?job=" (super::words::escape(&job.name)) } { (job.name) }
+                        a.strong href={ "/runs?job=" (super::words::escape(&job.name)) } {
+                            (job.name) }
                         span.quiet { (count(job.machines, "machine")) }
                         span.end { (frame.moment.relative(*at)) }
                     }
@@ -520,7 +524,8 @@ pub(crate) fn fill_of(frame: &Frame, repository: &RepositoryStatus) -> Markup {
                 a.strong href=(path(&["repositories", &facts.name])) { (facts.name) }
                 span.end {
                     @match (size, repository.size_max) {
-                        (Some(size), Some(max)) => { (bytes(size)) span.quiet { " of " (bytes(max)) } }
+                        (Some(size), Some(max)) => { (bytes(size)) span.quiet { " of "
+                            (bytes(max)) } }
                         (Some(size), None) => (bytes(size)),
                         (None, _) => span.quiet { "not looked at yet" },
                     }

@@ -32,7 +32,8 @@ pub(crate) fn ratio(size: &RepositorySize) -> Option<f64> {
 /// All repositories.
 pub fn list(frame: &Frame, repositories: &[RepositoryStatus]) -> Markup {
     let inner = html! {
-        (head("Repositories", html! { "Ordinary restic repositories: restic and rustic read them too" },
+        (head("Repositories", html! {
+            "Ordinary restic repositories: restic and rustic read them too" },
             html! {}))
         div #repositories .grid data-live="" {
             @for repository in repositories { (tile(frame, repository)) }
@@ -55,7 +56,8 @@ fn tile(frame: &Frame, repository: &RepositoryStatus) -> Markup {
             dl.facts.narrow {
                 dt { "Points" } dd { (thousands(repository.points)) }
                 dt { "Deduplication" }
-                dd { (size.as_ref().and_then(ratio).map_or("–".to_owned(), |it| format!("{it:.1} ×"))) }
+                dd { (size.as_ref().and_then(ratio).map_or("–".to_owned(),
+                    |it| format!("{it:.1} ×"))) }
                 dt { "Next check" } dd { (moment_or(frame, repository.next_check, "not planned")) }
                 dt { "Next prune" } dd { (moment_or(frame, repository.next_prune, "not planned")) }
             }
@@ -123,12 +125,13 @@ fn actions(frame: &Frame, name: &str) -> Markup {
 fn figures(frame: &Frame, repository: &RepositoryStatus) -> Markup {
     let size = repository.facts.size;
     let value = |pick: fn(&RepositorySize) -> String| size.as_ref().map_or("–".to_owned(), pick);
+    let dense = |it: &RepositorySize| ratio(it).map_or("–".to_owned(), |it| format!("{it:.1} ×"));
     html! {
         section #figures .card.summary data-live="" aria-label="Figures" {
             div { span.quiet { "Stored" } strong { (value(|it| bytes(it.bytes))) } }
             div { span.quiet { "Restores to" } strong { (value(|it| bytes(it.bytes_restored))) } }
             div { span.quiet { "Deduplication" } strong {
-                (value(|it| ratio(it).map_or("–".to_owned(), |ratio| format!("{ratio:.1} ×")))) } }
+                (value(dense)) } }
             div { span.quiet { "Compression" } strong {
                 (value(|it| match it.bytes {
                     0 => "–".to_owned(),
@@ -212,17 +215,20 @@ fn findings(frame: &Frame, repository: &RepositoryStatus) -> Markup {
         html! {
             p.line.padded { (check_state(frame, repository)) }
             @match facts.is_ok {
-                Some(true) => p.calm { (icon("ok")) "Every pack, index and snapshot was as it should be." },
-                None => p.calm { (icon("unknown")) "A check reads what is stored and compares it with its names." },
+                Some(true) => p.calm { (icon("ok"))
+                    "Every pack, index and snapshot was as it should be." },
+                None => p.calm { (icon("unknown"))
+                    "A check reads what is stored and compares it with its names." },
                 Some(false) => {
                     p.padded { (count(facts.findings.len() as u64, "finding")) }
                     ul.rows {
                         @for finding in facts.findings.iter().take(100) {
-                            li.row { (badge(Look::Failed, "Finding")) " " span.break-all { (finding) } }
+                            li.row { (badge(Look::Failed, "Finding")) " " span.break-all {
+                                (finding) } }
                         }
                     }
-                    p.padded { "Keep the repository as it is, run a check that reads all data, and then \
-                        repair." }
+                    p.padded { "Keep the repository as it is, run a check that reads all data, and \
+                        then repair." }
                 }
             }
             p.padded.small.quiet { "Last pruned: " (moment_or(frame, facts.pruned, "never")) }

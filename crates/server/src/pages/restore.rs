@@ -164,13 +164,16 @@ fn plan(frame: &Frame, view: &RestoreView<'_>, query: &RestoreQuery, point: &Poi
         section.card.plan {
             @if query.is_replacing {
                 p.banner.failed { (icon("warning"))
-                    span { strong { (target) } " on " (platform) " will be replaced by its state of "
+                    span { strong { (target) } " on " (platform)
+                        " will be replaced by its state of "
                     (frame.moment.exact(point.at)) ". Everything written since is lost." } }
             }
             dl.facts {
                 dt { "Point" }
-                dd { (frame.moment.exact(point.at)) span.quiet { (frame.moment.relative(point.at)) } }
-                dt { "From" } dd { (point.key.repository) " · " code { (short(&point.key.snapshot)) } }
+                dd { (frame.moment.exact(point.at)) span.quiet { (frame.moment.relative(point.at))
+                    } }
+                dt { "From" } dd { (point.key.repository) " · " code {
+                    (short(&point.key.snapshot)) } }
                 dt { "Proof" }
                 dd { @match point.verified {
                     Some((_, true)) => (badge(Look::Ok, "Verified")),

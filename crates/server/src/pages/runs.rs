@@ -153,7 +153,8 @@ pub fn page(frame: &Frame, view: &RunView<'_>) -> Markup {
     let title = format!("{}, run {}", run.job, run.id);
     let inner = html! {
         (head(&title, html! {
-            (cause(run.cause)) " · " (run.requested_by) " · began " (frame.moment.relative(run.created))
+            (cause(run.cause)) " · " (run.requested_by) " · began "
+                (frame.moment.relative(run.created))
         }, actions(frame, view)))
         (summary(frame, view))
         @for view in view.tasks.iter().take(TASKS_MAX) { (task(frame, view)) }
@@ -240,7 +241,8 @@ fn task(frame: &Frame, view: &TaskView) -> Markup {
             }
             div.task-body {
                 @if !task.state.is_over() { (progress(frame, task)) }
-                @if let Some(message) = &task.message { p class={ "said " (look.name()) } { (message) } }
+                @if let Some(message) = &task.message { p class={ "said " (look.name()) } {
+                    (message) } }
                 (steps(frame, view))
                 div.line.wrap {
                     @if task.attempt > 1 || task.attempts_max > 1 {

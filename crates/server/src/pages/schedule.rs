@@ -96,8 +96,8 @@ pub fn page(frame: &Frame, view: &ScheduleView<'_>) -> Markup {
     let inner = html! {
         (head("Schedule", under, html! { (tabs("Days", &links)) }))
         @if view.jobs.is_empty() {
-            section.card { (empty("schedule", "No job yet", "A job says which machines are backed up, \
-                where to, and when.", html! { (twin(&["config", "generate"])) })) }
+            section.card { (empty("schedule", "No job yet", "A job says which machines are backed \
+                up, where to, and when.", html! { (twin(&["config", "generate"])) })) }
         } @else {
             section #calendar data-live="" aria-label="Coming runs" { (calendar(frame, view)) }
             (jobs(frame, view.jobs))
@@ -165,7 +165,8 @@ fn day(
             div.day-head {
                 span.day-name { (if date == today { "Today".to_owned() }
                     else { date.strftime("%a").to_string() }) }
-                span.day-number { (date.strftime("%-d")) span.day-month { " " (date.strftime("%b")) } }
+                span.day-number { (date.strftime("%-d")) span.day-month { " "
+                    (date.strftime("%b")) } }
             }
             @for (job, runs) in jobs.iter().take(named) { (chip(frame, job, runs)) }
             @if jobs.len() > named { span.small.quiet { (jobs.len() - named) " more" } }
@@ -203,7 +204,8 @@ fn jobs(frame: &Frame, jobs: &[JobStatus]) -> Markup {
             header.card-head { h2 #jobs-title { "Jobs" } }
             table.list {
                 thead { tr {
-                    th scope="col" { "Job" } th scope="col" { "State" } th scope="col" { "Schedule" }
+                    th scope="col" { "Job" } th scope="col" { "State" } th scope="col" {
+                        "Schedule" }
                     th.number scope="col" { "Machines" } th scope="col" { "Last run" }
                     th scope="col" { "Next run" }
                 } }
@@ -291,7 +293,8 @@ fn simulated(frame: &Frame, rules: &str, points: &[SimulatedPoint]) -> Markup {
                 table.list {
                     thead { tr { th scope="col" { "Instant" } th scope="col" { "Kind" }
                         th scope="col" { "Kept because" } } }
-                    tbody { @for point in kept.iter().rev().take(ROWS) { (kept_row(frame, point)) } }
+                    tbody { @for point in kept.iter().rev().take(ROWS) { (kept_row(frame, point))
+                        } }
                 }
             }
         }

@@ -40,8 +40,8 @@ pub struct SettingsView<'a> {
 
 /// Settings, to read.
 pub fn page(frame: &Frame, view: &SettingsView<'_>) -> Markup {
-    let under = html! { "lifeboat " (view.version) " · changed in lifeboat.toml, read anew without a \
-    restart" };
+    let under = html! { "lifeboat " (view.version) " · changed in lifeboat.toml, read anew without \
+    a restart" };
     let inner = html! {
         (head("Settings", under, html! { (twin(&["config", "show"])) }))
         @if !view.findings.is_empty() {
@@ -106,7 +106,8 @@ fn values(settings: &[Setting]) -> Markup {
                             .unwrap_or(&setting.path)) } }
                         dd {
                             code.break-all { (setting.value) }
-                            span.quiet.small { (setting.origin.as_deref().unwrap_or("usual value")) }
+                            span.quiet.small {
+                                (setting.origin.as_deref().unwrap_or("usual value")) }
                         }
                     }
                 }

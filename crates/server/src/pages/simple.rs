@@ -192,8 +192,8 @@ pub fn search(frame: &Frame, overview: &Overview, text: &str) -> Markup {
             }
         }
         @if found == 0 {
-            (empty("search", "Nothing found", "Names of machines, jobs and repositories, and numbers \
-                of runs are searched.", html! {}))
+            (empty("search", "Nothing found", "Names of machines, jobs and repositories, and \
+                numbers of runs are searched.", html! {}))
         }
     };
     if frame.is_fragment {
