@@ -81,12 +81,6 @@ fn all_pages(role: Role) -> Vec<(&'static str, String)> {
         is_started: true,
         ..RestoreQuery::default()
     };
-    let checks: Vec<_> = fleet.running[2..].to_vec();
-    let repository_view = RepositoryView {
-        repository: &overview.repositories[1],
-        sizes: &fleet.sizes,
-        tasks: &checks,
-    };
     let everything = MachinesQuery::default();
     let [runs, run] = runs_of(&frame, &fleet);
     let failure = failure_page(404, "There is no such page", "The address may be old.");
@@ -109,10 +103,7 @@ fn all_pages(role: Role) -> Vec<(&'static str, String)> {
             "repositories",
             repositories_page(&frame, &overview.repositories).into_string(),
         ),
-        (
-            "repository",
-            repository_page(&frame, &repository_view).into_string(),
-        ),
+        ("repository", repository_of(&frame, &fleet)),
         ("schedule", schedule_of(&frame, overview, Stretch::Week)),
         (
             "schedule-month",
@@ -157,6 +148,24 @@ fn runs_of(frame: &Frame, fleet: &demo::Fleet) -> [String; 2] {
         runs_page(frame, &runs_view).into_string(),
         run_page(frame, &run_view).into_string(),
     ]
+}
+
+fn repository_of(frame: &Frame, fleet: &demo::Fleet) -> String {
+    let overview = &fleet.overview;
+    let checks: Vec<_> = fleet.running[2..].to_vec();
+    let repository_view = RepositoryView {
+        repository: &overview.repositories[1],
+        sizes: &fleet.sizes,
+        tasks: &checks,
+    };
+    repository_page(frame, &repository_view).into_string()
+}
+
+fn named(name: &str) -> MachinesQuery {
+    MachinesQuery {
+        text: name.to_owned(),
+        ..MachinesQuery::default()
+    }
 }
 
 fn settings_of(frame: &Frame) -> String {
@@ -419,13 +428,9 @@ fn hostile_names_stay_text_wherever_they_stand() {
         is_more: true,
         is_later: true,
     };
-    let query = MachinesQuery {
-        text: text(),
-        ..MachinesQuery::default()
-    };
     let pages = [
         overview_of(&frame, &fleet),
-        machines_page(&frame, &fleet.overview, &query).into_string(),
+        machines_page(&frame, &fleet.overview, &named(HOSTILE)).into_string(),
         machine_page(&frame, &view).into_string(),
         restore_page(&frame, &restore, &asked).into_string(),
         runs_page(&frame, &runs).into_string(),
