@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 use crate::narrator::Narrator;
 use crate::workspace::Workspace;
 
+mod browser_tools;
 mod cargo_tool;
 pub(crate) mod debian;
 mod guest_kernel;
@@ -36,9 +37,10 @@ const DEMO_PACKAGES: [&str; 8] = [
 ];
 
 /// What the tests ask for their judgement.
-const TEST_PACKAGES: [&str; 40] = [
+const TEST_PACKAGES: [&str; 41] = [
     "btrfs-progs",
     "busybox-static",
+    "chromium",
     "cpio",
     "curl",
     "dmsetup",
@@ -203,6 +205,7 @@ pub(crate) fn packages_for_tests(workspace: &Workspace) -> Result<()> {
         added => format!("Debian packages: {}", added.join(", ")),
     };
     narrator.done(&text, began.elapsed());
+    install_browser_tools(&mut narrator, &tools)?;
     install_guest_kernel(&mut narrator, &tools)?;
     install_newer_restic(&mut narrator, &tools)?;
     install_python_tools(&mut narrator, &tools)
@@ -213,6 +216,16 @@ fn install_python_tools(narrator: &mut Narrator, tools: &Path) -> Result<()> {
     let version = python_tools::install(tools)?;
     let text = format!("schemathesis {version}, in a folder of its own");
     narrator.done(&text, began.elapsed());
+    Ok(())
+}
+
+fn install_browser_tools(narrator: &mut Narrator, tools: &Path) -> Result<()> {
+    let began = Instant::now();
+    browser_tools::install(tools)?;
+    narrator.done(
+        "browser-tools: drive a browser, check its pages",
+        began.elapsed(),
+    );
     Ok(())
 }
 

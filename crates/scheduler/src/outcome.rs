@@ -270,6 +270,7 @@ fn look(catalog: &Catalog, repository: &str, messages: &[Value], now: Timestamp)
 /// A point as its snapshot's record tells it.
 fn listed(repository: &str, found: LookOutcome) -> Option<Point> {
     let pinned_until = lifeboat_policy::pinned_until(&found.tags).and_then(end_of);
+    let mut jobs = found.tags.iter().filter_map(|tag| tag.strip_prefix("job="));
     let (bytes, bytes_stored) = found.summary.map_or((0, 0), |summary| {
         (summary.total_bytes_processed, summary.data_added_packed)
     });
@@ -280,7 +281,7 @@ fn listed(repository: &str, found: LookOutcome) -> Option<Point> {
         },
         machine: found.machine?,
         platform: None,
-        job: None,
+        job: jobs.next().map(str::to_owned),
         at: found.time,
         bytes,
         bytes_read: 0,

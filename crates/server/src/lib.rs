@@ -8,6 +8,7 @@
 
 mod accounts;
 mod act;
+pub mod assets;
 mod authority;
 mod connection;
 mod error;
@@ -20,7 +21,7 @@ mod login;
 mod look;
 mod metrics;
 mod openapi;
-mod pages;
+pub mod pages;
 mod people;
 mod refusal;
 mod routes;

@@ -1,11 +1,14 @@
 //! Promises of the crate, one module each.
 
+mod demo_fleet;
 mod stage;
 
 mod changes_are_written_down;
 mod every_route_has_its_roles;
 mod guesses_are_slowed_and_lock_nobody_out;
 mod metrics_are_as_prometheus_wants_them;
+mod pages_answer_and_escape;
+mod the_dashboard_works_in_a_browser;
 mod the_document_says_what_is_answered;
 mod those_who_listen_miss_nothing;
 mod too_much_is_refused;

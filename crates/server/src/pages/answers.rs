@@ -1,0 +1,544 @@
+//! From addresses to pages: looks up what a page shows, and gives it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, Query, State as In};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use lifeboat_catalog::{Role, RunFilter, RunId, Task, TaskFilter, TaskState};
+use lifeboat_scheduler::Overview;
+use maud::Markup;
+
+use super::simulation::simulate;
+use super::{
+    AlertsShown, Coming, Frame, MachineView, MachinesQuery, Moment, OverviewView, RULES, Reader,
+    RepositoryView, RestoreQuery, RestoreView, RunView, RunsView, ScheduleView, Setting,
+    SettingsView, SimulatorQuery, Stretch, TaskView,
+};
+use crate::assets;
+use crate::refusal::{Answer, Refusal};
+use crate::state::State;
+use crate::visitor::Visitor;
+
+/// Points of a machine that its page knows.
+const POINTS: u32 = 500;
+/// Rows of a page of runs or of the audit log.
+const ROWS: u32 = 100;
+/// Tasks of a run whose steps and logs are looked up.
+const TASKS: u32 = 50;
+/// Lines of a log that a page shows.
+const LINES: u32 = 200;
+/// Runs of 30 days that strips are made of.
+const STRIP_RUNS: u32 = 20_000;
+
+type Shared = In<Arc<State>>;
+type Asked = Query<HashMap<String, String>>;
+
+/// All pages.
+pub(crate) fn router() -> Router<Arc<State>> {
+    Router::new()
+        .route("/", get(overview))
+        .route("/machines", get(machines))
+        .route("/machines/{name}", get(machine))
+        .route("/machines/{name}/restore", get(restore))
+        .route("/runs", get(runs))
+        .route("/runs/{id}", get(run))
+        .route("/repositories", get(repositories))
+        .route("/repositories/{name}", get(repository))
+        .route("/schedule", get(schedule))
+        .route("/alerts", get(alerts))
+        .route("/audit", get(audit))
+        .route("/settings", get(settings))
+        .route("/search", get(search))
+        .route("/help", get(help))
+        .route("/login", get(login))
+        .route("/setup", get(setup))
+        .route("/assets/{name}", get(asset))
+}
+
+/// Looks up and makes a page beside the threads that answer.
+async fn page(
+    state: &Arc<State>,
+    visitor: Visitor,
+    asked: HashMap<String, String>,
+    make: impl FnOnce(&Look<'_>) -> Answer<Markup> + Send + 'static,
+) -> Response {
+    let work = state.work(move |state| {
+        let alerts = state.node.catalog().open_alerts()?;
+        let open = alerts.iter().filter(|it| it.acknowledged.is_none()).count();
+        let frame = Frame {
+            site: state.node.settings().site.clone(),
+            reader: Reader {
+                name: visitor.name,
+                role: visitor.role,
+                form_key: visitor.form_key,
+            },
+            moment: Moment {
+                now: state.clock.now(),
+                zone: TimeZone::system(),
+            },
+            alerts: open,
+            is_fragment: asked.contains_key("fragment"),
+        };
+        make(&Look {
+            state,
+            frame: &frame,
+            asked: &asked,
+        })
+    });
+    match work.await {
+        Ok(Ok(markup)) => markup.into_response(),
+        Ok(Err(refusal)) => refused(&refusal),
+        Err(stopped) => refused(&stopped.into()),
+    }
+}
+
+/// What making a page needs.
+struct Look<'a> {
+    state: &'a Arc<State>,
+    frame: &'a Frame,
+    asked: &'a HashMap<String, String>,
+}
+
+impl Look<'_> {
+    fn text(&self, name: &str) -> &str {
+        self.asked.get(name).map_or("", String::as_str)
+    }
+
+    fn number(&self, name: &str) -> Option<i64> {
+        self.text(name).parse().ok()
+    }
+
+    fn is_set(&self, name: &str) -> bool {
+        !self.text(name).is_empty()
+    }
+
+    fn page(&self) -> usize {
+        self.text("page").parse().unwrap_or(0)
+    }
+
+    fn overview(&self) -> Answer<Arc<Overview>> {
+        Ok(self.state.node.overview()?)
+    }
+
+    fn days_ago(&self, days: i64) -> Timestamp {
+        let now = self.frame.moment.now;
+        now.checked_sub(SignedDuration::from_hours(24 * days))
+            .unwrap_or(now)
+    }
+
+    fn running(&self) -> Answer<Vec<Task>> {
+        let filter = TaskFilter {
+            state: Some(TaskState::Running),
+            count: 100,
+            ..TaskFilter::default()
+        };
+        Ok(self.state.node.catalog().tasks(&filter)?)
+    }
+
+    fn tasks_of(&self, subject: &str) -> Answer<Vec<Task>> {
+        let filter = TaskFilter {
+            subject: Some(subject.to_owned()),
+            count: 20,
+            ..TaskFilter::default()
+        };
+        Ok(self.state.node.catalog().tasks(&filter)?)
+    }
+}
+
+fn refused(refusal: &Refusal) -> Response {
+    let status = StatusCode::from_u16(refusal.0.kind.status());
+    let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let title = match status {
+        StatusCode::NOT_FOUND => "There is no such page",
+        StatusCode::FORBIDDEN => "Your role may not see this",
+        _ => "This page could not be made",
+    };
+    let text = match &refusal.0.hint {
+        Some(hint) => format!("{}; {hint}", refusal.0.message),
+        None => refusal.0.message.clone(),
+    };
+    (status, super::failure_page(status.as_u16(), title, &text)).into_response()
+}
+
+async fn overview(In(state): Shared, visitor: Visitor, Query(asked): Asked) -> Response {
+    page(&state, visitor, asked, |look| {
+        let catalog = look.state.node.catalog();
+        let runs = catalog.runs(&RunFilter {
+            since: Some(look.days_ago(30)),
+            count: STRIP_RUNS,
+            ..RunFilter::default()
+        })?;
+        let overview = look.overview()?;
+        let view = OverviewView {
+            overview: &overview,
+            runs: &runs,
+            running: &look.running()?,
+            alerts: &catalog.open_alerts()?,
+        };
+        Ok(super::overview_page(look.frame, &view))
+    })
+    .await
+}
+
+async fn machines(In(state): Shared, visitor: Visitor, Query(asked): Asked) -> Response {
+    page(&state, visitor, asked, |look| {
+        let query = MachinesQuery {
+            text: look.text("q").to_owned(),
+            state: look.text("state").to_owned(),
+            sort: look.text("sort").to_owned(),
+            page: look.page(),
+        };
+        Ok(super::machines_page(look.frame, &*look.overview()?, &query))
+    })
+    .await
+}
+
+fn machine_of<'o>(
+    overview: &'o Overview,
+    name: &str,
+) -> Answer<&'o lifeboat_scheduler::MachineStatus> {
+    let found = overview.machines.iter().find(|it| it.name == name);
+    found.ok_or_else(|| Refusal::missing(format!("there is no machine \"{name}\"")))
+}
+
+async fn machine(
+    In(state): Shared,
+    visitor: Visitor,
+    Path(name): Path<String>,
+    Query(asked): Asked,
+) -> Response {
+    page(&state, visitor, asked, move |look| {
+        let overview = look.overview()?;
+        let catalog = look.state.node.catalog();
+        let view = MachineView {
+            machine: machine_of(&overview, &name)?,
+            points: &catalog.points(Some(&name), POINTS)?,
+            proofs: &catalog.proofs(Some(&name), 20)?,
+            tasks: &look.tasks_of(&name)?,
+            page: look.page(),
+        };
+        Ok(super::machine_page(look.frame, &view))
+    })
+    .await
+}
+
+async fn restore(
+    In(state): Shared,
+    visitor: Visitor,
+    Path(name): Path<String>,
+    Query(asked): Asked,
+) -> Response {
+    page(&state, visitor, asked, move |look| {
+        let overview = look.overview()?;
+        let machine = machine_of(&overview, &name)?;
+        let is_rto = |it: &&lifeboat_scheduler::ObjectiveStatus| {
+            it.kind == lifeboat_scheduler::ObjectiveKind::Rto
+        };
+        let platforms: Vec<_> = look
+            .state
+            .node
+            .settings()
+            .platforms
+            .keys()
+            .cloned()
+            .collect();
+        let view = RestoreView {
+            machine,
+            points: &look.state.node.catalog().points(Some(&name), POINTS)?,
+            platforms: &platforms,
+            measured_seconds: machine
+                .objectives
+                .iter()
+                .find(is_rto)
+                .and_then(|it| it.measured),
+        };
+        let query = RestoreQuery {
+            point: look.text("point").to_owned(),
+            repository: look.text("repository").to_owned(),
+            platform: look.text("platform").to_owned(),
+            name: look.text("name").to_owned(),
+            is_started: look.is_set("started"),
+            is_replacing: look.is_set("replacing"),
+            is_planned: look.is_set("planned"),
+        };
+        Ok(super::restore_page(look.frame, &view, &query))
+    })
+    .await
+}
+
+async fn runs(In(state): Shared, visitor: Visitor, Query(asked): Asked) -> Response {
+    page(&state, visitor, asked, |look| {
+        let (job, state) = (look.text("job"), look.text("state"));
+        let before = look.number("before");
+        let mut runs = look.state.node.catalog().runs(&RunFilter {
+            job: look.is_set("job").then(|| job.to_owned()),
+            state: super::runs::state_of(state),
+            before: before.map(RunId),
+            since: None,
+            count: ROWS + 1,
+        })?;
+        let is_more = runs.len() > ROWS as usize;
+        runs.truncate(ROWS as usize);
+        let view = RunsView {
+            runs: &runs,
+            running: &look.running()?,
+            job,
+            state,
+            is_more,
+            is_later: before.is_some(),
+        };
+        Ok(super::runs_page(look.frame, &view))
+    })
+    .await
+}
+
+async fn run(
+    In(state): Shared,
+    visitor: Visitor,
+    Path(id): Path<i64>,
+    Query(asked): Asked,
+) -> Response {
+    page(&state, visitor, asked, move |look| {
+        let catalog = look.state.node.catalog();
+        let run = catalog.run(RunId(id))?;
+        let mut tasks = catalog.tasks(&TaskFilter {
+            run: Some(RunId(id)),
+            count: 10_000,
+            ..TaskFilter::default()
+        })?;
+        let all = tasks.len() as u64;
+        tasks.sort_by_key(|task| (order(task.state), task.stage, task.id));
+        tasks.truncate(TASKS as usize);
+        let mut views = Vec::new();
+        for task in tasks {
+            views.push(TaskView {
+                steps: catalog.steps(task.id)?,
+                log: last_lines(look, &task)?,
+                task,
+            });
+        }
+        let view = RunView {
+            run: &run,
+            tasks: &views,
+            all,
+        };
+        Ok(super::run_page(look.frame, &view))
+    })
+    .await
+}
+
+/// What runs or failed comes first.
+fn order(state: TaskState) -> u8 {
+    match state {
+        TaskState::Failed => 0,
+        TaskState::Running => 1,
+        TaskState::Queued => 2,
+        _ => 3,
+    }
+}
+
+fn last_lines(look: &Look<'_>, task: &Task) -> Answer<Vec<lifeboat_catalog::LogLine>> {
+    let mut lines = look.state.node.catalog().log_after(task.id, 0, u32::MAX)?;
+    let old = lines.len().saturating_sub(LINES as usize);
+    Ok(lines.split_off(old))
+}
+
+async fn repositories(In(state): Shared, visitor: Visitor, Query(asked): Asked) -> Response {
+    page(&state, visitor, asked, |look| {
+        Ok(super::repositories_page(
+            look.frame,
+            &look.overview()?.repositories,
+        ))
+    })
+    .await
+}
+
+async fn repository(
+    In(state): Shared,
+    visitor: Visitor,
+    Path(name): Path<String>,
+    Query(asked): Asked,
+) -> Response {
+    page(&state, visitor, asked, move |look| {
+        let overview = look.overview()?;
+        let found = overview
+            .repositories
+            .iter()
+            .find(|it| it.facts.name == name);
+        let missing = || Refusal::missing(format!("there is no repository \"{name}\""));
+        let view = RepositoryView {
+            repository: found.ok_or_else(missing)?,
+            sizes: &look
+                .state
+                .node
+                .catalog()
+                .repository_sizes(&name, look.days_ago(366))?,
+            tasks: &look.tasks_of(&name)?,
+        };
+        Ok(super::repository_page(look.frame, &view))
+    })
+    .await
+}
+
+async fn schedule(In(state): Shared, visitor: Visitor, Query(asked): Asked) -> Response {
+    page(&state, visitor, asked, |look| {
+        let settings = look.state.node.settings();
+        let (stretch, days) = match look.text("show") {
+            "month" => (Stretch::Month, 35),
+            _ => (Stretch::Week, 7),
+        };
+        let now = look.frame.moment.now;
+        let until = now
+            .checked_add(SignedDuration::from_hours(24 * days))
+            .unwrap_or(now);
+        let coming = lifeboat_scheduler::upcoming(&settings, now, until);
+        let coming: Vec<_> = coming
+            .into_iter()
+            .map(|run| Coming {
+                job: run.job,
+                at: run.begins,
+                is_held_up: false,
+            })
+            .collect();
+        let rules = RULES
+            .iter()
+            .map(|(name, _)| *name)
+            .filter(|name| look.is_set(name));
+        let query = SimulatorQuery {
+            job: look.text("job").to_owned(),
+            days: look.text("days").to_owned(),
+            rules: rules
+                .map(|name| (name.to_owned(), look.text(name).to_owned()))
+                .collect(),
+        };
+        let view = ScheduleView {
+            jobs: &look.overview()?.jobs,
+            coming: &coming,
+            stretch,
+            query: &query,
+            simulated: look.is_set("job").then(|| simulate(&settings, &query, now)),
+        };
+        Ok(super::schedule_page(look.frame, &view))
+    })
+    .await
+}
+
+async fn alerts(In(state): Shared, visitor: Visitor, Query(asked): Asked) -> Response {
+    page(&state, visitor, asked, |look| {
+        let alerts = look
+            .state
+            .node
+            .catalog()
+            .alerts_since(look.days_ago(90), 1_000)?;
+        let shown = AlertsShown::parse(look.text("show"));
+        Ok(super::alerts_page(look.frame, &alerts, shown))
+    })
+    .await
+}
+
+async fn audit(In(state): Shared, visitor: Visitor, Query(asked): Asked) -> Response {
+    page(&state, visitor, asked, |look| {
+        if !look.frame.may(Role::Auditor) {
+            let text = "the audit log is for auditors and administrators";
+            return Err(Refusal::new(lifeboat_api::FailureKind::Denied, text));
+        }
+        let before = look.number("before");
+        let mut entries = look.state.node.catalog().audit_entries(before, ROWS + 1)?;
+        let is_more = entries.len() > ROWS as usize;
+        entries.truncate(ROWS as usize);
+        Ok(super::audit_page(
+            look.frame,
+            &entries,
+            is_more,
+            before.is_some(),
+        ))
+    })
+    .await
+}
+
+async fn settings(In(state): Shared, visitor: Visitor, Query(asked): Asked) -> Response {
+    page(&state, visitor, asked, |look| {
+        let catalog = look.state.node.catalog();
+        let settings: Vec<_> = look
+            .state
+            .config()
+            .into_iter()
+            .map(|(path, value, origin)| Setting {
+                path,
+                value,
+                origin: Some(origin).filter(|origin| !origin.is_empty()),
+            })
+            .collect();
+        let is_admin = look.frame.may(Role::Admin);
+        let view = SettingsView {
+            settings: &settings,
+            findings: &[],
+            nodes: &catalog.nodes()?,
+            users: &if is_admin {
+                catalog.users()?
+            } else {
+                Vec::new()
+            },
+            tokens: &if is_admin {
+                catalog.tokens()?
+            } else {
+                Vec::new()
+            },
+            version: env!("CARGO_PKG_VERSION"),
+        };
+        Ok(super::settings_page(look.frame, &view))
+    })
+    .await
+}
+
+async fn search(In(state): Shared, visitor: Visitor, Query(asked): Asked) -> Response {
+    page(&state, visitor, asked, |look| {
+        Ok(super::search_page(
+            look.frame,
+            &*look.overview()?,
+            look.text("q"),
+        ))
+    })
+    .await
+}
+
+async fn help(In(state): Shared, visitor: Visitor, Query(asked): Asked) -> Response {
+    page(&state, visitor, asked, |look| {
+        Ok(super::help_page(look.frame))
+    })
+    .await
+}
+
+async fn login(In(state): Shared, Query(asked): Asked) -> Markup {
+    let refusal = asked
+        .contains_key("failed")
+        .then_some("That name and password do not fit.");
+    super::login_page(state.node.settings().site.as_deref(), refusal)
+}
+
+async fn setup(Query(asked): Asked) -> Markup {
+    let refusal = asked.contains_key("failed").then_some(
+        "The key does not fit, or the password is too short. The key is in the log of the server.",
+    );
+    super::setup_page(asked.get("key").map_or("", String::as_str), refusal)
+}
+
+async fn asset(uri: Uri) -> Response {
+    match assets::find(uri.path()) {
+        Some(asset) => {
+            let headers = [
+                (CONTENT_TYPE, asset.media_type),
+                (CACHE_CONTROL, assets::CACHE_CONTROL),
+            ];
+            (headers, asset.text).into_response()
+        }
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}

@@ -1,0 +1,565 @@
+//! The first page: can I recover now?
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use lifeboat_catalog::{Alert, Run, RunState, Task};
+use lifeboat_scheduler::{JobStatus, MachineStatus, ObjectiveState, Overview, RepositoryStatus};
+use maud::{Markup, html};
+
+use super::chart::{Cell, ring, strip};
+use super::frame::{Frame, Place};
+use super::icon::icon;
+use super::parts::{Look, badge, card, empty, mark, meter, run_state, severity, twin};
+use super::task::progress;
+use super::words::{bytes, count, path, seconds_between, verb};
+
+/// Days of a strip.
+const DAYS: i64 = 30;
+/// Jobs that have a strip on the first page.
+const STRIPS_MAX: usize = 10;
+
+/// What the first page shows.
+#[derive(Clone, Debug)]
+pub struct OverviewView<'a> {
+    /// How everything is.
+    pub overview: &'a Overview,
+    /// Runs of the last 30 days.
+    pub runs: &'a [Run],
+    /// Tasks that run.
+    pub running: &'a [Task],
+    /// Alerts that hold, worst first.
+    pub alerts: &'a [Alert],
+}
+
+/// How many machines are how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) all: u64,
+    pub(crate) met: u64,
+    pub(crate) at_risk: u64,
+    pub(crate) missed: u64,
+    pub(crate) unknown: u64,
+    pub(crate) unprotected: u64,
+    pub(crate) without_point: u64,
+    pub(crate) overdue: u64,
+}
+
+/// Whether a machine counts: it is there, and not left out on purpose.
+pub(crate) fn counts_for(machine: &MachineStatus) -> bool {
+    machine.state != "gone" && !machine.is_excused
+}
+
+pub(crate) fn counts(overview: &Overview) -> Counts {
+    let mut counts = Counts::default();
+    for machine in overview.machines.iter().filter(|it| counts_for(it)) {
+        counts.all += 1;
+        counts.without_point += u64::from(machine.is_protected && machine.newest.is_none());
+        match (machine.is_protected, machine.worst) {
+            (false, _) => counts.unprotected += 1,
+            (true, ObjectiveState::Met) => counts.met += 1,
+            (true, ObjectiveState::AtRisk) => counts.at_risk += 1,
+            (true, ObjectiveState::Missed) => counts.missed += 1,
+            (true, ObjectiveState::Unknown) => counts.unknown += 1,
+        }
+    }
+    counts.overdue = overview
+        .jobs
+        .iter()
+        .filter(|job| job.overdue.is_some())
+        .count() as u64;
+    counts
+}
+
+/// The answer in one sentence, and what is behind it.
+fn verdict(counts: &Counts) -> (Look, String, String) {
+    let machines = |number| count(number, "machine");
+    let bad = counts.missed + counts.without_point.saturating_sub(counts.missed);
+    if counts.missed > 0 {
+        let good = counts.all - counts.missed - counts.unprotected;
+        let title = format!(
+            "{good} of {} are recoverable as promised.",
+            machines(counts.all)
+        );
+        let text = format!(
+            "{} {} what was promised.",
+            machines(counts.missed),
+            verb(counts.missed, "misses", "miss")
+        );
+        return (Look::Failed, title, text);
+    }
+    if bad > 0 {
+        let title = format!("{} cannot be recovered yet.", machines(bad));
+        return (
+            Look::Failed,
+            title,
+            "No recovery point was made so far.".to_owned(),
+        );
+    }
+    let watched = counts.at_risk + counts.unprotected + counts.overdue;
+    if watched > 0 {
+        let title = "Yes, and a few things need a look.".to_owned();
+        let text = format!(
+            "All {} that are protected can be recovered as promised now.",
+            machines(counts.all - counts.unprotected)
+        );
+        return (Look::Warning, title, text);
+    }
+    let title = format!("Yes. All {} can be recovered.", machines(counts.all));
+    (Look::Ok, title, "Every objective is met.".to_owned())
+}
+
+/// The first page.
+pub fn page(frame: &Frame, view: &OverviewView<'_>) -> Markup {
+    let inner = match view.overview.machines.is_empty() && view.overview.jobs.is_empty() {
+        true => beginning(),
+        false => html! {
+            (hero(frame, view.overview))
+            div.columns {
+                div.column.wide {
+                    (running(frame, view.running))
+                    (strips(frame, view))
+                }
+                div.column {
+                    (alerts(frame, view.alerts))
+                    (next_runs(frame, &view.overview.jobs))
+                    (fill(frame, &view.overview.repositories))
+                }
+            }
+        },
+    };
+    frame.page(Place::Overview, "Can I recover now?", inner)
+}
+
+fn beginning() -> Markup {
+    html! {
+        h1.visually-hidden { "Can I recover now?" }
+        section.card {
+            (empty("buoy", "Nothing is protected yet",
+                "Describe your machines, a repository and a job in lifeboat.toml. The wizard finds \
+                 the machines of this host, makes the repository and its key, and tests both.",
+                html! { (twin(&["config", "generate"])) }))
+        }
+    }
+}
+
+fn hero(frame: &Frame, overview: &Overview) -> Markup {
+    let counts = counts(overview);
+    let (look, title, text) = verdict(&counts);
+    let parts = [
+        ("ok", counts.met),
+        ("warning", counts.at_risk),
+        ("failed", counts.missed),
+        ("unknown", counts.unknown),
+        ("off", counts.unprotected),
+    ];
+    let label = format!(
+        "{} of {} machines meet their objectives",
+        counts.met, counts.all
+    );
+    html! {
+        section #hero class={ "hero " (look.name()) } data-live="" aria-labelledby="hero-title" {
+            div.hero-say {
+                p.question { (icon(look.name())) "Can I recover now?" }
+                h1 #hero-title { (title) }
+                p.under {
+                    (text) " " (named(overview))
+                    @match overview.proved {
+                        Some(at) => { "A recovery was last proved " (frame.moment.relative(at))
+                            "." }
+                        None => { "No recovery was proved yet." }
+                    }
+                }
+            }
+            a.hero-ring href="/machines" title=(label) {
+                (ring(&parts))
+                span.ring-word { strong { (counts.met) } span { "of " (counts.all) " met" } }
+            }
+            (tiles(frame, overview, &counts))
+        }
+    }
+}
+
+/// The machines that need somebody, by name while they are few.
+fn named(overview: &Overview) -> Markup {
+    let counted = || overview.machines.iter().filter(|it| counts_for(it));
+    let missed: Vec<_> = counted()
+        .filter(|it| it.is_protected && it.worst == ObjectiveState::Missed)
+        .map(|it| it.name.as_str())
+        .collect();
+    let bare: Vec<_> = counted()
+        .filter(|it| !it.is_protected)
+        .map(|it| it.name.as_str())
+        .collect();
+    let list = |names: &[&str]| {
+        html! {
+            @for (at, name) in names.iter().enumerate() {
+                @if at > 0 { (if at + 1 == names.len() { " and " } else { ", " }) }
+                a href=(path(&["machines", name])) { (name) }
+            }
+        }
+    };
+    html! {
+        @if (1..=3).contains(&missed.len()) { "Look first at " (list(&missed)) ". " }
+        @if (1..=3).contains(&bare.len()) {
+            (list(&bare)) (if bare.len() == 1 { " has" } else { " have" }) " no protection. "
+        }
+    }
+}
+
+fn tiles(frame: &Frame, overview: &Overview, counts: &Counts) -> Markup {
+    let when = |number: u64, look: Look| if number > 0 { look } else { Look::Off };
+    let tiles = [
+        (
+            "/machines?state=met",
+            "Met",
+            counts.met,
+            when(counts.met, Look::Ok),
+            "ok",
+        ),
+        (
+            "/machines?state=at_risk",
+            "At risk",
+            counts.at_risk,
+            when(counts.at_risk, Look::Warning),
+            "warning",
+        ),
+        (
+            "/machines?state=missed",
+            "Missed",
+            counts.missed,
+            when(counts.missed, Look::Failed),
+            "failed",
+        ),
+        (
+            "/schedule",
+            "Overdue jobs",
+            counts.overdue,
+            when(counts.overdue, Look::Warning),
+            "waiting",
+        ),
+        (
+            "/machines?state=unprotected",
+            "Unprotected",
+            counts.unprotected,
+            when(counts.unprotected, Look::Warning),
+            "unprotected",
+        ),
+    ];
+    html! {
+        ul.tiles {
+            @for (address, word, number, look, picture) in tiles {
+                li { a class={ "tile " (look.name()) } href=(address) {
+                    strong { (number) }
+                    span.tile-word { (icon(picture)) (word) }
+                } }
+            }
+            li { a class={ "tile " (proof_look(frame, overview.proved).name()) }
+                href="/machines?sort=proof" {
+                strong.text {
+                    @match overview.proved {
+                        Some(at) => (frame.moment.relative(at)),
+                        None => "never",
+                    }
+                }
+                span.tile-word { (icon("verify")) "Last proof" }
+            } }
+        }
+    }
+}
+
+fn proof_look(frame: &Frame, proved: Option<Timestamp>) -> Look {
+    let age = proved.map(|at| seconds_between(at, frame.moment.now));
+    match age {
+        Some(0..604_800) => Look::Ok,
+        _ => Look::Warning,
+    }
+}
+
+fn running(frame: &Frame, tasks: &[Task]) -> Markup {
+    let more = Some(("/runs", "All runs"));
+    card(
+        "running",
+        "Running now",
+        more,
+        html! {
+            @if tasks.is_empty() {
+                p.calm { (icon("ok")) "Nothing runs at the moment." }
+            } @else {
+                ul.rows {
+                    @for task in tasks.iter().take(8) {
+                        li.row.live-task {
+                            div.row-main {
+                                a.strong href=(path(&["runs", &task.run.to_string()])) {
+                                    (task.subject) }
+                                span.quiet { (task.action) " · " (task.job) }
+                            }
+                            (progress(frame, task))
+                        }
+                    }
+                }
+                @if tasks.len() > 8 {
+                    p.card-note { a href="/runs?state=open" { (tasks.len() - 8) " more" } }
+                }
+            }
+        },
+    )
+}
+
+fn strips(frame: &Frame, view: &OverviewView<'_>) -> Markup {
+    let by_job = days(frame, view.runs);
+    let mut jobs: Vec<&JobStatus> = view.overview.jobs.iter().collect();
+    jobs.sort_by_key(|job| (std::cmp::Reverse(trouble(job)), &job.name));
+    let more = Some(("/schedule", "Schedule"));
+    card(
+        "strips",
+        "Last 30 days",
+        more,
+        html! {
+            @if jobs.is_empty() {
+                (empty("schedule", "No job yet", "A job says which machines are backed up, where \
+                    to and when.", html! { (twin(&["config", "generate"])) }))
+            }
+            ul.strips {
+                @for job in jobs.iter().take(STRIPS_MAX) {
+                    li {
+                        a.strip-name href={ "/runs?job=" (super::words::escape(&job.name)) } {
+                            (job.name)
+                        }
+                        (strip(&cells(frame, job, by_job.get(job.name.as_str())),
+                            &format!("Runs of {} in 30 days", job.name)))
+                        span.strip-state { (job_state(frame, job)) }
+                    }
+                }
+            }
+            @if jobs.len() > STRIPS_MAX {
+                p.card-note { a href="/schedule" { "All " (count(jobs.len() as u64, "job")) } }
+            }
+            p.legend {
+                @for (class, word) in [("ok", "succeeded"), ("warning", "partial"), ("failed",
+                    "failed"),
+                    ("running", "running"), ("none", "no run")] {
+                    span { span class={ "dot " (class) } {} (word) }
+                }
+            }
+        },
+    )
+}
+
+fn trouble(job: &JobStatus) -> u8 {
+    let last = job.last.as_ref().map(|run| run.state);
+    match (job.overdue, last) {
+        (Some(_), _) => 3,
+        (_, Some(RunState::Failed)) => 2,
+        (_, Some(RunState::Partial)) => 1,
+        _ => 0,
+    }
+}
+
+/// How a job is: overdue comes before how its last run ended.
+pub(crate) fn job_state(frame: &Frame, job: &JobStatus) -> Markup {
+    match (&job.overdue, &job.last) {
+        _ if !job.is_enabled => badge(Look::Off, "Disabled"),
+        (Some(since), _) => html! {
+            span title={ "since " (frame.moment.exact(*since)) } {
+                (badge(Look::Warning, "Overdue"))
+            }
+        },
+        (None, Some(run)) => {
+            let (look, word) = run_state(run.state);
+            badge(look, word)
+        }
+        (None, None) => badge(Look::Unknown, "Never ran"),
+    }
+}
+
+type Days<'a> = BTreeMap<&'a str, BTreeMap<Date, (RunState, u64, u64)>>;
+
+/// The worst state, the runs and the bad runs of each job's days.
+fn days<'a>(frame: &Frame, runs: &'a [Run]) -> Days<'a> {
+    let mut by_job: Days<'a> = BTreeMap::new();
+    for run in runs {
+        let date = run.created.to_zoned(frame.moment.zone.clone()).date();
+        let days = by_job.entry(&run.job).or_default();
+        let day = days.entry(date).or_insert((run.state, 0, 0));
+        day.1 += 1;
+        day.2 += u64::from(matches!(run.state, RunState::Failed | RunState::Partial));
+        if badness(run.state) > badness(day.0) {
+            day.0 = run.state;
+        }
+    }
+    by_job
+}
+
+fn badness(state: RunState) -> u8 {
+    match state {
+        RunState::Cancelled => 0,
+        RunState::Succeeded => 1,
+        RunState::Open => 2,
+        RunState::Partial => 3,
+        RunState::Failed => 4,
+    }
+}
+
+fn cells(
+    frame: &Frame,
+    job: &JobStatus,
+    days: Option<&BTreeMap<Date, (RunState, u64, u64)>>,
+) -> Vec<Cell> {
+    let today = frame.moment.now.to_zoned(frame.moment.zone.clone()).date();
+    let cell = |back: i64| {
+        let date = today.saturating_sub(jiff::Span::new().days(back));
+        let day = date.strftime("%a %-d %b");
+        match days.and_then(|days| days.get(&date)) {
+            None if back == 0 && job.overdue.is_some() => Cell {
+                class: "warning",
+                title: format!("{day}: overdue"),
+            },
+            None => Cell {
+                class: "none",
+                title: format!("{day}: no run"),
+            },
+            Some((state, runs, bad)) => {
+                let (look, word) = run_state(*state);
+                let runs = count(*runs, "run");
+                let title = match bad {
+                    0 => format!("{day}: {runs}, {}", word.to_lowercase()),
+                    _ => format!("{day}: {runs}, {bad} not well"),
+                };
+                let class = look.name();
+                Cell { class, title }
+            }
+        }
+    };
+    (0..DAYS).rev().map(cell).collect()
+}
+
+fn alerts(frame: &Frame, alerts: &[Alert]) -> Markup {
+    let more = Some(("/alerts", "All alerts"));
+    let inner = html! {
+        @if alerts.is_empty() {
+            p.calm { (icon("ok")) "No alert is open." }
+        }
+        ul.rows {
+            @for alert in alerts.iter().take(5) { (alert_row(frame, alert)) }
+        }
+        @if alerts.len() > 5 {
+            p.card-note { a href="/alerts" { (alerts.len() - 5) " more" } }
+        }
+    };
+    card("alerts", "Alerts", more, inner)
+}
+
+fn alert_row(frame: &Frame, alert: &Alert) -> Markup {
+    let (look, word) = severity(alert.severity);
+    html! {
+        li.row.alert-row {
+            div.line {
+                (mark(look, word))
+                @if let Some(seen) = &alert.acknowledged {
+                    span.quiet.small { "seen by " (seen.by) }
+                }
+                span.end.quiet.small { (frame.moment.relative(alert.since)) }
+            }
+            a.plain href={ "/alerts#alert-" (alert.id) } { (alert.text) }
+        }
+    }
+}
+
+fn next_runs(frame: &Frame, jobs: &[JobStatus]) -> Markup {
+    let mut coming: Vec<_> = jobs
+        .iter()
+        .filter_map(|job| Some((job.next.filter(|_| job.is_enabled)?, job)))
+        .collect();
+    coming.sort_by_key(|(at, job)| (*at, &job.name));
+    card(
+        "next",
+        "Next runs",
+        Some(("/schedule", "Calendar")),
+        html! {
+            @if coming.is_empty() {
+                p.calm { (icon("off")) "No run is planned. Jobs without a schedule wait for you." }
+            }
+            ul.rows.tight {
+                @for (at, job) in coming.iter().take(6) {
+                    li.row.line {
+                        a.strong href={ "/runs?job=" (super::words::escape(&job.name)) } {
+                            (job.name) }
+                        span.quiet { (count(job.machines, "machine")) }
+                        span.end { (frame.moment.relative(*at)) }
+                    }
+                }
+            }
+        },
+    )
+}
+
+fn fill(frame: &Frame, repositories: &[RepositoryStatus]) -> Markup {
+    card(
+        "fill",
+        "Repositories",
+        Some(("/repositories", "All")),
+        html! {
+            @if repositories.is_empty() {
+                p.calm { (icon("off")) "No repository is configured." }
+            }
+            ul.rows {
+                @for repository in repositories.iter().take(8) {
+                    li.row { (fill_of(frame, repository)) }
+                }
+            }
+        },
+    )
+}
+
+/// How full a repository is, and whether it was found whole.
+pub(crate) fn fill_of(frame: &Frame, repository: &RepositoryStatus) -> Markup {
+    let facts = &repository.facts;
+    let size = facts.size.map(|size| size.bytes);
+    let share = |max: u64| size.unwrap_or(0) as f64 / max.max(1) as f64;
+    html! {
+        div.fill {
+            div.line {
+                a.strong href=(path(&["repositories", &facts.name])) { (facts.name) }
+                span.end {
+                    @match (size, repository.size_max) {
+                        (Some(size), Some(max)) => { (bytes(size)) span.quiet { " of "
+                            (bytes(max)) } }
+                        (Some(size), None) => (bytes(size)),
+                        (None, _) => span.quiet { "not looked at yet" },
+                    }
+                }
+            }
+            @if let Some(max) = repository.size_max {
+                @let percent = (share(max) * 100.0).round();
+                (meter(share(max), fill_look(share(max)).name(), &format!("{percent} % full")))
+            }
+            div.line.small { (check_state(frame, repository)) }
+        }
+    }
+}
+
+fn fill_look(share: f64) -> Look {
+    match share {
+        share if share >= 0.95 => Look::Failed,
+        share if share >= 0.8 => Look::Warning,
+        _ => Look::Ok,
+    }
+}
+
+/// What the last check said.
+pub(crate) fn check_state(frame: &Frame, repository: &RepositoryStatus) -> Markup {
+    let facts = &repository.facts;
+    html! {
+        @match (facts.is_ok, facts.checked) {
+            (Some(true), Some(at)) => {
+                (mark(Look::Ok, "Whole")) span.quiet { "checked " (frame.moment.relative(at)) }
+            }
+            (Some(false), Some(at)) => {
+                (mark(Look::Failed, "Damaged")) span.quiet { (frame.moment.relative(at)) }
+            }
+            _ => (mark(Look::Unknown, "Never checked")),
+        }
+    }
+}

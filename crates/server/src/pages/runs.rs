@@ -1,0 +1,336 @@
+//! Runs, newest first, and one run with its tasks, steps and log.
+
+use lifeboat_catalog::{
+    Action as Did, Cause, LogLevel, LogLine, Role, Run, RunState, StepRecord, Task, TaskState,
+};
+use lifeboat_scheduler::Request;
+use maud::{Markup, html};
+
+use super::chart::round;
+use super::frame::{Frame, Place};
+use super::parts::{
+    Action, Look, badge_of, empty, head, mark, pager, run_state, tabs, task_state, twin,
+};
+use super::task::{progress, since};
+use super::words::{count, escape, path, seconds_between, span};
+
+/// Tasks of a run that are shown at once.
+const TASKS_MAX: usize = 200;
+
+/// A page of runs.
+#[derive(Clone, Debug)]
+pub struct RunsView<'a> {
+    /// Newest first.
+    pub runs: &'a [Run],
+    /// Tasks that run.
+    pub running: &'a [Task],
+    /// Only of this job, if it is not empty.
+    pub job: &'a str,
+    /// Only in this state, if it is not empty.
+    pub state: &'a str,
+    /// Whether there are older ones.
+    pub is_more: bool,
+    /// Whether this is not the first page.
+    pub is_later: bool,
+}
+
+/// A task of a run, with what it did.
+#[derive(Clone, Debug)]
+pub struct TaskView {
+    /// The task.
+    pub task: Task,
+    /// Its steps in order.
+    pub steps: Vec<StepRecord>,
+    /// The last lines of its log.
+    pub log: Vec<LogLine>,
+}
+
+/// One run.
+#[derive(Clone, Debug)]
+pub struct RunView<'a> {
+    /// The run.
+    pub run: &'a Run,
+    /// Its tasks; the first ones if there are many.
+    pub tasks: &'a [TaskView],
+    /// How many it has.
+    pub all: u64,
+}
+
+fn cause(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Schedule => "by schedule",
+        Cause::CatchUp => "caught up",
+        Cause::Request => "on request",
+    }
+}
+
+/// All runs.
+pub fn list(frame: &Frame, view: &RunsView<'_>) -> Markup {
+    let states = [
+        ("", "All"),
+        ("open", "Running"),
+        ("failed", "Failed"),
+        ("partial", "Partial"),
+        ("succeeded", "Succeeded"),
+        ("cancelled", "Cancelled"),
+    ];
+    let address = |state: &str| format!("/runs?state={state}&job={}", escape(view.job));
+    let links: Vec<_> = states
+        .iter()
+        .map(|(state, word)| (address(state), (*word).to_owned(), *state == view.state))
+        .collect();
+    let older = view.runs.last().filter(|_| view.is_more);
+    let older = older.map(|run| format!("{}&before={}", address(view.state), run.id));
+    let newer = view.is_later.then(|| address(view.state));
+    let under = html! {
+        @match view.job {
+            "" => "Every execution of every job, newest first",
+            job => { "Of " strong { (job) } " · " a href="/runs" { "all jobs" } }
+        }
+    };
+    let inner = html! {
+        (head("Runs", under, html! {}))
+        div.filters { (tabs("Runs by state", &links)) }
+        section #runs data-live="" {
+            @if view.runs.is_empty() {
+                div.card { (empty("runs", "No run here",
+                    "Jobs run by their schedule, or when somebody asks.",
+                    html! { (twin(&["run", "JOB"])) })) }
+            } @else {
+                div.card.table-card { table.list {
+                    thead { tr {
+                        th scope="col" { "Run" } th scope="col" { "State" } th scope="col" { "Why" }
+                        th scope="col" { "Began" } th.number scope="col" { "Took" }
+                    } }
+                    tbody { @for run in view.runs { (row(frame, run, view.running)) } }
+                } }
+            }
+            (pager(newer.as_deref(), older.as_deref(), ""))
+        }
+    };
+    frame.page(Place::Runs, "Runs", inner)
+}
+
+fn row(frame: &Frame, run: &Run, running: &[Task]) -> Markup {
+    let now: Vec<&Task> = running.iter().filter(|task| task.run == run.id).collect();
+    html! {
+        tr {
+            td.main-cell data-label="Run" {
+                a.strong href=(path(&["runs", &run.id.to_string()])) { (run.job) }
+                span.quiet.small { "run " (run.id) }
+            }
+            td data-label="State" {
+                (badge_of(run_state(run.state)))
+                @if let Some(task) = now.first() {
+                    div.in-row { (progress(frame, task)) }
+                    @if now.len() > 1 {
+                        span.quiet.small { "and " (now.len() - 1) " beside it" }
+                    }
+                }
+            }
+            td data-label="Why" {
+                (cause(run.cause))
+                @if run.cause == Cause::Request { span.quiet.small.block { (run.requested_by) } }
+            }
+            td data-label="Began" { (frame.moment.relative(run.created)) }
+            td.number data-label="Took" { (took(frame, run)) }
+        }
+    }
+}
+
+fn took(frame: &Frame, run: &Run) -> Markup {
+    html! {
+        @match run.ended {
+            Some(ended) => (span(seconds_between(run.created, ended))),
+            None => (frame.moment.running(run.created)),
+        }
+    }
+}
+
+/// One run.
+pub fn page(frame: &Frame, view: &RunView<'_>) -> Markup {
+    let run = view.run;
+    let title = format!("{}, run {}", run.job, run.id);
+    let inner = html! {
+        (head(&title, html! {
+            (cause(run.cause)) " · " (run.requested_by) " · began "
+                (frame.moment.relative(run.created))
+        }, actions(frame, view)))
+        (summary(frame, view))
+        @for view in view.tasks.iter().take(TASKS_MAX) { (task(frame, view)) }
+        @if view.all > view.tasks.len() as u64 {
+            p.card-note { "The first " (view.tasks.len()) " of " (count(view.all, "task")) "." }
+        }
+        @if view.tasks.is_empty() {
+            section.card { (empty("runs", "No task yet",
+                "The machines of the job are being looked for.", html! {})) }
+        }
+    };
+    frame.page(Place::Runs, &title, inner)
+}
+
+fn actions(frame: &Frame, view: &RunView<'_>) -> Markup {
+    let id = view.run.id.to_string();
+    let is_of_job = |view: &TaskView| matches!(view.task.action, Did::Resolve | Did::Backup);
+    let request = Request::Backup {
+        job: view.run.job.clone(),
+        machines: Vec::new(),
+        is_forced: false,
+    };
+    let cancel = Action {
+        question: Some("Cancel this run? What is stored so far stays."),
+        ..Action::new(format!("/api/v1/runs/{id}/cancel"), "stop", "Cancel")
+    };
+    html! {
+        span #run-actions data-live="" {
+            @if view.run.state == RunState::Open {
+                (cancel.form(frame, Role::Operator))
+            } @else if view.tasks.iter().any(is_of_job) {
+                (Action::run(&request, "retry", "Run again").form(frame, Role::Operator))
+            }
+        }
+    }
+}
+
+/// What can be done with one task: stop it, or begin it again.
+fn task_actions(frame: &Frame, task: &Task) -> Markup {
+    let to = |what: &str| format!("/api/v1/tasks/{}/{what}", task.id);
+    let is_alone = !matches!(task.action, Did::Copy | Did::Forget | Did::Restore);
+    html! {
+        @match task.state {
+            TaskState::Queued | TaskState::Running => {
+                (Action::new(to("cancel"), "stop", "Cancel").form(frame, Role::Operator))
+            }
+            TaskState::Failed | TaskState::Cancelled if is_alone => {
+                (Action::new(to("retry"), "retry", "Retry").form(frame, Role::Operator))
+            }
+            _ => {}
+        }
+    }
+}
+
+fn summary(frame: &Frame, view: &RunView<'_>) -> Markup {
+    let run = view.run;
+    let of = |wanted: fn(&Task) -> bool| view.tasks.iter().filter(|it| wanted(&it.task)).count();
+    html! {
+        section #summary .card.summary data-live="" aria-label="Summary" {
+            div { span.quiet { "State" } (badge_of(run_state(run.state))) }
+            div { span.quiet { "Took" } strong { (took(frame, run)) } }
+            div { span.quiet { "Tasks" } strong { (view.all) } }
+            div { span.quiet { "Done" } strong { (of(|task| task.state.is_over())) } }
+            div { span.quiet { "Failed" } strong {
+                (of(|task| task.state == TaskState::Failed)) } }
+            @if let Some(planned) = run.planned {
+                div { span.quiet { "Planned for" } strong { (frame.moment.short(planned)) } }
+            }
+        }
+    }
+}
+
+fn task(frame: &Frame, view: &TaskView) -> Markup {
+    let task = &view.task;
+    let (look, word) = task_state(task.state);
+    let is_open = matches!(look, Look::Running | Look::Failed);
+    html! {
+        details.card.task id={ "task-" (task.id) } data-live="" open[is_open] {
+            summary {
+                (mark(look, word))
+                strong { (task.subject) }
+                span.quiet { (task.action) }
+                span.end.quiet { (since(frame, task)) }
+            }
+            div.task-body {
+                @if !task.state.is_over() { (progress(frame, task)) }
+                @if let Some(message) = &task.message { p class={ "said " (look.name()) } {
+                    (message) } }
+                (steps(frame, view))
+                div.line.wrap {
+                    @if task.attempt > 1 || task.attempts_max > 1 {
+                        span.quiet { "Attempt " (task.attempt) " of " (task.attempts_max) }
+                    }
+                    @if let Some(node) = &task.node { span.quiet { "on " (node) } }
+                    @if let Some(who) = &task.cancelled_by { span.quiet { "cancelled by " (who) } }
+                    (task_actions(frame, task))
+                }
+                (twin(&task.words))
+                (log(frame, view))
+            }
+        }
+    }
+}
+
+/// Steps as spans on a line of time.
+fn steps(frame: &Frame, view: &TaskView) -> Markup {
+    let (Some(first), task) = (view.steps.first(), &view.task) else {
+        return html! {};
+    };
+    let end = task.ended.unwrap_or(frame.moment.now);
+    let whole = seconds_between(first.began, end).max(1) as f64;
+    let ends = view
+        .steps
+        .iter()
+        .skip(1)
+        .map(|step| step.began)
+        .chain([end]);
+    html! {
+        ol.steps {
+            @for (step, ended) in view.steps.iter().zip(ends) {
+                @let x = seconds_between(first.began, step.began) as f64 / whole;
+                @let width = seconds_between(step.began, ended) as f64 / whole;
+                @let is_last = Some(step) == view.steps.last();
+                @let look = if is_last { task_state(task.state).0 } else { Look::Ok };
+                li {
+                    span.step-name { (step.name)
+                        @if step.attempt > 1 { span.quiet { " (" (step.attempt) ")" } } }
+                    svg width="100%" height="10" aria-hidden="true" {
+                        rect.meter-ground width="100%" height="10" rx="3" {}
+                        rect class={ "step-fill " (look.name()) } height="10" rx="3"
+                            x={ (round(x * 99.0)) "%" }
+                            width={ (round((width * 100.0).max(1.0))) "%" } {}
+                    }
+                    span.step-time { (span(seconds_between(step.began, ended))) }
+                }
+            }
+        }
+    }
+}
+
+fn log(frame: &Frame, view: &TaskView) -> Markup {
+    html! {
+        @if !view.log.is_empty() {
+            div.log role="log" tabindex="0" aria-label={ "Log of " (view.task.subject) } {
+                @for line in &view.log {
+                    p class=(level(line.level)) {
+                        time { (frame.moment.format(line.at, "%H:%M:%S")) }
+                        @match line.level {
+                            LogLevel::Note => {}
+                            LogLevel::Warning => strong { "warning" },
+                            LogLevel::Error => strong { "error" },
+                        }
+                        span { (line.line) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn level(level: LogLevel) -> &'static str {
+    match level {
+        LogLevel::Note => "note",
+        LogLevel::Warning => "warning",
+        LogLevel::Error => "failed",
+    }
+}
+
+/// The state of a name.
+pub(crate) fn state_of(name: &str) -> Option<RunState> {
+    let all = [
+        RunState::Open,
+        RunState::Succeeded,
+        RunState::Partial,
+        RunState::Failed,
+        RunState::Cancelled,
+    ];
+    all.into_iter().find(|state| state.as_str() == name)
+}

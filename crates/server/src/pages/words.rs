@@ -1,0 +1,189 @@
+//! Numbers, spans and moments as people read them.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use maud::{Markup, html};
+
+/// When a page is seen, and in which zone its reader lives.
+#[derive(Clone, Debug)]
+pub struct Moment {
+    /// When.
+    pub now: Timestamp,
+    /// The zone of the times that it shows.
+    pub zone: TimeZone,
+}
+
+const BYTE_UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+
+/// An amount of bytes in three digits: `12.4 GiB`.
+pub(crate) fn bytes(bytes: u64) -> String {
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    while value >= 999.5 && unit + 1 < BYTE_UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    let places = match value {
+        value if value < 9.995 => 2,
+        value if value < 99.95 => 1,
+        _ => 0,
+    };
+    format!("{value:.places$} {}", BYTE_UNITS[unit])
+}
+
+/// A span in its two greatest units: `3 h 12 min`.
+pub(crate) fn span(seconds: u64) -> String {
+    let units = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")];
+    let first = units.iter().position(|(size, _)| seconds >= *size);
+    let Some(first) = first else {
+        return "0 s".to_owned();
+    };
+    let (size, name) = units[first];
+    let mut text = format!("{} {name}", seconds / size);
+    // Seconds beside minutes matter while one waits, hours beside many days do not.
+    if let Some((next, name)) = units.get(first + 1)
+        && seconds / size < 10
+        && seconds % size / next > 0
+    {
+        text += &format!(" {} {name}", seconds % size / next);
+    }
+    text
+}
+
+/// A number with its noun: `1 machine`, `3 machines`.
+pub(crate) fn count(number: u64, noun: &str) -> String {
+    match (number, noun) {
+        (1, _) => format!("1 {noun}"),
+        (_, "repository") => format!("{} repositories", thousands(number)),
+        (_, "copy") => format!("{} copies", thousands(number)),
+        _ => format!("{} {noun}s", thousands(number)),
+    }
+}
+
+/// A number with thin gaps: `12 345`.
+pub(crate) fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push('\u{202f}');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `s` for a verb of one: `1 machine misses`.
+pub(crate) fn verb(number: u64, one: &str, many: &str) -> String {
+    if number == 1 { one } else { many }.to_owned()
+}
+
+/// Seconds from one moment to a later one; 0 if it is not later.
+pub(crate) fn seconds_between(from: Timestamp, to: Timestamp) -> u64 {
+    u64::try_from(to.as_second() - from.as_second()).unwrap_or(0)
+}
+
+impl Moment {
+    /// The moment with its zone: `2026-11-22 03:09:32 CET`.
+    pub fn exact(&self, at: Timestamp) -> String {
+        let at = at.to_zoned(self.zone.clone());
+        at.strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
+    }
+
+    /// A day and a time: `22 Nov 03:09`.
+    pub fn short(&self, at: Timestamp) -> String {
+        let at = at.to_zoned(self.zone.clone());
+        at.strftime("%-d %b %H:%M").to_string()
+    }
+
+    /// By a pattern of strftime.
+    pub fn format(&self, at: Timestamp, pattern: &str) -> String {
+        at.to_zoned(self.zone.clone()).strftime(pattern).to_string()
+    }
+
+    /// `3 h ago`, `in 20 min`; the exact moment is its tooltip.
+    pub fn relative(&self, at: Timestamp) -> Markup {
+        html! {
+            time datetime=(at.strftime("%Y-%m-%dT%H:%M:%SZ")) title=(self.exact(at)) {
+                (self.relative_words(at))
+            }
+        }
+    }
+
+    /// The words alone.
+    pub fn relative_words(&self, at: Timestamp) -> String {
+        match at > self.now {
+            true => format!("in {}", rough(seconds_between(self.now, at))),
+            false => match seconds_between(at, self.now) {
+                0..10 => "just now".to_owned(),
+                seconds => format!("{} ago", rough(seconds)),
+            },
+        }
+    }
+
+    /// A time that counts on while somebody looks: since when something runs.
+    pub(crate) fn running(&self, since: Timestamp) -> Markup {
+        html! {
+            time data-counts="" datetime=(since.strftime("%Y-%m-%dT%H:%M:%SZ"))
+                title={ "since " (self.exact(since)) } {
+                (span(seconds_between(since, self.now)))
+            }
+        }
+    }
+}
+
+/// A span in its greatest unit, as the script words it too.
+fn rough(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min", seconds / 60),
+        3_600..172_800 => format!("{} h", seconds / 3_600),
+        172_800..5_184_000 => format!("{} d", seconds / 86_400),
+        _ => format!("{} months", seconds / 2_592_000),
+    }
+}
+
+/// A path of the dashboard with each part escaped: `/machines/web%2001`.
+pub(crate) fn path(parts: &[&str]) -> String {
+    let mut text = String::new();
+    for part in parts {
+        text.push('/');
+        text += &escape(part);
+    }
+    text
+}
+
+/// A value of a query or a part of a path.
+pub(crate) fn escape(text: &str) -> String {
+    let mut escaped = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => {
+                escaped.push(byte.into());
+            }
+            // A part that is only dots would climb.
+            b'.' if text.trim_matches('.') != "" => escaped.push('.'),
+            _ => escaped += &format!("%{byte:02X}"),
+        }
+    }
+    escaped
+}
+
+/// A word of a command as a shell reads it.
+pub(crate) fn shell_word(word: &str) -> String {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:@=,+%".contains(letter);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
+/// A command as it is typed.
+pub(crate) fn command(words: &[impl AsRef<str>]) -> String {
+    let words = words.iter().map(|word| shell_word(word.as_ref()));
+    let words: Vec<_> = ["lifeboat".to_owned()].into_iter().chain(words).collect();
+    words.join(" ")
+}

@@ -1,0 +1,527 @@
+//! Pages answer the first question, teach when they are empty, say states in words, and let no
+//! name of the outside become markup.
+//!
+//! `LIFEBOAT_PAGES=FOLDER` writes all pages with demo data there, to be looked at.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use jiff::tz::TimeZone;
+use lifeboat_catalog::{AlertSeverity, Role, RunState, TaskState};
+use lifeboat_policy::{FullHistory, FullRule, KeepCount, Retention, Schedule, Simulator, Timing};
+use lifeboat_scheduler::{MachineStatus, ObjectiveState, Overview};
+use lifeboat_server::pages::*;
+
+use crate::demo_fleet as demo;
+
+fn overview_of(frame: &Frame, fleet: &demo::Fleet) -> String {
+    let view = OverviewView {
+        overview: &fleet.overview,
+        runs: &fleet.runs,
+        running: &fleet.running,
+        alerts: &fleet.alerts[..fleet.alerts.len().min(4)],
+    };
+    overview_page(frame, &view).into_string()
+}
+
+fn machine_of(frame: &Frame, fleet: &demo::Fleet, name: &str) -> String {
+    let machine = fleet.overview.machines.iter().find(|it| it.name == name);
+    let tasks: Vec<_> = demo::tasks().into_iter().map(|view| view.task).collect();
+    let view = MachineView {
+        machine: machine.expect("a machine of the fleet"),
+        points: &fleet.points,
+        proofs: &fleet.proofs,
+        tasks: &tasks[..2],
+        page: 0,
+    };
+    machine_page(frame, &view).into_string()
+}
+
+fn simulated() -> (String, Vec<lifeboat_policy::SimulatedPoint>) {
+    let schedule: Schedule = "daily at 02:00".parse().expect("a schedule");
+    let timing = Timing::new(schedule, TimeZone::UTC);
+    let retention = Retention {
+        daily: KeepCount::newest(10),
+        weekly: KeepCount::newest(6),
+        monthly: KeepCount::newest(12),
+        ..Retention::default()
+    };
+    let full = FullRule::default();
+    let simulator = Simulator {
+        timing: &timing,
+        job: "nightly",
+        retention: &retention,
+        full: &full,
+    };
+    let until = demo::ago(-120 * demo::DAY);
+    let points = simulator.play(&[], FullHistory::default(), (demo::now(), until));
+    (retention.to_string(), points.expect("a simulation"))
+}
+
+fn all_pages(role: Role) -> Vec<(&'static str, String)> {
+    let frame = demo::frame(role);
+    let fleet = demo::fleet();
+    let overview = &fleet.overview;
+    let machine = overview
+        .machines
+        .iter()
+        .find(|it| it.name == "db01")
+        .expect("db01");
+    let restore = RestoreView {
+        machine,
+        points: &fleet.points,
+        platforms: &["edge".to_owned(), "local".to_owned()],
+        measured_seconds: Some(840),
+    };
+    let planned = RestoreQuery {
+        is_planned: true,
+        is_replacing: true,
+        is_started: true,
+        ..RestoreQuery::default()
+    };
+    let everything = MachinesQuery::default();
+    let [runs, run] = runs_of(&frame, &fleet);
+    let failure = failure_page(404, "There is no such page", "The address may be old.");
+    vec![
+        ("index", overview_of(&frame, &fleet)),
+        (
+            "machines",
+            machines_page(&frame, overview, &everything).into_string(),
+        ),
+        ("machine", machine_of(&frame, &fleet, "db01")),
+        (
+            "restore",
+            restore_page(&frame, &restore, &RestoreQuery::default()).into_string(),
+        ),
+        (
+            "restore-plan",
+            restore_page(&frame, &restore, &planned).into_string(),
+        ),
+        (
+            "repositories",
+            repositories_page(&frame, &overview.repositories).into_string(),
+        ),
+        ("repository", repository_of(&frame, &fleet)),
+        ("schedule", schedule_of(&frame, overview, Stretch::Week)),
+        (
+            "schedule-month",
+            schedule_of(&frame, overview, Stretch::Month),
+        ),
+        (
+            "alerts",
+            alerts_page(&frame, &fleet.alerts, AlertsShown::Open).into_string(),
+        ),
+        (
+            "audit",
+            audit_page(&frame, &demo::audit(), true, false).into_string(),
+        ),
+        ("settings", settings_of(&frame)),
+        ("search", search_page(&frame, overview, "db").into_string()),
+        ("help", help_page(&frame).into_string()),
+        (
+            "login",
+            login_page(Some("Helsinki"), Some("Wrong name or password.")).into_string(),
+        ),
+        ("failure", failure.into_string()),
+    ]
+}
+
+fn runs_of(frame: &Frame, fleet: &demo::Fleet) -> [String; 2] {
+    let run = demo::run(1_204, "databases", RunState::Open, demo::ago(260));
+    let tasks = demo::tasks();
+    let run_view = RunView {
+        run: &run,
+        tasks: &tasks,
+        all: 5,
+    };
+    let runs_view = RunsView {
+        runs: &fleet.runs[..60],
+        running: &fleet.running,
+        job: "",
+        state: "",
+        is_more: true,
+        is_later: false,
+    };
+    [
+        runs_page(frame, &runs_view).into_string(),
+        run_page(frame, &run_view).into_string(),
+    ]
+}
+
+fn repository_of(frame: &Frame, fleet: &demo::Fleet) -> String {
+    let overview = &fleet.overview;
+    let checks: Vec<_> = fleet.running[2..].to_vec();
+    let repository_view = RepositoryView {
+        repository: &overview.repositories[1],
+        sizes: &fleet.sizes,
+        tasks: &checks,
+    };
+    repository_page(frame, &repository_view).into_string()
+}
+
+fn named(name: &str) -> MachinesQuery {
+    MachinesQuery {
+        text: name.to_owned(),
+        ..MachinesQuery::default()
+    }
+}
+
+fn settings_of(frame: &Frame) -> String {
+    let (settings, nodes) = (demo::settings(), demo::nodes());
+    let (users, tokens) = (demo::users(), demo::tokens());
+    let settings_view = SettingsView {
+        settings: &settings,
+        findings: &[],
+        nodes: &nodes,
+        users: &users,
+        tokens: &tokens,
+        version: "0.1.0",
+    };
+    settings_page(frame, &settings_view).into_string()
+}
+
+fn schedule_of(frame: &Frame, overview: &Overview, stretch: Stretch) -> String {
+    let query = SimulatorQuery {
+        job: "nightly".to_owned(),
+        days: "120".to_owned(),
+        rules: BTreeMap::from([("daily".to_owned(), "10".to_owned())]),
+    };
+    let view = ScheduleView {
+        jobs: &overview.jobs,
+        coming: &demo::coming(35),
+        stretch,
+        query: &query,
+        simulated: Some(Ok(simulated())),
+    };
+    schedule_page(frame, &view).into_string()
+}
+
+#[test]
+fn every_page_keeps_to_the_strictest_policy_of_browsers() {
+    for (name, page) in all_pages(Role::Admin) {
+        for refused in [
+            " style=",
+            "<style",
+            "javascript:",
+            " onclick",
+            "http://",
+            "https://",
+        ] {
+            let page = page.replace("s3:https://s3.example/vault", "");
+            assert!(!page.contains(refused), "{name} holds {refused:?}");
+        }
+        assert_eq!(page.matches("<script").count(), 1, "{name}");
+        assert_eq!(page.matches("<h1").count(), 1, "{name} has one title");
+        assert!(
+            page.starts_with("<!DOCTYPE html><html lang=\"en\">"),
+            "{name}"
+        );
+    }
+    if let Ok(folder) = std::env::var("LIFEBOAT_PAGES") {
+        write_pages(Path::new(&folder));
+    }
+}
+
+fn write_pages(folder: &Path) {
+    fs::create_dir_all(folder.join("assets")).expect("a folder for pages");
+    for (name, page) in all_pages(Role::Admin) {
+        fs::write(folder.join(format!("{name}.html")), page).expect("a page is written");
+    }
+    use lifeboat_server::assets;
+    for asset in [assets::style(), assets::script(), assets::icon()] {
+        let path = folder.join(asset.path.trim_start_matches('/'));
+        fs::write(path, asset.text).expect("an asset is written");
+    }
+}
+
+#[test]
+fn the_first_page_says_what_cannot_be_recovered_and_links_to_it() {
+    let page = overview_of(&demo::frame(Role::Viewer), &demo::fleet());
+    assert!(page.contains("Can I recover now?"));
+    assert!(
+        page.contains("36 of 39 machines are recoverable as promised."),
+        "{page}"
+    );
+    assert!(page.contains("1 machine misses what was promised."));
+    assert!(page.contains("A recovery was last proved"));
+    for link in [
+        "/machines?state=missed",
+        "/machines?state=unprotected",
+        "/machines/mail01",
+    ] {
+        assert!(page.contains(link), "{link}");
+    }
+    assert!(page.len() < 150_000, "{} bytes", page.len());
+}
+
+#[test]
+fn the_first_page_is_calm_when_all_is_well() {
+    let mut fleet = demo::fleet();
+    fleet
+        .overview
+        .machines
+        .retain(|it| it.is_protected && it.worst == ObjectiveState::Met);
+    for job in &mut fleet.overview.jobs {
+        job.overdue = None;
+    }
+    let page = overview_of(&demo::frame(Role::Viewer), &fleet);
+    assert!(
+        page.contains("Yes. All 34 machines can be recovered."),
+        "{page}"
+    );
+    assert!(page.contains("hero ok"));
+}
+
+#[test]
+fn the_first_page_of_a_thousand_machines_is_made_at_once() {
+    let mut fleet = demo::fleet();
+    let machines = fleet.overview.machines.clone();
+    fleet.overview.machines = machines.iter().cycle().take(1_000).cloned().collect();
+    let frame = demo::frame(Role::Viewer);
+    let began = Instant::now();
+    let page = overview_of(&frame, &fleet);
+    lifeboat_testkit::figure("dashboard", "first page, 1,000 machines, bytes", page.len());
+    lifeboat_testkit::figure(
+        "dashboard",
+        "first page, 1,000 machines, made in microseconds",
+        began.elapsed().as_micros(),
+    );
+    assert!(page.len() < 150_000, "{} bytes", page.len());
+    let machines = machines_page(&frame, &fleet.overview, &MachinesQuery::default()).into_string();
+    assert_eq!(
+        machines.matches("<tr>").count(),
+        201,
+        "one page of rows and their head"
+    );
+    assert!(machines.contains("page=1"));
+}
+
+#[test]
+fn pages_without_anything_teach_the_next_step() {
+    let frame = demo::frame(Role::Viewer);
+    let nothing = Overview::default();
+    let view = OverviewView {
+        overview: &nothing,
+        runs: &[],
+        running: &[],
+        alerts: &[],
+    };
+    let runs = RunsView {
+        runs: &[],
+        running: &[],
+        job: "",
+        state: "",
+        is_more: false,
+        is_later: false,
+    };
+    let query = SimulatorQuery::default();
+    let schedule = ScheduleView {
+        jobs: &[],
+        coming: &[],
+        stretch: Stretch::Week,
+        query: &query,
+        simulated: None,
+    };
+    let pages = [
+        (overview_page(&frame, &view), "lifeboat config generate"),
+        (
+            machines_page(&frame, &nothing, &MachinesQuery::default()),
+            "lifeboat machine ls",
+        ),
+        (runs_page(&frame, &runs), "lifeboat run JOB"),
+        (repositories_page(&frame, &[]), "lifeboat init"),
+        (schedule_page(&frame, &schedule), "lifeboat config generate"),
+        (alerts_page(&frame, &[], AlertsShown::Open), "All calm"),
+        (
+            audit_page(&frame, &[], false, false),
+            "Nothing was done yet",
+        ),
+        (
+            settings_page(&frame, &SettingsView::default()),
+            "lifeboat config generate",
+        ),
+    ];
+    for (page, step) in pages {
+        let page = page.into_string();
+        assert!(page.contains(step), "{step}: {page}");
+    }
+}
+
+const HOSTILE: &str = "\"><script>alert(1)</script><img src=x onerror='x'>&\u{202e}%2f../'";
+
+fn hostile() -> (demo::Fleet, MachineStatus) {
+    let mut fleet = demo::fleet();
+    let text = || HOSTILE.to_owned();
+    let mut machine = fleet.overview.machines[1].clone();
+    (machine.name, machine.platform, machine.state) = (text(), text(), text());
+    machine.jobs = vec![text()];
+    fleet.overview.machines.push(machine.clone());
+    for job in &mut fleet.overview.jobs {
+        (job.name, job.platform, job.repository, job.schedule) =
+            (text(), text(), text(), Some(text()));
+    }
+    for repository in &mut fleet.overview.repositories {
+        (repository.facts.name, repository.place) = (text(), text());
+        repository.facts.findings = vec![text()];
+        repository.facts.is_ok = Some(false);
+    }
+    let mut alert = demo::alert(1, AlertSeverity::Critical, HOSTILE, HOSTILE);
+    (alert.machine, alert.repository, alert.job) = (Some(text()), Some(text()), Some(text()));
+    fleet.alerts = vec![alert];
+    for point in &mut fleet.points {
+        (point.key.repository, point.consistency) = (text(), Some(text()));
+    }
+    (fleet, machine)
+}
+
+#[test]
+fn hostile_names_stay_text_wherever_they_stand() {
+    let (fleet, machine) = hostile();
+    let frame = Frame {
+        site: Some(HOSTILE.to_owned()),
+        ..demo::frame(Role::Admin)
+    };
+    let text = || HOSTILE.to_owned();
+    let task = demo::task(1, HOSTILE, TaskState::Failed, 0);
+    let mut views = demo::tasks();
+    views[0].task = task.clone();
+    views[0].steps[0].name = text();
+    views[0].log[0].line = text();
+    let run = demo::run(1, HOSTILE, RunState::Partial, demo::now());
+    let view = MachineView {
+        machine: &machine,
+        points: &fleet.points,
+        proofs: &fleet.proofs,
+        tasks: &[task],
+        page: 0,
+    };
+    let restore = RestoreView {
+        machine: &machine,
+        points: &fleet.points,
+        platforms: &[text()],
+        measured_seconds: None,
+    };
+    let asked = RestoreQuery {
+        name: text(),
+        platform: text(),
+        is_planned: true,
+        is_replacing: true,
+        ..RestoreQuery::default()
+    };
+    let repository = RepositoryView {
+        repository: &fleet.overview.repositories[0],
+        sizes: &fleet.sizes,
+        tasks: &[],
+    };
+    let run_view = RunView {
+        run: &run,
+        tasks: &views,
+        all: 5,
+    };
+    let runs = RunsView {
+        runs: std::slice::from_ref(&run),
+        running: &[],
+        job: HOSTILE,
+        state: "",
+        is_more: true,
+        is_later: true,
+    };
+    let pages = [
+        overview_of(&frame, &fleet),
+        machines_page(&frame, &fleet.overview, &named(HOSTILE)).into_string(),
+        machine_page(&frame, &view).into_string(),
+        restore_page(&frame, &restore, &asked).into_string(),
+        runs_page(&frame, &runs).into_string(),
+        run_page(&frame, &run_view).into_string(),
+        repository_page(&frame, &repository).into_string(),
+        schedule_of(&frame, &fleet.overview, Stretch::Week),
+        alerts_page(&frame, &fleet.alerts, AlertsShown::Open).into_string(),
+        search_page(&frame, &fleet.overview, HOSTILE).into_string(),
+        login_page(Some(HOSTILE), Some(HOSTILE)).into_string(),
+        failure_page(400, HOSTILE, HOSTILE).into_string(),
+    ];
+    for page in pages {
+        holds_no_foreign_markup(&page);
+    }
+}
+
+fn holds_no_foreign_markup(page: &str) {
+    assert!(!page.contains("<script>"), "{page}");
+    assert!(!page.contains("<img"), "{page}");
+    assert!(page.contains("&lt;script&gt;"));
+    for start in page.match_indices("href=\"").map(|(at, _)| at + 6) {
+        let address = page[start..].split('"').next().unwrap_or_default();
+        let is_plain = address.starts_with(['/', '#']) && !address.contains("../");
+        assert!(is_plain && !address.contains(['<', '\'']), "{address}");
+    }
+}
+
+#[test]
+fn states_are_an_icon_and_a_word() {
+    for (name, page) in all_pages(Role::Viewer) {
+        for class in ["badge", "mark"] {
+            for start in page
+                .match_indices(&format!("<span class=\"{class} "))
+                .map(|(at, _)| at)
+            {
+                let rest = &page[start..];
+                let after = rest.split_once("</svg>").map_or("", |(_, after)| after);
+                let inner = rest.split_once('>').map_or("", |(_, inner)| inner);
+                assert!(
+                    inner.starts_with("<svg class=\"icon\""),
+                    "{name}: an icon comes first"
+                );
+                let word = after.trim_start_matches("<span>");
+                assert!(
+                    word.starts_with(char::is_alphabetic),
+                    "{name}: {}",
+                    &rest[..120]
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn readers_see_everything_and_operators_may_act() {
+    let fleet = demo::fleet();
+    let of = |role: Role| machine_of(&demo::frame(role), &fleet, "db01");
+    for role in [Role::Viewer, Role::Auditor] {
+        assert!(!of(role).contains("data-deed"), "{role} sees no button");
+        assert!(
+            of(role).contains("lifeboat machine backup db01"),
+            "but the command"
+        );
+    }
+    let page = of(Role::Operator);
+    assert!(page.contains("action=\"/api/v1/runs\""));
+    assert!(page.contains("data-key=\"form-key-of-the-session\""));
+    assert!(!page.contains("/machines/db01/restore"));
+    assert!(of(Role::Restore).contains("/machines/db01/restore"));
+}
+
+#[test]
+fn a_restore_shows_the_command_before_it_is_done() {
+    let pages = all_pages(Role::Restore);
+    let page = &pages
+        .iter()
+        .find(|(name, _)| *name == "restore-plan")
+        .expect("a plan")
+        .1;
+    assert!(page.contains("machine recover db01@"), "{page}");
+    assert!(page.contains("--start --replace"));
+    assert!(page.contains("data-typed=\"db01\""));
+    assert!(page.contains("&quot;is_replacing&quot;:true"));
+}
+
+#[test]
+fn a_fragment_is_the_page_without_its_frame() {
+    let mut frame = demo::frame(Role::Viewer);
+    let whole = overview_of(&frame, &demo::fleet());
+    frame.is_fragment = true;
+    let fragment = overview_of(&frame, &demo::fleet());
+    assert!(fragment.starts_with("<section"), "{}", &fragment[..80]);
+    assert!(whole.contains(&fragment));
+}
