@@ -27,6 +27,7 @@ mod machines_come_back_through_libvirt;
 mod repairs_reach_every_finding;
 mod repositories_share_a_machine_without_loss;
 mod soak_a_guest_that_writes_is_kept_whole;
+mod the_service_keeps_and_tells;
 mod trial;
 mod volumes_of_this_computer_come_back;
 
