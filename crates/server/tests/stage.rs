@@ -240,6 +240,7 @@ fn settings() -> Settings {
         policy: None,
         timing: Some(Timing::new("daily 02:00".parse().unwrap(), TimeZone::UTC)),
         full: FullRule::default(),
+        guard: Default::default(),
         retention: None,
         verify: None,
         objectives: Objectives {
@@ -334,6 +335,7 @@ fn fill(catalog: &Catalog, node: &Node) {
         hold: Duration::from_secs(3_600),
         count: 1,
         run: None,
+        lanes: &[],
     };
     let lease = catalog.lease(&offer).unwrap().remove(0);
     catalog.begin_step(&lease, "validate").unwrap();
