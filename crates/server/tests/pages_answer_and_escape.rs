@@ -124,6 +124,8 @@ fn all_pages(role: Role) -> Vec<(&'static str, String)> {
             "login",
             login_page(Some("Helsinki"), Some("Wrong name or password.")).into_string(),
         ),
+        ("runs", runs),
+        ("run", run),
         ("failure", failure.into_string()),
     ]
 }

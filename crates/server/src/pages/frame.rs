@@ -219,6 +219,10 @@ impl Frame {
 }
 
 /// A whole document.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "markup is written in the call"
+)]
 pub(crate) fn document(title: &str, class: &str, now: Option<&str>, body: Markup) -> Markup {
     html! {
         (DOCTYPE)

@@ -98,7 +98,7 @@ pub fn page(frame: &Frame, overview: &Overview, query: &MachinesQuery) -> Markup
             @let newer = query.page.checked_sub(1).map(|page| query.address(&query.state, page));
             @let rest = all > (query.page + 1) * ROWS;
             @let older = rest.then(|| query.address(&query.state, query.page + 1));
-            (pager(newer.as_deref(), older.as_deref(), &format!("{} in all", all)))
+            (pager(newer.as_deref(), older.as_deref(), &format!("{all} in all")))
         }
     };
     frame.page(Place::Machines, "Machines", inner)

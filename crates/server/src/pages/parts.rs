@@ -121,6 +121,10 @@ pub(crate) fn twin(words: &[impl AsRef<str>]) -> Markup {
 }
 
 /// What a page says that has nothing to show: what that means, and the next step.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "markup is written in the call"
+)]
 pub(crate) fn empty(picture: &str, title: &str, text: &str, next: Markup) -> Markup {
     html! {
         div.empty {
@@ -133,6 +137,10 @@ pub(crate) fn empty(picture: &str, title: &str, text: &str, next: Markup) -> Mar
 }
 
 /// A card with a title, a link to more, and what is in it; it is renewed while one looks.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "markup is written in the call"
+)]
 pub(crate) fn card(id: &str, title: &str, more: Option<(&str, &str)>, inner: Markup) -> Markup {
     html! {
         section.card id=(id) data-live="" aria-labelledby={ (id) "-title" } {
@@ -148,6 +156,10 @@ pub(crate) fn card(id: &str, title: &str, more: Option<(&str, &str)>, inner: Mar
 }
 
 /// The head of a page: its title, what it says under it, and what can be done.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "markup is written in the call"
+)]
 pub(crate) fn head(title: &str, under: Markup, actions: Markup) -> Markup {
     html! {
         header.page-head {

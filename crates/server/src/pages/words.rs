@@ -165,7 +165,7 @@ pub(crate) fn escape(text: &str) -> String {
                 escaped.push(byte.into());
             }
             // A part that is only dots would climb.
-            b'.' if text.trim_matches('.') != "" => escaped.push('.'),
+            b'.' if !text.trim_matches('.').is_empty() => escaped.push('.'),
             _ => escaped += &format!("%{byte:02X}"),
         }
     }
