@@ -18,6 +18,7 @@ pub(crate) fn serve(parts: ServeParts, stop: &CancelToken) -> Result<(), (ErrorK
         clock: parts.clock,
         entropy: parts.entropy,
         audit_key: parts.audit_key,
+        is_metrics_open: parts.is_metrics_open,
         config: Vec::new(),
     })
     .map_err(io)?;

@@ -202,6 +202,10 @@ impl Catalog {
                     None => TaskEnd::Failed(ErrorKind::Unreachable, line),
                 };
                 finish(transaction, id, &end, now)?;
+                // The pause is for what may pass; a node that is gone has passed.
+                let statement = "UPDATE tasks SET not_before = $2 \
+                                 WHERE id = $1 AND state = 'queued'";
+                transaction.execute(statement, &[id.0.into(), now.into()])?;
             }
             Ok(lost)
         })

@@ -62,6 +62,11 @@ impl Route {
         self.method != "GET"
     }
 
+    /// Whether it tells metrics.
+    pub(crate) fn is_metrics(&self) -> bool {
+        self.what == "metrics"
+    }
+
     fn filter(&self) -> MethodFilter {
         match self.method {
             "POST" => MethodFilter::POST,

@@ -33,6 +33,8 @@ pub struct StateParts {
     pub entropy: Arc<dyn Entropy>,
     /// Seals the audit log.
     pub audit_key: AuditKey,
+    /// Whether metrics are read without saying who asks.
+    pub is_metrics_open: bool,
     /// Effective values of the configuration: path, value, origin.
     pub config: Vec<(String, String, String)>,
 }
@@ -43,6 +45,7 @@ pub struct State {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) audit_key: AuditKey,
+    pub(crate) is_metrics_open: bool,
     pub(crate) passwords: Passwords,
     /// Attempts to sign in, by address.
     pub(crate) attempts: Limiter,
@@ -72,6 +75,7 @@ impl State {
             clock: parts.clock,
             entropy: parts.entropy,
             audit_key: parts.audit_key,
+            is_metrics_open: parts.is_metrics_open,
             attempts: Limiter::new(ATTEMPTS, minutes(1)),
             failures: Limiter::new(FAILURES, minutes(10)),
             strangers: Limiter::new(STRANGERS, minutes(60)),

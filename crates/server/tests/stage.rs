@@ -79,6 +79,7 @@ impl Stage {
         let parts = (Arc::clone(&catalog), executor, Arc::clone(&clock));
         let node = Arc::new(Node::new(options, settings(), parts.0, parts.1, parts.2).unwrap());
         let state = State::new(StateParts {
+            is_metrics_open: false,
             node: Arc::clone(&node),
             clock,
             entropy: Arc::new(SystemEntropy),

@@ -175,6 +175,7 @@ impl Site {
         let node = Node::new(options, parts.0, parts.1, parts.2, Arc::clone(&clock));
         let node = Arc::new(node.expect("a node"));
         let state = State::new(StateParts {
+            is_metrics_open: false,
             node: Arc::clone(&node),
             clock,
             entropy: Arc::new(SystemEntropy),

@@ -85,10 +85,10 @@ fn verify(context: &Context) -> Result<u8> {
                 .output
                 .tell(format!("newest: entry {number}, seal {seal}"))?;
         }
-        let entries = count(
-            usize::try_from(report.entries).unwrap_or(usize::MAX),
-            "entry",
-        );
+        let entries = match report.entries {
+            1 => "1 entry".to_owned(),
+            entries => format!("{entries} entries"),
+        };
         context.output.result(match is_whole {
             true => format!("{entries}, every one as it was written"),
             false => format!("{entries}, {}", count(flaws.len(), "flaw")),

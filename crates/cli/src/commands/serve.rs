@@ -47,6 +47,10 @@ pub(crate) fn run(context: &Context, arguments: &ServeArguments) -> Result<u8> {
             let mut seen = changed(&service);
             let mut counts = shown_of(&service.loaded);
             while !stop.is_cancelled() {
+                if let Err(error) = notices.look(&service.catalog, node.name()) {
+                    output.warn(format!("notices wait: {error}"));
+                }
+                textfile(context, arguments, &node);
                 rest(stop);
                 let now = changed(&service);
                 if now != seen {
@@ -58,10 +62,6 @@ pub(crate) fn run(context: &Context, arguments: &ServeArguments) -> Result<u8> {
                         (&mut notices, &tell_shown, &mut counts),
                     );
                 }
-                if let Err(error) = notices.look(&service.catalog, node.name()) {
-                    output.warn(format!("notices wait: {error}"));
-                }
-                textfile(context, arguments, &node);
             }
         });
         let served = (context.wiring.serve)(parts, stop);

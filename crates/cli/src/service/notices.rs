@@ -2,7 +2,7 @@
 
 mod targets;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -22,6 +22,8 @@ pub(crate) use targets::targets;
 
 /// The note under which the state is kept.
 const NOTE: &str = "notices";
+/// The note under which failures are counted, by target.
+const FAILURES: &str = "notice failures";
 /// One node tells people; another does when it was not heard for so long.
 const LEAD: Duration = Duration::from_secs(60);
 /// A digest that could not be written in time is left out after this.
@@ -133,6 +135,7 @@ impl Notices {
             match self.targets.send(&delivery.notice) {
                 Ok(()) => remembered.state.outbox.delivered(id, catalog.now()),
                 Err(error) => {
+                    count_failure(catalog, &delivery.notice.target)?;
                     let text = error.to_string();
                     remembered.state.outbox.failed(id, catalog.now(), &text);
                 }
@@ -200,6 +203,13 @@ impl Notices {
         }
         Ok(())
     }
+}
+
+/// Counts for the metrics.
+fn count_failure(catalog: &Catalog, target: &str) -> Result<()> {
+    let mut failures: BTreeMap<String, u64> = catalog.note(FAILURES)?.unwrap_or_default();
+    *failures.entry(target.to_owned()).or_default() += 1;
+    Ok(catalog.set_note(FAILURES, &failures)?)
 }
 
 fn newest_run(catalog: &Catalog) -> Result<i64> {
