@@ -122,7 +122,7 @@ pub(crate) enum Command {
     /// Change the tags of snapshots
     Tag(TagArguments),
     /// Remove snapshots by rules; their data stays until a prune
-    Forget(ForgetArguments),
+    Forget(Box<ForgetArguments>),
     /// Remove data that no snapshot needs, beside running backups
     Prune(PruneArguments),
     /// Check that the repository is whole

@@ -47,8 +47,11 @@ pub(crate) fn run(context: &Context, arguments: &RunArguments) -> Result<u8> {
 struct Told<'n> {
     output: Output,
     node: &'n Node,
-    seen: RefCell<BTreeMap<TaskId, (TaskState, u32, i64, Option<Progress>)>>,
+    seen: RefCell<BTreeMap<TaskId, Seen>>,
 }
+
+/// What was told of a task: its state and attempt, the last line of its log, how far it was.
+type Seen = (TaskState, u32, i64, Option<Progress>);
 
 impl Told<'_> {
     fn look(&self, run: &Run) {

@@ -40,7 +40,7 @@ pub(crate) fn run(context: &Context, arguments: &ServeArguments) -> Result<u8> {
     let served = thread::scope(|scope| {
         scope.spawn(|| {
             node.run(stop, &|error| {
-                output.warn(format!("the service goes on: {error}"))
+                output.warn(format!("the service goes on: {error}"));
             });
         });
         scope.spawn(|| {
@@ -184,7 +184,7 @@ fn textfile(context: &Context, arguments: &ServeArguments, node: &Node) {
         return;
     };
     let written = (context.wiring.metrics)(node)
-        .map_err(|text| std::io::Error::other(text))
+        .map_err(std::io::Error::other)
         .and_then(|text| {
             let fresh = path.with_extension("new");
             std::fs::write(&fresh, text)?;
