@@ -50,6 +50,7 @@ fn simulated() -> (String, Vec<lifeboat_policy::SimulatedPoint>) {
     };
     let full = FullRule::default();
     let simulator = Simulator {
+        guard: &lifeboat_policy::Guard::default(),
         timing: &timing,
         job: "nightly",
         retention: &retention,

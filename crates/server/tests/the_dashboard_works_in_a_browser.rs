@@ -61,6 +61,7 @@ impl Executor for Play {
 fn settings() -> Settings {
     let timing = Timing::new("daily at 02:00".parse().expect("a schedule"), TimeZone::UTC);
     let job = JobSettings {
+        guard: Default::default(),
         platform: "local".to_owned(),
         repository: "main".to_owned(),
         copies_to: Vec::new(),
