@@ -33,7 +33,7 @@ const DEMO_PACKAGES: [&str; 8] = [
 ];
 
 /// What the tests ask for their judgement.
-const TEST_PACKAGES: [&str; 35] = [
+const TEST_PACKAGES: [&str; 36] = [
     "btrfs-progs",
     "busybox-static",
     "cpio",
@@ -57,6 +57,7 @@ const TEST_PACKAGES: [&str; 35] = [
     "openssh-client",
     "openssh-server",
     "openssl",
+    "postgresql",
     "prometheus",
     "python3-aiosmtpd",
     "qemu-guest-agent",

@@ -120,7 +120,7 @@ impl fmt::Display for Role {
 impl Catalog {
     /// All users.
     pub fn users(&self) -> Result<Vec<User>> {
-        self.write(|transaction| {
+        self.read(|transaction| {
             let rows = transaction.query("SELECT body FROM users ORDER BY name", &[])?;
             rows.iter().map(|row| row.body(0)).collect()
         })
@@ -128,7 +128,7 @@ impl Catalog {
 
     /// One user.
     pub fn user(&self, name: &str) -> Result<Option<User>> {
-        self.write(|transaction| {
+        self.read(|transaction| {
             let statement = "SELECT body FROM users WHERE name = $1";
             let rows = transaction.query(statement, &[name.into()])?;
             rows.first().map(|row| row.body(0)).transpose()
@@ -162,7 +162,7 @@ impl Catalog {
 
     /// All tokens.
     pub fn tokens(&self) -> Result<Vec<Token>> {
-        self.write(|transaction| {
+        self.read(|transaction| {
             let rows = transaction.query("SELECT body FROM tokens ORDER BY id", &[])?;
             rows.iter().map(|row| row.body(0)).collect()
         })
@@ -170,7 +170,7 @@ impl Catalog {
 
     /// The token with a secret's digest.
     pub fn token_by_digest(&self, digest: &str) -> Result<Option<Token>> {
-        self.write(|transaction| {
+        self.read(|transaction| {
             let statement = "SELECT body FROM tokens WHERE digest = $1";
             let rows = transaction.query(statement, &[digest.into()])?;
             rows.first().map(|row: &Row| row.body(0)).transpose()
@@ -240,7 +240,7 @@ impl Catalog {
     /// The session of a cookie's digest, if it has not ended, with its user.
     pub fn session(&self, digest: &str) -> Result<Option<(Session, User)>> {
         let now = self.now();
-        self.write(|transaction| {
+        self.read(|transaction| {
             let statement = "SELECT sessions.body, users.body FROM sessions \
                              JOIN users ON users.name = sessions.user_name \
                              WHERE digest = $1 AND expires > $2";

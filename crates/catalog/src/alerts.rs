@@ -62,6 +62,7 @@ pub struct Alert {
 
 impl Catalog {
     /// Makes the conditions that hold those of a list: new ones begin now, others end now.
+    /// Of several with one subject the first counts.
     /// `id`, `since`, `cleared` and `acknowledged` of the list are not looked at.
     pub fn set_alerts(&self, holding: &[Alert]) -> Result<()> {
         let now = self.now();
@@ -79,7 +80,10 @@ impl Catalog {
                 )?;
                 tell(transaction, now, "alert", alert.id, "cleared")?;
             }
-            for new in holding {
+            for (number, new) in holding.iter().enumerate() {
+                if holds(&holding[..number], &new.subject) {
+                    continue;
+                }
                 match open.iter().find(|it| it.subject == new.subject) {
                     Some(old) if old.text == new.text && old.severity == new.severity => {}
                     Some(old) => {
@@ -92,6 +96,7 @@ impl Catalog {
                                 ..old.clone()
                             },
                         )?;
+                        tell(transaction, now, "alert", old.id, "changed")?;
                     }
                     None => begin(transaction, new, now)?,
                 }
@@ -102,14 +107,14 @@ impl Catalog {
 
     /// Alerts that hold, worst first.
     pub fn open_alerts(&self) -> Result<Vec<Alert>> {
-        let mut alerts = self.write(open)?;
+        let mut alerts = self.read(open)?;
         alerts.sort_by_key(|alert| (std::cmp::Reverse(alert.severity), alert.since));
         Ok(alerts)
     }
 
     /// Alerts of a time, newest first, also those that are over.
     pub fn alerts_since(&self, since: Timestamp, count: u32) -> Result<Vec<Alert>> {
-        self.write(|transaction| {
+        self.read(|transaction| {
             let statement = "SELECT id, since, cleared, body FROM alerts \
                              WHERE since >= $1 OR cleared IS NULL ORDER BY id DESC LIMIT $2";
             let rows = transaction.query(statement, &[since.into(), i64::from(count).into()])?;
@@ -123,6 +128,7 @@ impl Catalog {
     pub fn acknowledge(&self, id: i64, who: &str) -> Result<()> {
         let now = self.now();
         self.write(|transaction| {
+            transaction.exclude_others()?;
             let statement = "SELECT id, since, cleared, body FROM alerts WHERE id = $1";
             let rows = transaction.query(statement, &[id.into()])?;
             let missing = || Error::new(ErrorKind::NotFound, format!("there is no alert {id}"));

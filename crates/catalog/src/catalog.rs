@@ -20,7 +20,9 @@ pub enum CatalogPlace {
     File(PathBuf),
     /// A database of PostgreSQL, by URL; the password beside it.
     Server {
-        /// `postgresql://user@host/database`.
+        /// `postgresql://user@host/database`. With `?sslmode=require` (or `verify-full`, which
+        /// is the same here) the connection is encrypted, and the server must prove its name by a
+        /// certificate that this computer believes, or that `sslrootcert=/path` does.
         url: String,
         /// Its password.
         password: Option<Secret>,
@@ -29,7 +31,8 @@ pub enum CatalogPlace {
 
 /// The catalog; threads share one.
 pub struct Catalog {
-    database: Mutex<Box<dyn Database>>,
+    writer: Mutex<Box<dyn Database>>,
+    reader: Mutex<Box<dyn Database>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -76,15 +79,11 @@ impl Catalog {
     /// Errors: `Unreachable`, `Denied`, `Io` of the place; `Unsupported` for one of a newer
     /// program.
     pub fn open(place: &CatalogPlace, clock: Arc<dyn Clock>) -> Result<Self> {
-        let mut database: Box<dyn Database> = match place {
-            CatalogPlace::File(path) => Box::new(Sqlite::open(path)?),
-            CatalogPlace::Server { url, password } => {
-                Box::new(Postgres::open(url, password.as_ref())?)
-            }
-        };
-        database.transaction(&mut |transaction| bring_up_to_date(transaction))?;
+        let (mut writer, reader) = connect(place)?;
+        writer.transaction(&mut |transaction| bring_up_to_date(transaction))?;
         Ok(Self {
-            database: Mutex::new(database),
+            writer: Mutex::new(writer),
+            reader: Mutex::new(reader),
             clock,
         })
     }
@@ -99,20 +98,20 @@ impl Catalog {
     /// Does `work` as one transaction and gives its result.
     pub(crate) fn write<T>(
         &self,
-        mut work: impl FnMut(&mut dyn Transaction) -> Result<T>,
+        work: impl FnMut(&mut dyn Transaction) -> Result<T>,
     ) -> Result<T> {
-        let mut result = None;
-        let mut database = self.database.lock().unwrap_or_else(|p| p.into_inner());
-        database.transaction(&mut |transaction| {
-            result = Some(work(transaction)?);
-            Ok(())
-        })?;
-        result.ok_or_else(|| Error::new(ErrorKind::Io, "a transaction gave nothing"))
+        within(&self.writer, work)
+    }
+
+    /// As [`Self::write`], for work that changes nothing: it waits for no writer, and sees what
+    /// was written before it began.
+    pub(crate) fn read<T>(&self, work: impl FnMut(&mut dyn Transaction) -> Result<T>) -> Result<T> {
+        within(&self.reader, work)
     }
 
     /// A value that is kept under a name, if there is one: state of rules, settings.
     pub fn note<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
-        self.write(|transaction| {
+        self.read(|transaction| {
             let statement = "SELECT body FROM notes WHERE name = $1";
             let rows = transaction.query(statement, &[name.into()])?;
             rows.first().map(|row| row.body(0)).transpose()
@@ -129,6 +128,35 @@ impl Catalog {
             Ok(())
         })
     }
+}
+
+type Boxed = Box<dyn Database>;
+
+fn connect(place: &CatalogPlace) -> Result<(Boxed, Boxed)> {
+    Ok(match place {
+        CatalogPlace::File(path) => {
+            let writer = Sqlite::open(path)?;
+            (Box::new(writer), Box::new(Sqlite::reader(path)?))
+        }
+        CatalogPlace::Server { url, password } => {
+            let writer = Postgres::open(url, password.as_ref())?;
+            let reader = writer.reader();
+            (Box::new(writer), Box::new(reader))
+        }
+    })
+}
+
+fn within<T>(
+    database: &Mutex<Boxed>,
+    mut work: impl FnMut(&mut dyn Transaction) -> Result<T>,
+) -> Result<T> {
+    let mut result = None;
+    let mut database = database.lock().unwrap_or_else(|p| p.into_inner());
+    database.transaction(&mut |transaction| {
+        result = Some(work(transaction)?);
+        Ok(())
+    })?;
+    result.ok_or_else(|| Error::new(ErrorKind::Io, "a transaction gave nothing"))
 }
 
 /// The next number of a counter, from 1 on; numbers of transactions that fail are not used.

@@ -13,6 +13,9 @@ use crate::{Error, Result};
 pub(crate) use postgres::Postgres;
 pub(crate) use sqlite::Sqlite;
 
+/// The longest name, in bytes: two of them fit into a key of PostgreSQL's indexes.
+const NAME_MAX: usize = 1_000;
+
 /// A value of a column.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Value {
@@ -112,6 +115,53 @@ pub(crate) fn moment(microseconds: i64) -> Result<jiff::Timestamp> {
         .map_err(|error| Error::corrupt("a moment of the catalog").with_source(error))
 }
 
+/// At most so many bytes of a text, with something in place of zero characters.
+pub(crate) fn kept(text: &str, most: usize, zero: &str) -> String {
+    let mut end = text.len().min(most);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let text = text.get(..end).unwrap_or_default();
+    // PostgreSQL knows none.
+    text.replace('\0', zero)
+        .chars()
+        .scan(0, |length, character| {
+            *length += character.len_utf8();
+            (*length <= most).then_some(character)
+        })
+        .collect()
+}
+
+/// Conditions of a statement, in the order in which they are added.
+pub(crate) struct Conditions {
+    /// From `WHERE` on.
+    pub(crate) text: String,
+    pub(crate) values: Vec<Value>,
+}
+
+impl Conditions {
+    pub(crate) fn new() -> Self {
+        let (text, values) = ("WHERE TRUE".to_owned(), Vec::new());
+        Self { text, values }
+    }
+
+    /// `left` is compared with a value, if there is one: `id <`.
+    pub(crate) fn and(mut self, left: &str, value: Option<impl Into<Value>>) -> Self {
+        if let Some(value) = value {
+            self.values.push(value.into());
+            self.text += &format!(" AND {left} ${}", self.values.len());
+        }
+        self
+    }
+
+    /// Ends them with an order and a number of rows.
+    pub(crate) fn limited(mut self, order: &str, count: u32) -> Self {
+        self.values.push(i64::from(count).into());
+        self.text += &format!(" ORDER BY {order} LIMIT ${}", self.values.len());
+        self
+    }
+}
+
 /// A value as JSON.
 pub(crate) fn body(value: &impl serde::Serialize) -> Result<Value> {
     serde_json::to_string(value)
@@ -127,21 +177,17 @@ impl From<i64> for Value {
     }
 }
 
+/// Names: what indexes and both databases hold. Longer ones are cut, and so are one with others
+/// of the same begin; zero characters, which PostgreSQL does not keep, are replaced.
 impl From<&str> for Value {
     fn from(text: &str) -> Self {
-        Self::Text(text.to_owned())
+        Self::Text(kept(text, NAME_MAX, "\u{fffd}"))
     }
 }
 
 impl From<&String> for Value {
     fn from(text: &String) -> Self {
-        Self::Text(text.clone())
-    }
-}
-
-impl From<String> for Value {
-    fn from(text: String) -> Self {
-        Self::Text(text)
+        Self::from(text.as_str())
     }
 }
 

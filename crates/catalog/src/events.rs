@@ -27,7 +27,7 @@ pub struct Event {
 impl Catalog {
     /// Events after a number, at most so many, oldest first.
     pub fn events_after(&self, number: i64, count: u32) -> Result<Vec<Event>> {
-        self.write(|transaction| {
+        self.read(|transaction| {
             let statement = "SELECT number, body FROM events WHERE number > $1 \
                              ORDER BY number LIMIT $2";
             let values = [number.into(), i64::from(count).into()];
@@ -43,7 +43,7 @@ impl Catalog {
 
     /// The number of the newest event; 0 if there was none.
     pub fn newest_event(&self) -> Result<i64> {
-        self.write(|transaction| {
+        self.read(|transaction| {
             let rows = transaction.query("SELECT MAX(number) FROM events", &[])?;
             let newest = rows.first().map(|row| row.maybe_integer(0)).transpose()?;
             Ok(newest.flatten().unwrap_or(0))
@@ -56,8 +56,8 @@ pub(crate) fn tell(
     transaction: &mut dyn Transaction,
     now: Timestamp,
     kind: &str,
-    subject: impl ToString,
-    state: impl ToString,
+    subject: impl ToString + Copy,
+    state: impl ToString + Copy,
 ) -> Result<()> {
     let number = next_number(transaction, "events")?;
     let event = Event {

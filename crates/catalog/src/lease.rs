@@ -17,9 +17,12 @@ use crate::events::tell;
 use crate::log::{self, LogLevel};
 use crate::runs::{RunId, settle};
 use crate::tasks::{
-    self, Body, COLUMNS, Progress, StepRecord, Task, TaskEnd, TaskId, TaskState, set_state,
+    self, Body, COLUMNS, NewTask, Progress, StepRecord, Task, TaskEnd, TaskId, TaskState, set_state,
 };
 use crate::{Catalog, Error, Result};
+
+/// Tasks that are looked at in one go.
+const PAGE: i64 = 1_000;
 
 /// The longest pause before another attempt.
 const PAUSE_MAX: u64 = 6 * 3600;
@@ -65,21 +68,22 @@ impl Catalog {
         self.write(|transaction| {
             transaction.exclude_others()?;
             let mut taken = busy_lanes(transaction)?;
+            let most = usize::try_from(offer.count).unwrap_or(usize::MAX);
             let mut leases = Vec::new();
-            for row in ready(transaction, offer.run, now)? {
-                if leases.len() as u32 == offer.count {
-                    break;
+            let mut place = Some((i64::MIN, 0));
+            // Those that wait for a turn do not stand before others.
+            while let Some(after) = place.filter(|_| leases.len() < most) {
+                let rows = ready(transaction, offer.run, now, after)?;
+                place = place_of(rows.last().filter(|_| rows.len() as i64 == PAGE))?;
+                for row in &rows {
+                    let found = tasks::task(row)?;
+                    if leases.len() == most {
+                        break;
+                    }
+                    if take_turns(&found, &mut taken) {
+                        leases.push(begin(transaction, found, offer, now)?);
+                    }
                 }
-                let found = tasks::task(&row)?;
-                let is_free =
-                    |lane: &Lane| taken.get(&lane.name).copied().unwrap_or(0) < lane.most.max(1);
-                if !found.lanes.iter().all(is_free) {
-                    continue;
-                }
-                for lane in &found.lanes {
-                    *taken.entry(lane.name.clone()).or_default() += 1;
-                }
-                leases.push(begin(transaction, found, offer, now)?);
             }
             Ok(leases)
         })
@@ -150,7 +154,7 @@ impl Catalog {
     }
 
     /// Ends an attempt. A failure is tried again later, up to the task's number of attempts, with
-    /// a pause that doubles.
+    /// a pause that doubles. One that somebody wanted stopped is not tried again.
     ///
     /// Errors: `Denied` if the lease is over; then nothing was written.
     pub fn end_task(&self, lease: &Lease, end: &TaskEnd) -> Result<TaskState> {
@@ -162,6 +166,29 @@ impl Catalog {
         })
     }
 
+    /// As [`Self::end_task`], and adds tasks to the run, both or neither: what a lost lease or a
+    /// crash keeps back is not there twice when somebody else has done it. A task that somebody
+    /// wanted stopped adds nothing and counts as stopped.
+    pub fn end_task_adding(
+        &self,
+        lease: &Lease,
+        end: &TaskEnd,
+        more: &[NewTask],
+    ) -> Result<TaskState> {
+        let (now, id) = (self.now(), lease.task.id);
+        self.write(|transaction| {
+            transaction.exclude_others()?;
+            held(transaction, lease)?;
+            if tasks::get(transaction, id)?.cancelled_by.is_some() {
+                return finish(transaction, id, &TaskEnd::Cancelled, now);
+            }
+            for task in more {
+                tasks::insert(transaction, lease.task.run, task, now)?;
+            }
+            finish(transaction, id, end, now)
+        })
+    }
+
     /// Takes back the tasks of nodes that did not renew their leases: each counts as an attempt
     /// that failed. Gives them as they were.
     pub fn take_over(&self) -> Result<Vec<Task>> {
@@ -169,7 +196,7 @@ impl Catalog {
         let statement = format!(
             "SELECT {COLUMNS} FROM tasks WHERE state = 'running' AND lease_until < $1 ORDER BY id"
         );
-        self.take_back(&statement, now, now.into())
+        self.take_back(&statement, now, &now.into())
     }
 
     /// Takes back what a node of this name ran before it started: it has just started and runs
@@ -178,13 +205,13 @@ impl Catalog {
         let statement = format!(
             "SELECT {COLUMNS} FROM tasks WHERE state = 'running' AND node = $1 ORDER BY id"
         );
-        self.take_back(&statement, self.now(), node.into())
+        self.take_back(&statement, self.now(), &node.into())
     }
 
-    fn take_back(&self, statement: &str, now: Timestamp, value: Value) -> Result<Vec<Task>> {
+    fn take_back(&self, statement: &str, now: Timestamp, value: &Value) -> Result<Vec<Task>> {
         self.write(|transaction| {
             transaction.exclude_others()?;
-            let rows = transaction.query(statement, std::slice::from_ref(&value))?;
+            let rows = transaction.query(statement, std::slice::from_ref(value))?;
             let lost: Vec<Task> = rows.iter().map(tasks::task).collect::<Result<_>>()?;
             for task in &lost {
                 let node = task.node.as_deref().unwrap_or("somebody");
@@ -214,21 +241,46 @@ fn busy_lanes(transaction: &mut dyn Transaction) -> Result<BTreeMap<String, u32>
     Ok(taken)
 }
 
-/// Tasks whose time has come and before which nothing of their run is left.
+/// Takes a turn in each of a task's lanes; takes none and says no if one of them is full.
+fn take_turns(task: &Task, taken: &mut BTreeMap<String, u32>) -> bool {
+    let is_free = |lane: &Lane| taken.get(&lane.name).copied().unwrap_or(0) < lane.most.max(1);
+    if !task.lanes.iter().all(is_free) {
+        return false;
+    }
+    for lane in &task.lanes {
+        *taken.entry(lane.name.clone()).or_default() += 1;
+    }
+    true
+}
+
+/// Where a row of [`ready`] stands.
+fn place_of(row: Option<&Row>) -> Result<Option<(i64, i64)>> {
+    row.map(|row| Ok((row.integer(5)?, row.integer(0)?)))
+        .transpose()
+}
+
+/// Tasks whose time has come and before which nothing of their run is left, from behind a place.
 fn ready(
     transaction: &mut dyn Transaction,
     run: Option<RunId>,
     now: Timestamp,
+    after: (i64, i64),
 ) -> Result<Vec<Row>> {
     let statement = format!(
         "SELECT {COLUMNS} FROM tasks WHERE state = 'queued' AND not_before <= $1 \
          AND (CAST($2 AS BIGINT) = 0 OR run = $2) \
          AND NOT EXISTS (SELECT 1 FROM tasks AS earlier WHERE earlier.run = tasks.run \
          AND earlier.stage < tasks.stage AND earlier.state IN ('queued', 'running')) \
-         ORDER BY not_before, id LIMIT 1000"
+         AND (not_before, id) > ($3, $4) ORDER BY not_before, id LIMIT $5"
     );
-    let run = run.map_or(0, |run| run.0);
-    transaction.query(&statement, &[now.into(), run.into()])
+    let values = [
+        now.into(),
+        run.map_or(0, |run| run.0).into(),
+        after.0.into(),
+        after.1.into(),
+        PAGE.into(),
+    ];
+    transaction.query(&statement, &values)
 }
 
 fn begin(
@@ -259,11 +311,12 @@ fn begin(
 
 fn held(transaction: &mut dyn Transaction, lease: &Lease) -> Result<()> {
     let id = lease.task.id.0;
-    let statement = "SELECT id FROM tasks WHERE id = $1 AND fence = $2 AND state = 'running'";
-    let rows = transaction.query(statement, &[id.into(), lease.fence.into()])?;
-    match rows.is_empty() {
-        true => Err(Error::lost_lease(id)),
-        false => Ok(()),
+    // A change, not a question: nobody takes the task over before this transaction ends.
+    let statement = "UPDATE tasks SET fence = fence \
+                     WHERE id = $1 AND fence = $2 AND state = 'running'";
+    match transaction.execute(statement, &[id.into(), lease.fence.into()])? {
+        0 => Err(Error::lost_lease(id)),
+        _ => Ok(()),
     }
 }
 
@@ -286,6 +339,13 @@ fn finish(
             TaskState::PassedOver
         }
         TaskEnd::Cancelled => TaskState::Cancelled,
+        // Somebody wanted it stopped, and it stopped.
+        TaskEnd::GivenBack if task.cancelled_by.is_some() => TaskState::Cancelled,
+        TaskEnd::Failed(kind, message) if task.cancelled_by.is_some() => {
+            task.error_kind = Some(kind.to_string());
+            task.message = Some(message.clone());
+            TaskState::Cancelled
+        }
         TaskEnd::GivenBack => {
             task.attempt = task.attempt.saturating_sub(1);
             again = Some(now);
@@ -316,10 +376,38 @@ fn finish(
             transaction.execute(statement, &[id.0.into()])?;
             tell(transaction, now, "task", id, TaskState::Queued)?;
         }
-        None => set_state(transaction, id, state, now)?,
+        None => {
+            set_state(transaction, id, state, now)?;
+            remember_end(transaction, &task, state, now)?;
+        }
     }
     settle(transaction, task.run, now)?;
     Ok(state)
+}
+
+/// Of each subject of each job the last end that nobody asked for.
+fn remember_end(
+    transaction: &mut dyn Transaction,
+    task: &Task,
+    state: TaskState,
+    now: Timestamp,
+) -> Result<()> {
+    if state == TaskState::Cancelled {
+        return Ok(());
+    }
+    let statement = "INSERT INTO task_ends (job, action, subject, state, ended, message) \
+                     VALUES ($1, $2, $3, $4, $5, $6) \
+                     ON CONFLICT (job, action, subject) DO UPDATE SET state = excluded.state, \
+                     ended = excluded.ended, message = excluded.message";
+    let values = [
+        (&task.job).into(),
+        task.action.as_str().into(),
+        (&task.subject).into(),
+        state.as_str().into(),
+        now.into(),
+        task.message.as_deref().map_or(Value::Null, Value::from),
+    ];
+    transaction.execute(statement, &values).map(drop)
 }
 
 /// Whether another attempt may end otherwise.

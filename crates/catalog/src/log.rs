@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::database::{Row, Transaction};
+use crate::database::{Row, Transaction, Value, kept};
 use crate::tasks::TaskId;
 use crate::{Catalog, Result};
 
@@ -58,7 +58,7 @@ impl fmt::Display for LogLevel {
 impl Catalog {
     /// Lines of a task's log after a number, at most so many.
     pub fn log_after(&self, task: TaskId, number: i64, count: u32) -> Result<Vec<LogLine>> {
-        self.write(|transaction| {
+        self.read(|transaction| {
             let statement = "SELECT number, at, level, line FROM log \
                              WHERE task = $1 AND number > $2 ORDER BY number LIMIT $3";
             let values = [task.0.into(), number.into(), i64::from(count).into()];
@@ -75,12 +75,7 @@ pub(crate) fn append(
     level: LogLevel,
     line: &str,
 ) -> Result<()> {
-    let mut end = line.len().min(LINE_MAX);
-    while !line.is_char_boundary(end) {
-        end -= 1;
-    }
-    // PostgreSQL keeps no zero characters.
-    let text = line[..end].replace('\0', " ");
+    let text = Value::Text(kept(line, LINE_MAX, " "));
     let statement = "INSERT INTO log (task, number, at, level, line) \
                      SELECT CAST($1 AS BIGINT), COALESCE(MAX(number), 0) + 1, \
                      CAST($2 AS BIGINT), CAST($3 AS TEXT), CAST($4 AS TEXT) \
@@ -90,7 +85,7 @@ pub(crate) fn append(
         task.0.into(),
         now.into(),
         level.as_str().into(),
-        text.into(),
+        text,
         LINES_MAX.into(),
     ];
     transaction.execute(statement, &values).map(drop)

@@ -42,7 +42,7 @@ impl Catalog {
 
     /// All nodes, also those that were not seen for long.
     pub fn nodes(&self) -> Result<Vec<Node>> {
-        self.write(|transaction| {
+        self.read(|transaction| {
             let statement = "SELECT body, seen FROM nodes ORDER BY name";
             let rows = transaction.query(statement, &[])?;
             let node = |row: &crate::database::Row| {

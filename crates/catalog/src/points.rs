@@ -1,10 +1,11 @@
 //! Recovery points as repositories hold them, and proofs that they come back.
 
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::next_number;
-use crate::database::{Row, Transaction, body};
+use crate::database::{Conditions, Row, Transaction, body};
 use crate::events::tell;
 use crate::{Catalog, Result};
 
@@ -50,6 +51,9 @@ pub struct Point {
     pub verified: Option<(Timestamp, bool)>,
 }
 
+/// Machine, repository, number of points, and the moments of the oldest and the newest.
+pub type PointCount = (String, String, i64, Timestamp, Timestamp);
+
 /// How something was proved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -85,10 +89,11 @@ pub struct Proof {
 
 impl Catalog {
     /// Writes a point down, in place of what was known of it. What only the catalog knows of it
-    /// (its job, when it was verified) stays.
+    /// (its job, how it was made, when it was verified) stays.
     pub fn add_point(&self, point: &Point) -> Result<()> {
         let now = self.now();
         self.write(|transaction| {
+            transaction.exclude_others()?;
             put(transaction, point)?;
             tell(
                 transaction,
@@ -104,6 +109,7 @@ impl Catalog {
     pub fn set_points(&self, repository: &str, points: &[Point]) -> Result<()> {
         let now = self.now();
         self.write(|transaction| {
+            transaction.exclude_others()?;
             let statement = "SELECT snapshot FROM points WHERE repository = $1";
             let rows = transaction.query(statement, &[repository.into()])?;
             let kept: std::collections::BTreeSet<&str> = points
@@ -130,31 +136,48 @@ impl Catalog {
 
     /// Points of a machine, or of all, newest first, at most so many.
     pub fn points(&self, machine: Option<&str>, count: u32) -> Result<Vec<Point>> {
-        self.write(|transaction| {
-            let statement = "SELECT body FROM points WHERE ($1 = '' OR machine = $1) \
-                             ORDER BY at DESC, snapshot LIMIT $2";
-            let values = [machine.unwrap_or_default().into(), i64::from(count).into()];
-            let rows = transaction.query(statement, &values)?;
+        let conditions = Conditions::new()
+            .and("machine =", machine)
+            .limited("at DESC, snapshot", count);
+        self.bodies(
+            &format!("SELECT body FROM points {}", conditions.text),
+            &conditions,
+        )
+    }
+
+    /// All points of a repository, newest first.
+    pub fn points_of(&self, repository: &str) -> Result<Vec<Point>> {
+        self.read(|transaction| {
+            let statement = "SELECT body FROM points WHERE repository = $1 \
+                             ORDER BY at DESC, snapshot";
+            let rows = transaction.query(statement, &[repository.into()])?;
             rows.iter().map(|row| row.body(0)).collect()
         })
     }
 
     /// The newest point of each machine in each repository.
     pub fn newest_points(&self) -> Result<Vec<Point>> {
-        self.write(|transaction| {
-            let statement = "SELECT body FROM points WHERE NOT EXISTS (SELECT 1 FROM points \
-                             AS newer WHERE newer.machine = points.machine \
-                             AND newer.repository = points.repository \
-                             AND (newer.at > points.at OR (newer.at = points.at \
-                             AND newer.snapshot > points.snapshot))) ORDER BY machine, repository";
+        self.read(|transaction| {
+            let statement = "SELECT points.body FROM (SELECT machine, repository, MAX(at) AS at \
+                             FROM points GROUP BY machine, repository) AS newest JOIN points \
+                             ON points.machine = newest.machine \
+                             AND points.repository = newest.repository \
+                             AND points.at = newest.at ORDER BY points.machine, \
+                             points.repository, points.snapshot DESC";
             let rows = transaction.query(statement, &[])?;
-            rows.iter().map(|row| row.body(0)).collect()
+            let points: Result<Vec<Point>> = rows.iter().map(|row| row.body(0)).collect();
+            let mut points = points?;
+            // Of the same moment.
+            points.dedup_by(|next, point| {
+                next.machine == point.machine && next.key.repository == point.key.repository
+            });
+            Ok(points)
         })
     }
 
     /// Machine, repository, number of points, and the moments of the oldest and the newest.
-    pub fn point_counts(&self) -> Result<Vec<(String, String, i64, Timestamp, Timestamp)>> {
-        self.write(|transaction| {
+    pub fn point_counts(&self) -> Result<Vec<PointCount>> {
+        self.read(|transaction| {
             let statement = "SELECT machine, repository, COUNT(*), MIN(at), MAX(at) FROM points \
                              GROUP BY machine, repository ORDER BY machine, repository";
             let rows = transaction.query(statement, &[])?;
@@ -176,6 +199,7 @@ impl Catalog {
     pub fn add_proof(&self, proof: &Proof) -> Result<()> {
         let now = self.now();
         self.write(|transaction| {
+            transaction.exclude_others()?;
             let id = next_number(transaction, "proofs")?;
             let statement = "INSERT INTO proofs (id, machine, repository, at, body) \
                              VALUES ($1, $2, $3, $4, $5)";
@@ -188,7 +212,7 @@ impl Catalog {
             ];
             transaction.execute(statement, &values)?;
             if let Some(mut point) = known(transaction, &proof.point)? {
-                point.verified = Some((proof.at, proof.is_ok));
+                point.verified = point.verified.max(Some((proof.at, proof.is_ok)));
                 write(transaction, &point)?;
             }
             tell(transaction, now, "proof", &proof.machine, proof.is_ok)
@@ -197,11 +221,22 @@ impl Catalog {
 
     /// Proofs of a machine, or of all, newest first, at most so many.
     pub fn proofs(&self, machine: Option<&str>, count: u32) -> Result<Vec<Proof>> {
-        self.write(|transaction| {
-            let statement = "SELECT body FROM proofs WHERE ($1 = '' OR machine = $1) \
-                             ORDER BY at DESC, id DESC LIMIT $2";
-            let values = [machine.unwrap_or_default().into(), i64::from(count).into()];
-            let rows = transaction.query(statement, &values)?;
+        let conditions = Conditions::new()
+            .and("machine =", machine)
+            .limited("at DESC, id DESC", count);
+        self.bodies(
+            &format!("SELECT body FROM proofs {}", conditions.text),
+            &conditions,
+        )
+    }
+
+    fn bodies<T: DeserializeOwned>(
+        &self,
+        statement: &str,
+        conditions: &Conditions,
+    ) -> Result<Vec<T>> {
+        self.read(|transaction| {
+            let rows = transaction.query(statement, &conditions.values)?;
             rows.iter().map(|row| row.body(0)).collect()
         })
     }
@@ -220,6 +255,11 @@ fn put(transaction: &mut dyn Transaction, point: &Point) -> Result<()> {
         point.job = point.job.or(before.job);
         point.platform = point.platform.or(before.platform);
         point.verified = point.verified.max(before.verified);
+        // A snapshot never changes: a list of them only knows less of it.
+        point.consistency = point.consistency.or(before.consistency);
+        point.is_full |= before.is_full;
+        point.bytes_read = point.bytes_read.max(before.bytes_read);
+        point.seconds = point.seconds.max(before.seconds);
     }
     write(transaction, &point)
 }

@@ -74,7 +74,7 @@ impl Catalog {
 
     /// All repositories that were seen.
     pub fn repositories(&self) -> Result<Vec<RepositoryFacts>> {
-        self.write(|transaction| {
+        self.read(|transaction| {
             let rows = transaction.query("SELECT body FROM repositories ORDER BY name", &[])?;
             rows.iter().map(|row| row.body(0)).collect()
         })
@@ -82,7 +82,7 @@ impl Catalog {
 
     /// How a repository grew since a moment, oldest first.
     pub fn repository_sizes(&self, name: &str, since: Timestamp) -> Result<Vec<RepositorySize>> {
-        self.write(|transaction| {
+        self.read(|transaction| {
             let statement = "SELECT body FROM repository_sizes \
                              WHERE repository = $1 AND at >= $2 ORDER BY at";
             let rows = transaction.query(statement, &[name.into(), since.into()])?;

@@ -7,7 +7,7 @@ use lifeboat_model::ErrorKind;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::next_number;
-use crate::database::{Row, Transaction, Value, body};
+use crate::database::{Conditions, Row, Transaction, Value, body};
 use crate::events::tell;
 use crate::tasks::{self, NewTask};
 use crate::{Catalog, Error, Result};
@@ -174,6 +174,13 @@ impl Catalog {
             if transaction.execute(statement, &values)? == 0 {
                 return Ok(None);
             }
+            let statement = "INSERT INTO series (job, newest, planned) VALUES ($1, $2, $3) \
+                             ON CONFLICT (job) DO UPDATE SET newest = excluded.newest, \
+                             planned = CASE WHEN excluded.planned IS NULL \
+                             OR series.planned > excluded.planned THEN series.planned \
+                             ELSE excluded.planned END";
+            let values = [(&new.job).into(), id.into(), Value::from(new.planned)];
+            transaction.execute(statement, &values)?;
             for task in &new.tasks {
                 tasks::insert(transaction, RunId(id), task, now)?;
             }
@@ -187,36 +194,28 @@ impl Catalog {
     ///
     /// Errors: `NotFound`.
     pub fn run(&self, id: RunId) -> Result<Run> {
-        self.write(|transaction| get(transaction, id))
+        self.read(|transaction| get(transaction, id))
     }
 
     /// Runs, newest first.
     pub fn runs(&self, filter: &RunFilter) -> Result<Vec<Run>> {
-        let statement = format!(
-            "SELECT {COLUMNS} FROM runs WHERE ($1 = '' OR job = $1) AND ($2 = '' OR state = $2) \
-             AND id < $3 AND created >= $4 ORDER BY id DESC LIMIT $5"
-        );
-        let job = filter.job.as_deref().unwrap_or_default();
-        let state = filter.state.map_or("", RunState::as_str);
-        let before = filter.before.map_or(i64::MAX, |id| id.0);
-        let since = filter.since.map_or(i64::MIN, Timestamp::as_microsecond);
         let count = if filter.count == 0 { 100 } else { filter.count };
-        let values = [
-            job.into(),
-            state.into(),
-            before.into(),
-            since.into(),
-            i64::from(count).into(),
-        ];
-        self.write(|transaction| {
-            let rows = transaction.query(&statement, &values)?;
+        let conditions = Conditions::new()
+            .and("job =", filter.job.as_deref())
+            .and("state =", filter.state.map(RunState::as_str))
+            .and("id <", filter.before.map(|id| id.0))
+            .and("created >=", filter.since)
+            .limited("id DESC", count);
+        let statement = format!("SELECT {COLUMNS} FROM runs {}", conditions.text);
+        self.read(|transaction| {
+            let rows = transaction.query(&statement, &conditions.values)?;
             rows.iter().map(run).collect()
         })
     }
 
     /// The newest moment of its schedule for which a job has a run.
     pub fn last_planned(&self, job: &str) -> Result<Option<Timestamp>> {
-        self.write(|transaction| {
+        self.read(|transaction| {
             let statement = "SELECT MAX(planned) FROM runs WHERE job = $1";
             let rows = transaction.query(statement, &[job.into()])?;
             let newest = rows.first().map(|row| row.maybe_integer(0)).transpose()?;
@@ -226,18 +225,27 @@ impl Catalog {
 
     /// The newest moments of their schedules of all jobs, in one look.
     pub fn all_last_planned(&self) -> Result<Vec<(String, Timestamp)>> {
-        self.write(|transaction| {
-            let statement = "SELECT job, MAX(planned) FROM runs WHERE planned IS NOT NULL \
-                             GROUP BY job";
+        self.read(|transaction| {
+            let statement = "SELECT job, planned FROM series WHERE planned IS NOT NULL";
             let rows = transaction.query(statement, &[])?;
             let pair = |row: &Row| Ok((row.text(0)?.to_owned(), row.moment(1)?));
             rows.iter().map(pair).collect()
         })
     }
 
+    /// The newest run of each job, in one look.
+    pub fn newest_runs(&self) -> Result<Vec<Run>> {
+        self.read(|transaction| {
+            let statement =
+                format!("SELECT {COLUMNS} FROM runs WHERE id IN (SELECT newest FROM series)");
+            let rows = transaction.query(&statement, &[])?;
+            rows.iter().map(run).collect()
+        })
+    }
+
     /// How many runs of each job are in each state.
     pub fn run_counts(&self) -> Result<RunCounts> {
-        self.write(|transaction| {
+        self.read(|transaction| {
             let statement = "SELECT job, state, COUNT(*) FROM runs GROUP BY job, state";
             let rows = transaction.query(statement, &[])?;
             let one = |row: &Row| {
@@ -253,31 +261,41 @@ impl Catalog {
     pub fn cancel_run(&self, id: RunId, who: &str) -> Result<()> {
         let now = self.now();
         self.write(|transaction| {
+            transaction.exclude_others()?;
             get(transaction, id)?;
             tasks::cancel_of_run(transaction, id, who, now)?;
             settle(transaction, id, now)
         })
     }
 
-    /// Adds tasks to a run that is open.
+    /// Adds tasks to a run that is open. Those that it has already, with the same action,
+    /// subject, stage and words, are not added again: whoever did not hear the answer asks once
+    /// more.
     ///
     /// Errors: `Invalid` if it has ended.
     pub fn add_tasks(&self, id: RunId, new: &[NewTask]) -> Result<()> {
         let now = self.now();
         self.write(|transaction| {
+            transaction.exclude_others()?;
             let run = get(transaction, id)?;
             if run.state != RunState::Open {
                 let text = format!("run {id} has ended: nothing can be added to it");
                 return Err(Error::new(ErrorKind::Invalid, text));
             }
-            new.iter()
-                .try_for_each(|task| tasks::insert(transaction, id, task, now).map(drop))
+            let mut there = tasks::identities(transaction, id)?;
+            for task in new {
+                if there.insert(task.identity()) {
+                    tasks::insert(transaction, id, task, now)?;
+                }
+            }
+            Ok(())
         })
     }
 
     /// Removes runs that ended before a moment, with all that belongs to them; says how many.
     pub fn forget_runs(&self, before: Timestamp) -> Result<u64> {
         self.write(|transaction| {
+            transaction.exclude_others()?;
             let old = "SELECT id FROM runs WHERE ended IS NOT NULL AND ended < $1";
             for table in ["steps", "log"] {
                 let statement = format!(
@@ -285,6 +303,8 @@ impl Catalog {
                 );
                 transaction.execute(&statement, &[before.into()])?;
             }
+            let statement = "DELETE FROM task_ends WHERE ended < $1";
+            transaction.execute(statement, &[before.into()])?;
             let statement = format!("DELETE FROM tasks WHERE run IN ({old})");
             transaction.execute(&statement, &[before.into()])?;
             let statement = "DELETE FROM runs WHERE ended IS NOT NULL AND ended < $1";
@@ -302,13 +322,18 @@ pub(crate) fn get(transaction: &mut dyn Transaction, id: RunId) -> Result<Run> {
 
 /// Ends a run when the last of its tasks has ended.
 pub(crate) fn settle(transaction: &mut dyn Transaction, id: RunId, now: Timestamp) -> Result<()> {
+    // Asked at the end of every task: what has ended is not looked at before the last of them.
+    let statement =
+        "SELECT id FROM tasks WHERE run = $1 AND state IN ('queued', 'running') LIMIT 1";
+    if !transaction.query(statement, &[id.0.into()])?.is_empty() {
+        return Ok(());
+    }
     let statement = "SELECT state, COUNT(*) FROM tasks WHERE run = $1 GROUP BY state";
     let rows = transaction.query(statement, &[id.0.into()])?;
     let mut counts = [0; 3];
     for row in &rows {
         let count = row.integer(1)?;
         match row.text(0)? {
-            "queued" | "running" => return Ok(()),
             "succeeded" | "passed_over" => counts[0] += count,
             "cancelled" => counts[1] += count,
             _ => counts[2] += count,

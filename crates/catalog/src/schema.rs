@@ -6,7 +6,9 @@ use crate::database::{Transaction, Value};
 use crate::{Error, Result};
 
 /// Each step is applied once, in order, and never changed afterwards.
-const STEPS: &[&[&str]] = &[&[
+const STEPS: &[&[&str]] = &[FIRST, INDEXES, SUMS];
+
+const FIRST: &[&str] = &[
     "CREATE TABLE runs (
         id BIGINT PRIMARY KEY, job TEXT NOT NULL, planned BIGINT, state TEXT NOT NULL,
         created BIGINT NOT NULL, ended BIGINT, body TEXT NOT NULL)",
@@ -58,7 +60,32 @@ const STEPS: &[&[&str]] = &[&[
     "CREATE TABLE events (number BIGINT PRIMARY KEY, at BIGINT NOT NULL, body TEXT NOT NULL)",
     "CREATE TABLE notes (name TEXT PRIMARY KEY, body TEXT NOT NULL)",
     "CREATE TABLE counters (name TEXT PRIMARY KEY, value BIGINT NOT NULL)",
-]];
+];
+
+const INDEXES: &[&str] = &[
+    // Whether tasks of earlier stages are left is asked for every task that waits.
+    "CREATE INDEX tasks_open ON tasks (run, stage) WHERE state IN ('queued', 'running')",
+    "CREATE INDEX tasks_ended ON tasks (ended)",
+    "CREATE INDEX runs_counts ON runs (job, state)",
+    "CREATE INDEX runs_ended ON runs (ended)",
+    "CREATE INDEX points_series ON points (machine, repository, at)",
+    "CREATE INDEX points_at ON points (at)",
+    "CREATE INDEX proofs_at ON proofs (at)",
+];
+
+/// What pages and the schedule ask of all jobs at once, kept beside the rows it follows from.
+const SUMS: &[&str] = &[
+    "CREATE TABLE series (job TEXT PRIMARY KEY, newest BIGINT NOT NULL, planned BIGINT)",
+    "INSERT INTO series (job, newest, planned) \
+     SELECT job, MAX(id), MAX(planned) FROM runs GROUP BY job",
+    "CREATE TABLE task_ends (
+        job TEXT NOT NULL, action TEXT NOT NULL, subject TEXT NOT NULL, state TEXT NOT NULL,
+        ended BIGINT NOT NULL, message TEXT, PRIMARY KEY (job, action, subject))",
+    "CREATE TABLE reads (
+        job TEXT NOT NULL, machine TEXT NOT NULL, task BIGINT NOT NULL, last_full BIGINT,
+        increments BIGINT NOT NULL, PRIMARY KEY (job, machine))",
+    "ALTER TABLE machines ADD COLUMN since BIGINT",
+];
 
 /// Brings the tables to this program's version.
 ///

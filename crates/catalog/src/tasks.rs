@@ -1,5 +1,6 @@
 //! Tasks: the part of a run for one subject, carried out by one child process.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -8,7 +9,7 @@ use lifeboat_model::{ErrorKind, ParseError};
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::next_number;
-use crate::database::{Row, Transaction, body, moment};
+use crate::database::{Conditions, Row, Transaction, Value, body, moment};
 use crate::events::tell;
 use crate::lease::Lane;
 use crate::runs::{RunId, settle};
@@ -62,7 +63,7 @@ pub enum TaskState {
 }
 
 /// A task that is to be.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct NewTask {
     /// What it does.
     pub action: Action,
@@ -166,6 +167,23 @@ pub struct Task {
     pub outcome: Option<serde_json::Value>,
     /// How far it is.
     pub progress: Option<Progress>,
+}
+
+/// How the newest task of a subject ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LastEnd {
+    /// The job.
+    pub job: String,
+    /// What was done.
+    pub action: Action,
+    /// The machine's or repository's name.
+    pub subject: String,
+    /// How it ended.
+    pub state: TaskState,
+    /// When.
+    pub ended: Timestamp,
+    /// What it said, if it failed, or why it was passed over.
+    pub message: Option<String>,
 }
 
 /// Which tasks are wanted, newest first.
@@ -301,41 +319,55 @@ impl Catalog {
     ///
     /// Errors: `NotFound`.
     pub fn task(&self, id: TaskId) -> Result<Task> {
-        self.write(|transaction| get(transaction, id))
+        self.read(|transaction| get(transaction, id))
     }
 
     /// Tasks, newest first.
     pub fn tasks(&self, filter: &TaskFilter) -> Result<Vec<Task>> {
-        let statement = format!(
-            "SELECT {COLUMNS} FROM tasks WHERE (CAST($1 AS BIGINT) = 0 OR run = $1) AND ($2 = '' OR subject = $2) \
-             AND ($3 = '' OR state = $3) AND id < $4 AND (CAST($5 AS BIGINT) = 0 OR ended >= $5) \
-             ORDER BY id DESC LIMIT $6"
-        );
         let count = if filter.count == 0 {
             1000
         } else {
             filter.count
         };
-        let values = [
-            filter.run.map_or(0, |id| id.0).into(),
-            filter.subject.as_deref().unwrap_or_default().into(),
-            filter.state.map_or("", TaskState::as_str).into(),
-            filter.before.map_or(i64::MAX, |id| id.0).into(),
-            filter
-                .ended_since
-                .map_or(0, Timestamp::as_microsecond)
-                .into(),
-            i64::from(count).into(),
-        ];
-        self.write(|transaction| {
-            let rows = transaction.query(&statement, &values)?;
+        let conditions = Conditions::new()
+            .and("run =", filter.run.map(|id| id.0))
+            .and("subject =", filter.subject.as_deref())
+            .and("state =", filter.state.map(TaskState::as_str))
+            .and("ended >=", filter.ended_since)
+            .and("id <", filter.before.map(|id| id.0))
+            .limited("id DESC", count);
+        let statement = format!("SELECT {COLUMNS} FROM tasks {}", conditions.text);
+        self.read(|transaction| {
+            let rows = transaction.query(&statement, &conditions.values)?;
             rows.iter().map(task).collect()
+        })
+    }
+
+    /// How the newest task of each subject of each job ended; of those that somebody stopped the
+    /// one before counts.
+    pub fn last_ends(&self) -> Result<Vec<LastEnd>> {
+        self.read(|transaction| {
+            let statement = "SELECT job, action, subject, state, ended, message FROM task_ends";
+            let rows = transaction.query(statement, &[])?;
+            let one = |row: &Row| {
+                let action = row.text(1)?.parse();
+                Ok(LastEnd {
+                    job: row.text(0)?.to_owned(),
+                    action: action
+                        .map_err(|error| Error::corrupt("the end of a task").with_source(error))?,
+                    subject: row.text(2)?.to_owned(),
+                    state: TaskState::parse(row.text(3)?)?,
+                    ended: row.moment(4)?,
+                    message: row.text(5).ok().map(str::to_owned),
+                })
+            };
+            rows.iter().map(one).collect()
         })
     }
 
     /// How many tasks are in each state that is not over.
     pub fn queue(&self) -> Result<Vec<(TaskState, i64)>> {
-        self.write(|transaction| {
+        self.read(|transaction| {
             let statement = "SELECT state, COUNT(*) FROM tasks \
                              WHERE state IN ('queued', 'running') GROUP BY state";
             let rows = transaction.query(statement, &[])?;
@@ -346,7 +378,7 @@ impl Catalog {
 
     /// Failed tasks of all time, by what they did and the kind of failure.
     pub fn failures(&self) -> Result<Vec<(String, i64)>> {
-        self.write(|transaction| {
+        self.read(|transaction| {
             let statement = "SELECT name, value FROM counters WHERE name LIKE 'failures %'";
             let rows = transaction.query(statement, &[])?;
             let pair = |row: &Row| {
@@ -361,6 +393,7 @@ impl Catalog {
     pub fn cancel_task(&self, id: TaskId, who: &str) -> Result<()> {
         let now = self.now();
         self.write(|transaction| {
+            transaction.exclude_others()?;
             let found = get(transaction, id)?;
             cancel(transaction, &found, who, now)?;
             settle(transaction, found.run, now)
@@ -369,12 +402,40 @@ impl Catalog {
 
     /// Steps of a task, in the order in which they began.
     pub fn steps(&self, id: TaskId) -> Result<Vec<StepRecord>> {
-        self.write(|transaction| {
+        self.read(|transaction| {
             let statement = "SELECT body FROM steps WHERE task = $1 ORDER BY number";
             let rows = transaction.query(statement, &[id.0.into()])?;
             rows.iter().map(|row| row.body(0)).collect()
         })
     }
+}
+
+impl NewTask {
+    /// What no two tasks of a run have in common.
+    pub(crate) fn identity(&self) -> Identity {
+        let subject = match Value::from(&self.subject) {
+            Value::Text(kept) => kept,
+            _ => String::new(),
+        };
+        (self.stage, self.action, subject, self.words.clone())
+    }
+}
+
+/// Stage, action, subject and words.
+pub(crate) type Identity = (u32, Action, String, Vec<String>);
+
+/// Those of all tasks of a run.
+pub(crate) fn identities(
+    transaction: &mut dyn Transaction,
+    run: RunId,
+) -> Result<BTreeSet<Identity>> {
+    let statement = format!("SELECT {COLUMNS} FROM tasks WHERE run = $1");
+    let rows = transaction.query(&statement, &[run.0.into()])?;
+    let identity = |row| {
+        let task = task(row)?;
+        Ok((task.stage, task.action, task.subject, task.words))
+    };
+    rows.iter().map(identity).collect()
 }
 
 pub(crate) fn insert(

@@ -18,6 +18,7 @@ pub mod journal;
 mod kernel_guest;
 pub mod libvirtd;
 mod mapped_disk;
+pub mod postgres;
 mod tool;
 
 pub use clock::{FixedClock, ManualClock};

@@ -1,12 +1,18 @@
 //! PostgreSQL: one catalog for several nodes.
 
+mod encryption;
+
+use std::collections::HashMap;
 use std::error::Error as StdError;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use lifeboat_model::{ErrorKind, Secret};
+use postgres::config::SslMode;
 use postgres::error::SqlState;
 use postgres::types::{IsNull, ToSql, Type, to_sql_checked};
-use postgres::{Client, Config, IsolationLevel, NoTls};
+use postgres::{Client, Config, NoTls, Statement};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{Database, Row, Transaction, Value, Work};
 use crate::{Error, Result};
@@ -15,18 +21,35 @@ use crate::{Error, Result};
 const ATTEMPTS: u32 = 8;
 /// The number under which nodes exclude each other.
 const LOCK: i64 = 0x6c69_6665;
+/// How long a server may be silent before the connection to it is given up.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// A node that stands still in the middle of a transaction holds the others up for no longer.
+const LIMITS: &str = "SET idle_in_transaction_session_timeout = '20s'; \
+                      SET lock_timeout = '60s'; SET statement_timeout = '120s'";
+const BEGIN_WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// A server, reached again when the connection is lost.
 pub(crate) struct Postgres {
     config: Config,
+    /// Whom to believe, if the connection is encrypted.
+    encryption: Option<MakeRustlsConnect>,
     /// The server and database, without secrets.
     place: String,
-    client: Option<Client>,
+    begin: &'static str,
+    connection: Option<Connection>,
+}
+
+/// What a server keeps for one client ends with the connection.
+struct Connection {
+    client: Client,
+    statements: HashMap<String, Statement>,
 }
 
 impl Postgres {
     /// Takes a URL as `psql` does; the password comes beside it.
     pub(crate) fn open(url: &str, password: Option<&Secret>) -> Result<Self> {
+        let (url, encryption) = encryption::wanted(url)?;
         let parsed = url.parse::<Config>();
         let mut config = parsed.map_err(|error| {
             let text = "the catalog's address is none that PostgreSQL knows: write \
@@ -37,57 +60,81 @@ impl Postgres {
             config.password(password.expose());
         }
         config.application_name("lifeboat");
-        config.connect_timeout(std::time::Duration::from_secs(10));
+        config.connect_timeout(Duration::from_secs(10));
+        config.keepalives_idle(SILENCE_MAX);
+        config.tcp_user_timeout(SILENCE_MAX);
+        if encryption.is_some() {
+            config.ssl_mode(SslMode::Require);
+        }
         let place = place(&config);
         let mut database = Self {
             config,
+            encryption,
             place,
-            client: None,
+            begin: BEGIN_WRITE,
+            connection: None,
         };
-        database.client()?;
+        database.connection = Some(database.connect()?);
         Ok(database)
     }
 
-    fn client(&mut self) -> Result<&mut Client> {
-        if self.client.as_ref().is_some_and(Client::is_closed) {
-            self.client = None;
+    /// Another way to the same database, which only reads; it connects when it is used.
+    pub(crate) fn reader(&self) -> Self {
+        Self {
+            config: self.config.clone(),
+            encryption: self.encryption.clone(),
+            place: self.place.clone(),
+            begin: BEGIN_READ,
+            connection: None,
         }
-        if self.client.is_none() {
-            let failed = |error| self.failed("cannot reach", error);
-            self.client = Some(self.config.connect(NoTls).map_err(failed)?);
-        }
-        let lost = || Error::new(ErrorKind::Unreachable, "the catalog's connection is lost");
-        self.client.as_mut().ok_or_else(lost)
     }
 
-    fn failed(&self, doing: &str, error: postgres::Error) -> Error {
-        failed(&format!("{doing} the catalog {}", self.place), error)
+    fn connect(&self) -> Result<Connection> {
+        let failed = |error| failed(&format!("cannot reach the catalog {}", self.place), error);
+        let connected = match &self.encryption {
+            Some(encryption) => self.config.connect(encryption.clone()),
+            None => self.config.connect(NoTls),
+        };
+        let mut client = connected.map_err(failed)?;
+        client.batch_execute(LIMITS).map_err(failed)?;
+        let statements = HashMap::new();
+        Ok(Connection { client, statements })
     }
 
-    /// The connection, after a word with the server: one that died while nobody used it is made
-    /// anew, since nothing was asked of it yet.
-    fn answering_client(&mut self) -> Result<&mut Client> {
-        let is_dead = self.client()?.simple_query("").is_err();
-        if is_dead {
-            self.client = None;
+    /// A connection with an open transaction. One that died while nobody used it is made anew:
+    /// nothing was asked of it yet.
+    fn begun(&mut self) -> Result<Connection> {
+        if let Some(mut connection) = self.connection.take()
+            && connection.client.batch_execute(self.begin).is_ok()
+        {
+            return Ok(connection);
         }
-        self.client()
+        let mut connection = self.connect()?;
+        let begun = connection.client.batch_execute(self.begin);
+        begun.map_err(|error| failed(&format!("cannot use the catalog {}", self.place), error))?;
+        Ok(connection)
     }
 
+    /// A connection on which something went wrong is kept only if it still answers.
     fn attempt(&mut self, work: &mut dyn FnMut(&mut dyn Transaction) -> Result<()>) -> Result<()> {
-        let place = self.place.clone();
-        let client = self.answering_client()?;
-        let begun = client
-            .build_transaction()
-            .isolation_level(IsolationLevel::ReadCommitted)
-            .start();
-        let failed = |error| failed(&format!("cannot write the catalog {place}"), error);
-        let mut transaction = begun.map_err(failed)?;
-        work(&mut Open {
-            transaction: &mut transaction,
-            place: &place,
-        })?;
-        transaction.commit().map_err(failed)
+        let mut connection = self.begun()?;
+        let place = &self.place;
+        let done = work(&mut Open {
+            connection: &mut connection,
+            place,
+        });
+        let (last, doing) = match &done {
+            Ok(()) => ("COMMIT", "it is not known whether something was written to"),
+            Err(_) => ("ROLLBACK", "cannot leave"),
+        };
+        match (connection.client.batch_execute(last), done) {
+            (Ok(()), done) => {
+                self.connection = Some(connection);
+                done
+            }
+            (Err(error), Ok(())) => Err(failed(&format!("{doing} the catalog {place}"), error)),
+            (Err(_), done) => done,
+        }
     }
 }
 
@@ -104,14 +151,24 @@ impl Database for Postgres {
     }
 }
 
-struct Open<'a, 'c> {
-    transaction: &'a mut postgres::Transaction<'c>,
+struct Open<'a> {
+    connection: &'a mut Connection,
     place: &'a str,
 }
 
-impl Open<'_, '_> {
+impl Open<'_> {
     fn failed(&self, doing: &str, error: postgres::Error) -> Error {
         failed(&format!("{doing} the catalog {}", self.place), error)
+    }
+
+    fn prepared(&mut self, text: &str) -> std::result::Result<Statement, postgres::Error> {
+        if let Some(statement) = self.connection.statements.get(text) {
+            return Ok(statement.clone());
+        }
+        let statement = self.connection.client.prepare(text)?;
+        let statements = &mut self.connection.statements;
+        statements.insert(text.to_owned(), statement.clone());
+        Ok(statement)
     }
 }
 
@@ -119,14 +176,22 @@ fn references(values: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
     values.iter().map(|value| value as _).collect()
 }
 
-impl Transaction for Open<'_, '_> {
+impl Transaction for Open<'_> {
     fn execute(&mut self, statement: &str, values: &[Value]) -> Result<u64> {
-        let done = self.transaction.execute(statement, &references(values));
+        let prepared = self.prepared(statement);
+        let done = prepared.and_then(|prepared| {
+            let client = &mut self.connection.client;
+            client.execute(&prepared, &references(values))
+        });
         done.map_err(|error| self.failed("cannot write", error))
     }
 
     fn query(&mut self, statement: &str, values: &[Value]) -> Result<Vec<Row>> {
-        let done = self.transaction.query(statement, &references(values));
+        let prepared = self.prepared(statement);
+        let done = prepared.and_then(|prepared| {
+            let client = &mut self.connection.client;
+            client.query(&prepared, &references(values))
+        });
         let rows = done.map_err(|error| self.failed("cannot read", error))?;
         rows.iter().map(row).collect()
     }
@@ -193,24 +258,39 @@ fn place(config: &Config) -> String {
 
 fn failed(doing: &str, error: postgres::Error) -> Error {
     let kind = match error.code() {
-        Some(code) if is_conflict(code) => ErrorKind::Busy,
-        Some(&SqlState::UNIQUE_VIOLATION) => ErrorKind::Exists,
-        Some(&SqlState::DISK_FULL) => ErrorKind::Full,
-        Some(&SqlState::INVALID_PASSWORD | &SqlState::INSUFFICIENT_PRIVILEGE) => ErrorKind::Denied,
-        Some(&SqlState::INVALID_CATALOG_NAME) => ErrorKind::NotFound,
-        Some(
-            &SqlState::ADMIN_SHUTDOWN | &SqlState::CRASH_SHUTDOWN | &SqlState::CANNOT_CONNECT_NOW,
-        ) => ErrorKind::Unreachable,
-        Some(_) => ErrorKind::Io,
+        Some(code) => kind_of(code),
+        None if is_missing_password(&error) => ErrorKind::Denied,
         None => ErrorKind::Unreachable,
     };
     Error::new(kind, doing).with_source(error)
 }
 
-fn is_conflict(code: &SqlState) -> bool {
-    [
-        &SqlState::T_R_SERIALIZATION_FAILURE,
-        &SqlState::T_R_DEADLOCK_DETECTED,
-    ]
-    .contains(&code)
+/// The server wants a password and there is none: the client notices, not the server.
+fn is_missing_password(error: &postgres::Error) -> bool {
+    error.to_string().contains("password missing")
+        || error
+            .source()
+            .is_some_and(|source| source.to_string().contains("password missing"))
+}
+
+fn kind_of(code: &SqlState) -> ErrorKind {
+    match *code {
+        SqlState::T_R_SERIALIZATION_FAILURE | SqlState::T_R_DEADLOCK_DETECTED => ErrorKind::Busy,
+        SqlState::UNIQUE_VIOLATION => ErrorKind::Exists,
+        SqlState::DISK_FULL => ErrorKind::Full,
+        SqlState::INVALID_PASSWORD
+        | SqlState::INVALID_AUTHORIZATION_SPECIFICATION
+        | SqlState::INSUFFICIENT_PRIVILEGE
+        | SqlState::READ_ONLY_SQL_TRANSACTION => ErrorKind::Denied,
+        SqlState::INVALID_CATALOG_NAME => ErrorKind::NotFound,
+        SqlState::DATA_CORRUPTED | SqlState::INDEX_CORRUPTED => ErrorKind::Corrupt,
+        SqlState::ADMIN_SHUTDOWN
+        | SqlState::CRASH_SHUTDOWN
+        | SqlState::CANNOT_CONNECT_NOW
+        | SqlState::TOO_MANY_CONNECTIONS
+        | SqlState::LOCK_NOT_AVAILABLE
+        | SqlState::QUERY_CANCELED
+        | SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT => ErrorKind::Unreachable,
+        _ => ErrorKind::Io,
+    }
 }

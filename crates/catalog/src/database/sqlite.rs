@@ -15,9 +15,15 @@ use crate::{Error, Result};
 /// How long one waits for another process of the same host.
 const BUSY_MAX: Duration = Duration::from_secs(30);
 
+/// What to do with a damaged file.
+const REPAIR: &str = "stop lifeboat, put the file away together with those that begin with its \
+                      name, and start again: recovery points are read anew from the \
+                      repositories; runs, users and the audit log come back from a copy only";
+
 /// A file.
 pub(crate) struct Sqlite {
     connection: Connection,
+    behavior: TransactionBehavior,
 }
 
 impl Sqlite {
@@ -41,7 +47,20 @@ impl Sqlite {
                         PRAGMA foreign_keys = ON; PRAGMA cell_size_check = ON;";
         connection.execute_batch(settings).map_err(failed)?;
         connection.set_prepared_statement_cache_capacity(128);
-        Ok(Self { connection })
+        let behavior = TransactionBehavior::Immediate;
+        Ok(Self {
+            connection,
+            behavior,
+        })
+    }
+
+    /// Another way to the same file, which only reads, and so waits for no writer.
+    pub(crate) fn reader(path: &Path) -> Result<Self> {
+        let mut reader = Self::open(path)?;
+        let only = reader.connection.execute_batch("PRAGMA query_only = ON");
+        only.map_err(|error| failed("cannot read the catalog", error))?;
+        reader.behavior = TransactionBehavior::Deferred;
+        Ok(reader)
     }
 }
 
@@ -59,9 +78,7 @@ fn make(path: &Path) -> std::io::Result<()> {
 
 impl Database for Sqlite {
     fn transaction(&mut self, work: Work<'_>) -> Result<()> {
-        let begun = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate);
+        let begun = self.connection.transaction_with_behavior(self.behavior);
         let transaction = begun.map_err(|error| failed("cannot write the catalog", error))?;
         work(&mut Open(&transaction))?;
         transaction
@@ -133,10 +150,21 @@ fn failed(doing: &str, error: rusqlite::Error) -> Error {
     let kind = match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => ErrorKind::Busy,
         Some(ErrorCode::DiskFull) => ErrorKind::Full,
+        Some(ErrorCode::SystemIoFailure) if is_full(&error) => ErrorKind::Full,
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => ErrorKind::Corrupt,
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => ErrorKind::Denied,
         Some(ErrorCode::ConstraintViolation) => ErrorKind::Exists,
         _ => ErrorKind::Io,
     };
+    let doing = match kind {
+        ErrorKind::Corrupt => format!("{doing}: the file is damaged; {REPAIR}"),
+        _ => doing.to_owned(),
+    };
     Error::new(kind, doing).with_source(error)
+}
+
+/// The index of the journal cannot grow.
+fn is_full(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error().map(|error| error.extended_code);
+    code == Some(rusqlite::ffi::SQLITE_IOERR_SHMSIZE)
 }
