@@ -137,10 +137,7 @@ fn least<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
 }
 
 /// Groups by machine.
-pub(crate) fn by_machine<'a, T>(
-    list: &'a [T],
-    name: impl Fn(&T) -> &str,
-) -> BTreeMap<String, Vec<&'a T>> {
+pub(crate) fn by_machine<T>(list: &[T], name: impl Fn(&T) -> &str) -> BTreeMap<String, Vec<&T>> {
     let mut groups: BTreeMap<String, Vec<&T>> = BTreeMap::new();
     for one in list {
         groups.entry(name(one).to_owned()).or_default().push(one);

@@ -343,12 +343,12 @@ fn proof(
     now: Timestamp,
     done: std::result::Result<(), &str>,
 ) -> Proof {
-    let words = task.words.iter().skip_while(|word| *word != "--snapshot");
+    let mut words = task.words.iter().skip_while(|word| *word != "--snapshot");
     let began = task.started.unwrap_or(now);
     Proof {
         point: PointKey {
             repository: repository.to_owned(),
-            snapshot: words.cloned().nth(1).unwrap_or_default(),
+            snapshot: words.nth(1).cloned().unwrap_or_default(),
         },
         machine: task.subject.clone(),
         kind: ProofKind::Verify,

@@ -42,7 +42,7 @@ pub(crate) struct Outside {
     pub(crate) bytes: u64,
     /// Every word list that was carried out.
     pub(crate) done: Vec<Vec<String>>,
-    next_id: u64,
+    pub(crate) next_id: u64,
 }
 
 /// The executor; tests look into it and change it.
