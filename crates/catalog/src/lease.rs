@@ -17,7 +17,7 @@ use crate::events::tell;
 use crate::log::{self, LogLevel};
 use crate::runs::{RunId, settle};
 use crate::tasks::{
-    self, Body, COLUMNS, Progress, StepRecord, Task, TaskEnd, TaskId, TaskState, set_state,
+    self, Body, COLUMNS, NewTask, Progress, StepRecord, Task, TaskEnd, TaskId, TaskState, set_state,
 };
 use crate::{Catalog, Error, Result};
 
@@ -56,8 +56,6 @@ pub struct LeaseOffer<'a> {
     pub hold: Duration,
     /// At most so many leases are given now.
     pub count: u32,
-    /// Only tasks whose platforms and repositories this node reaches; all if there are none.
-    pub lanes: &'a [String],
     /// Only tasks of this run; of all if there is none.
     pub run: Option<RunId>,
 }
@@ -82,7 +80,7 @@ impl Catalog {
                     if leases.len() == most {
                         break;
                     }
-                    if is_reached(&found, offer) && take_turns(&found, &mut taken) {
+                    if take_turns(&found, &mut taken) {
                         leases.push(begin(transaction, found, offer, now)?);
                     }
                 }
@@ -168,6 +166,29 @@ impl Catalog {
         })
     }
 
+    /// As [`Self::end_task`], and adds tasks to the run, both or neither: what a lost lease or a
+    /// crash keeps back is not there twice when somebody else has done it. A task that somebody
+    /// wanted stopped adds nothing and counts as stopped.
+    pub fn end_task_adding(
+        &self,
+        lease: &Lease,
+        end: &TaskEnd,
+        more: &[NewTask],
+    ) -> Result<TaskState> {
+        let (now, id) = (self.now(), lease.task.id);
+        self.write(|transaction| {
+            transaction.exclude_others()?;
+            held(transaction, lease)?;
+            if tasks::get(transaction, id)?.cancelled_by.is_some() {
+                return finish(transaction, id, &TaskEnd::Cancelled, now);
+            }
+            for task in more {
+                tasks::insert(transaction, lease.task.run, task, now)?;
+            }
+            finish(transaction, id, end, now)
+        })
+    }
+
     /// Takes back the tasks of nodes that did not renew their leases: each counts as an attempt
     /// that failed. Gives them as they were.
     pub fn take_over(&self) -> Result<Vec<Task>> {
@@ -224,13 +245,6 @@ fn busy_lanes(transaction: &mut dyn Transaction) -> Result<BTreeMap<String, u32>
     Ok(taken)
 }
 
-/// Whether a node reaches the task's platforms and repositories.
-fn is_reached(task: &Task, offer: &LeaseOffer<'_>) -> bool {
-    let is_place = |name: &str| name.starts_with("platform ") || name.starts_with("repository ");
-    let mut places = task.lanes.iter().filter(|lane| is_place(&lane.name));
-    offer.lanes.is_empty() || places.all(|lane| offer.lanes.contains(&lane.name))
-}
-
 /// Takes a turn in each of a task's lanes; takes none and says no if one of them is full.
 fn take_turns(task: &Task, taken: &mut BTreeMap<String, u32>) -> bool {
     let is_free = |lane: &Lane| taken.get(&lane.name).copied().unwrap_or(0) < lane.most.max(1);
@@ -258,18 +272,17 @@ fn ready(
 ) -> Result<Vec<Row>> {
     let statement = format!(
         "SELECT {COLUMNS} FROM tasks WHERE state = 'queued' AND not_before <= $1 \
+         AND (CAST($2 AS BIGINT) = 0 OR run = $2) \
          AND NOT EXISTS (SELECT 1 FROM tasks AS earlier WHERE earlier.run = tasks.run \
          AND earlier.stage < tasks.stage AND earlier.state IN ('queued', 'running')) \
-         AND (CAST($5 AS BIGINT) = 0 OR run = $5) \
-         AND (not_before, id) > ($2, $3) ORDER BY not_before, id LIMIT $4"
+         AND (not_before, id) > ($3, $4) ORDER BY not_before, id LIMIT $5"
     );
-    let run = run.map_or(0, |run| run.0);
     let values = [
         now.into(),
+        run.map_or(0, |run| run.0).into(),
         after.0.into(),
         after.1.into(),
         PAGE.into(),
-        run.into(),
     ];
     transaction.query(&statement, &values)
 }
@@ -367,10 +380,38 @@ fn finish(
             transaction.execute(statement, &[id.0.into()])?;
             tell(transaction, now, "task", id, TaskState::Queued)?;
         }
-        None => set_state(transaction, id, state, now)?,
+        None => {
+            set_state(transaction, id, state, now)?;
+            remember_end(transaction, &task, state, now)?;
+        }
     }
     settle(transaction, task.run, now)?;
     Ok(state)
+}
+
+/// Of each subject of each job the last end that nobody asked for.
+fn remember_end(
+    transaction: &mut dyn Transaction,
+    task: &Task,
+    state: TaskState,
+    now: Timestamp,
+) -> Result<()> {
+    if state == TaskState::Cancelled {
+        return Ok(());
+    }
+    let statement = "INSERT INTO task_ends (job, action, subject, state, ended, message) \
+                     VALUES ($1, $2, $3, $4, $5, $6) \
+                     ON CONFLICT (job, action, subject) DO UPDATE SET state = excluded.state, \
+                     ended = excluded.ended, message = excluded.message";
+    let values = [
+        (&task.job).into(),
+        task.action.as_str().into(),
+        (&task.subject).into(),
+        state.as_str().into(),
+        now.into(),
+        task.message.as_deref().map_or(Value::Null, Value::from),
+    ];
+    transaction.execute(statement, &values).map(drop)
 }
 
 /// Whether another attempt may end otherwise.

@@ -23,6 +23,7 @@ mod log;
 mod machines;
 mod nodes;
 mod points;
+mod reads;
 mod repositories;
 mod runs;
 mod schema;
@@ -39,8 +40,9 @@ pub use log::{LogLevel, LogLine};
 pub use machines::{Machine, MachineKey};
 pub use nodes::Node;
 pub use points::{Point, PointCount, PointKey, Proof, ProofKind};
+pub use reads::Reads;
 pub use repositories::{RepositoryFacts, RepositorySize};
 pub use runs::{Cause, NewRun, Run, RunCounts, RunFilter, RunId, RunState};
 pub use tasks::{
-    Action, NewTask, Progress, StepRecord, Task, TaskEnd, TaskFilter, TaskId, TaskState,
+    Action, LastEnd, NewTask, Progress, StepRecord, Task, TaskEnd, TaskFilter, TaskId, TaskState,
 };

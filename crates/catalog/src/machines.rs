@@ -49,10 +49,14 @@ impl Catalog {
             transaction.exclude_others()?;
             let statement = "UPDATE machines SET gone = $2 WHERE platform = $1 AND gone IS NULL";
             transaction.execute(statement, &[platform.into(), now.into()])?;
-            let statement = "INSERT INTO machines (platform, id, name, seen, gone, body) \
-                             VALUES ($1, $2, $3, $4, NULL, $5) \
+            // One that was gone counts anew.
+            let statement = "INSERT INTO machines (platform, id, name, seen, gone, body, since) \
+                             VALUES ($1, $2, $3, $4, NULL, $5, $4) \
                              ON CONFLICT (platform, id) DO UPDATE SET name = excluded.name, \
-                             seen = excluded.seen, gone = NULL, body = excluded.body";
+                             seen = excluded.seen, gone = NULL, body = excluded.body, \
+                             since = CASE WHEN machines.gone = excluded.seen \
+                             THEN COALESCE(machines.since, machines.seen) \
+                             ELSE excluded.since END";
             for machine in machines {
                 let details = Body {
                     state: machine.state.clone(),
@@ -79,6 +83,20 @@ impl Catalog {
                              ORDER BY platform, name";
             let rows = transaction.query(statement, &[])?;
             rows.iter().map(machine).collect()
+        })
+    }
+
+    /// Since when each platform shows each of its machines without a gap.
+    pub fn machines_since(&self) -> Result<Vec<(MachineKey, Timestamp)>> {
+        self.read(|transaction| {
+            let statement = "SELECT platform, id, COALESCE(since, seen) FROM machines \
+                             WHERE gone IS NULL";
+            let rows = transaction.query(statement, &[])?;
+            let one = |row: &Row| {
+                let (platform, id) = (row.text(0)?.to_owned(), row.text(1)?.to_owned());
+                Ok((MachineKey { platform, id }, row.moment(2)?))
+            };
+            rows.iter().map(one).collect()
         })
     }
 

@@ -89,7 +89,7 @@ pub struct Proof {
 
 impl Catalog {
     /// Writes a point down, in place of what was known of it. What only the catalog knows of it
-    /// (its job, when it was verified) stays.
+    /// (its job, how it was made, when it was verified) stays.
     pub fn add_point(&self, point: &Point) -> Result<()> {
         let now = self.now();
         self.write(|transaction| {
@@ -143,6 +143,16 @@ impl Catalog {
             &format!("SELECT body FROM points {}", conditions.text),
             &conditions,
         )
+    }
+
+    /// All points of a repository, newest first.
+    pub fn points_of(&self, repository: &str) -> Result<Vec<Point>> {
+        self.read(|transaction| {
+            let statement = "SELECT body FROM points WHERE repository = $1 \
+                             ORDER BY at DESC, snapshot";
+            let rows = transaction.query(statement, &[repository.into()])?;
+            rows.iter().map(|row| row.body(0)).collect()
+        })
     }
 
     /// The newest point of each machine in each repository.
@@ -245,13 +255,11 @@ fn put(transaction: &mut dyn Transaction, point: &Point) -> Result<()> {
         point.job = point.job.or(before.job);
         point.platform = point.platform.or(before.platform);
         point.verified = point.verified.max(before.verified);
+        // A snapshot never changes: a list of them only knows less of it.
         point.consistency = point.consistency.or(before.consistency);
-        if point.seconds == 0.0 && point.bytes_read == 0 {
-            // A list tells neither.
-            point.seconds = before.seconds;
-            point.bytes_read = before.bytes_read;
-            point.is_full = before.is_full;
-        }
+        point.is_full |= before.is_full;
+        point.bytes_read = point.bytes_read.max(before.bytes_read);
+        point.seconds = point.seconds.max(before.seconds);
     }
     write(transaction, &point)
 }

@@ -174,6 +174,13 @@ impl Catalog {
             if transaction.execute(statement, &values)? == 0 {
                 return Ok(None);
             }
+            let statement = "INSERT INTO series (job, newest, planned) VALUES ($1, $2, $3) \
+                             ON CONFLICT (job) DO UPDATE SET newest = excluded.newest, \
+                             planned = CASE WHEN excluded.planned IS NULL \
+                             OR series.planned > excluded.planned THEN series.planned \
+                             ELSE excluded.planned END";
+            let values = [(&new.job).into(), id.into(), Value::from(new.planned)];
+            transaction.execute(statement, &values)?;
             for task in &new.tasks {
                 tasks::insert(transaction, RunId(id), task, now)?;
             }
@@ -219,11 +226,20 @@ impl Catalog {
     /// The newest moments of their schedules of all jobs, in one look.
     pub fn all_last_planned(&self) -> Result<Vec<(String, Timestamp)>> {
         self.read(|transaction| {
-            let statement = "SELECT job, MAX(planned) FROM runs WHERE planned IS NOT NULL \
-                             GROUP BY job";
+            let statement = "SELECT job, planned FROM series WHERE planned IS NOT NULL";
             let rows = transaction.query(statement, &[])?;
             let pair = |row: &Row| Ok((row.text(0)?.to_owned(), row.moment(1)?));
             rows.iter().map(pair).collect()
+        })
+    }
+
+    /// The newest run of each job, in one look.
+    pub fn newest_runs(&self) -> Result<Vec<Run>> {
+        self.read(|transaction| {
+            let statement =
+                format!("SELECT {COLUMNS} FROM runs WHERE id IN (SELECT newest FROM series)");
+            let rows = transaction.query(&statement, &[])?;
+            rows.iter().map(run).collect()
         })
     }
 
@@ -287,6 +303,8 @@ impl Catalog {
                 );
                 transaction.execute(&statement, &[before.into()])?;
             }
+            let statement = "DELETE FROM task_ends WHERE ended < $1";
+            transaction.execute(statement, &[before.into()])?;
             let statement = format!("DELETE FROM tasks WHERE run IN ({old})");
             transaction.execute(&statement, &[before.into()])?;
             let statement = "DELETE FROM runs WHERE ended IS NOT NULL AND ended < $1";

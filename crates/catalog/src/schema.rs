@@ -6,7 +6,7 @@ use crate::database::{Transaction, Value};
 use crate::{Error, Result};
 
 /// Each step is applied once, in order, and never changed afterwards.
-const STEPS: &[&[&str]] = &[FIRST, INDEXES];
+const STEPS: &[&[&str]] = &[FIRST, INDEXES, SUMS];
 
 const FIRST: &[&str] = &[
     "CREATE TABLE runs (
@@ -71,6 +71,20 @@ const INDEXES: &[&str] = &[
     "CREATE INDEX points_series ON points (machine, repository, at)",
     "CREATE INDEX points_at ON points (at)",
     "CREATE INDEX proofs_at ON proofs (at)",
+];
+
+/// What pages and the schedule ask of all jobs at once, kept beside the rows it follows from.
+const SUMS: &[&str] = &[
+    "CREATE TABLE series (job TEXT PRIMARY KEY, newest BIGINT NOT NULL, planned BIGINT)",
+    "INSERT INTO series (job, newest, planned) \
+     SELECT job, MAX(id), MAX(planned) FROM runs GROUP BY job",
+    "CREATE TABLE task_ends (
+        job TEXT NOT NULL, action TEXT NOT NULL, subject TEXT NOT NULL, state TEXT NOT NULL,
+        ended BIGINT NOT NULL, message TEXT, PRIMARY KEY (job, action, subject))",
+    "CREATE TABLE reads (
+        job TEXT NOT NULL, machine TEXT NOT NULL, task BIGINT NOT NULL, last_full BIGINT,
+        increments BIGINT NOT NULL, PRIMARY KEY (job, machine))",
+    "ALTER TABLE machines ADD COLUMN since BIGINT",
 ];
 
 /// Brings the tables to this program's version.

@@ -169,6 +169,23 @@ pub struct Task {
     pub progress: Option<Progress>,
 }
 
+/// How the newest task of a subject ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LastEnd {
+    /// The job.
+    pub job: String,
+    /// What was done.
+    pub action: Action,
+    /// The machine's or repository's name.
+    pub subject: String,
+    /// How it ended.
+    pub state: TaskState,
+    /// When.
+    pub ended: Timestamp,
+    /// What it said, if it failed, or why it was passed over.
+    pub message: Option<String>,
+}
+
 /// Which tasks are wanted, newest first.
 #[derive(Clone, Debug, Default)]
 pub struct TaskFilter {
@@ -323,6 +340,28 @@ impl Catalog {
         self.read(|transaction| {
             let rows = transaction.query(&statement, &conditions.values)?;
             rows.iter().map(task).collect()
+        })
+    }
+
+    /// How the newest task of each subject of each job ended; of those that somebody stopped the
+    /// one before counts.
+    pub fn last_ends(&self) -> Result<Vec<LastEnd>> {
+        self.read(|transaction| {
+            let statement = "SELECT job, action, subject, state, ended, message FROM task_ends";
+            let rows = transaction.query(statement, &[])?;
+            let one = |row: &Row| {
+                let action = row.text(1)?.parse();
+                Ok(LastEnd {
+                    job: row.text(0)?.to_owned(),
+                    action: action
+                        .map_err(|error| Error::corrupt("the end of a task").with_source(error))?,
+                    subject: row.text(2)?.to_owned(),
+                    state: TaskState::parse(row.text(3)?)?,
+                    ended: row.moment(4)?,
+                    message: row.text(5).ok().map(str::to_owned),
+                })
+            };
+            rows.iter().map(one).collect()
         })
     }
 

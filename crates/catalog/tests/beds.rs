@@ -206,7 +206,6 @@ pub(crate) fn leased(catalog: &Catalog, node: &str, count: u32) -> Vec<Lease> {
         node,
         hold: Duration::from_secs(30),
         count,
-        lanes: &[],
         run: None,
     };
     catalog.lease(&offer).unwrap()

@@ -103,29 +103,19 @@ fn tasks_that_wait_for_a_turn_do_not_stand_before_others() {
 }
 
 #[test]
-fn nodes_get_only_what_they_reach() {
+fn a_node_may_ask_for_the_tasks_of_one_run_only() {
     on_both(|bed| {
         let catalog = bed.open();
-        let there = |name: &str, lanes: &[&str]| NewTask {
-            lanes: lanes.iter().map(|it| lane(it, 9)).collect(),
-            ..task(name, 0)
-        };
-        let tasks = vec![
-            there("a", &["job web", "platform local", "repository main"]),
-            there("b", &["job web", "platform far", "repository main"]),
-            there("c", &["job web"]),
-        ];
-        begin(&catalog, tasks);
-        let lanes = ["platform local".to_owned(), "repository main".to_owned()];
+        begin(&catalog, vec![task("a", 0), task("b", 0)]);
+        let wanted = begin(&catalog, vec![task("c", 0)]);
         let offer = LeaseOffer {
             node: "n",
             hold: Duration::from_secs(30),
             count: 9,
-            lanes: &lanes,
-            run: None,
+            run: Some(wanted),
         };
-        assert_eq!(subjects(&catalog.lease(&offer).unwrap()), ["a", "c"]);
-        assert_eq!(subjects(&leased(&catalog, "n", 9)), ["b"]);
+        assert_eq!(subjects(&catalog.lease(&offer).unwrap()), ["c"]);
+        assert_eq!(subjects(&leased(&catalog, "n", 9)), ["a", "b"]);
     });
 }
 

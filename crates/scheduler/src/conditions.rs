@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::settings::Settings;
 use crate::status::{
-    JobStatus, MachineStatus, ObjectiveKind, ObjectiveState, ObjectiveStatus, Overview,
-    RepositoryStatus,
+    FailureStatus, JobStatus, MachineStatus, ObjectiveKind, ObjectiveState, ObjectiveStatus,
+    Overview, RepositoryStatus,
 };
 
 /// A node that was not seen for so long has ended without a word.
@@ -24,6 +24,7 @@ pub(crate) fn conditions(
     let machines = overview.machines.iter().flat_map(of_machine);
     let jobs = overview.jobs.iter().filter_map(of_job);
     let repositories = overview.repositories.iter().flat_map(of_repository);
+    let failures = overview.failures.iter().map(of_failure);
     let silent = nodes
         .iter()
         .filter(|node| now.duration_since(node.seen) > NODE_SILENT);
@@ -31,7 +32,8 @@ pub(crate) fn conditions(
         let text = format!("node {} was last seen at {}", node.name, node.seen);
         new(("node", &node.name), AlertSeverity::Warning, text)
     });
-    let all = machines.chain(jobs).chain(repositories).chain(nodes);
+    let all = machines.chain(jobs).chain(repositories);
+    let all = all.chain(failures).chain(nodes);
     all.map(|alert| Alert {
         site: site.map(str::to_owned),
         ..alert
@@ -63,7 +65,9 @@ fn of_machine(machine: &MachineStatus) -> Vec<Alert> {
         let text = format!("machine {} is in no job: nothing protects it", machine.name);
         alerts.push(new(("unprotected", &subject), AlertSeverity::Warning, text));
     }
-    if let Some((TaskState::Failed, at)) = machine.last_task {
+    if let Some((TaskState::Failed, at)) = machine.last_task
+        && machine.state != "gone"
+    {
         let text = format!("the last backup of {} failed at {at}", machine.name);
         alerts.push(new(("failure", &subject), AlertSeverity::Warning, text));
     }
@@ -85,16 +89,24 @@ fn of_objective(
     if objective.state != ObjectiveState::Missed {
         return None;
     }
+    // The text says nothing that changes while the condition holds.
     let measured = objective.measured.unwrap_or_default();
     let (name, promised) = (&machine.name, objective.promised);
     let (severity, text) = match objective.kind {
         ObjectiveKind::Rpo => (
             AlertSeverity::Critical,
-            format!(
-                "the newest recovery point of {name} is {} old, promised were {}",
-                span(measured),
-                span(promised)
-            ),
+            match &machine.newest {
+                Some(point) => format!(
+                    "the newest recovery point of {name} is from {}, it should not be older \
+                     than {}",
+                    point.at,
+                    span(promised)
+                ),
+                None => format!(
+                    "there is no recovery point of {name}, there should be one each {}",
+                    span(promised)
+                ),
+            },
         ),
         ObjectiveKind::Rto => (
             AlertSeverity::Warning,
@@ -110,14 +122,37 @@ fn of_objective(
         ),
         ObjectiveKind::Proof => (
             AlertSeverity::Warning,
-            format!(
-                "that {name} comes back was last proved {} ago, promised were {}",
-                span(measured),
-                span(promised)
-            ),
+            match machine.proved {
+                Some(at) => format!(
+                    "that {name} comes back was last proved at {at}, it should be proved each {}",
+                    span(promised)
+                ),
+                None => format!(
+                    "that {name} comes back was never proved, it should be proved each {}",
+                    span(promised)
+                ),
+            },
         ),
     };
     Some(new((objective.kind.as_str(), subject), severity, text))
+}
+
+fn of_failure(failure: &FailureStatus) -> Alert {
+    let FailureStatus {
+        job,
+        action,
+        subject,
+        at,
+        message,
+    } = failure;
+    let key = format!("{job} {action} {subject}");
+    let text = format!("{action} {subject} of {job} failed at {at}: {message}");
+    let is_repository = !matches!(action.as_str(), "resolve" | "verify" | "restore");
+    Alert {
+        job: Some(job.clone()),
+        repository: is_repository.then(|| subject.clone()),
+        ..new(("failure", &key), AlertSeverity::Warning, text)
+    }
 }
 
 fn of_job(job: &JobStatus) -> Option<Alert> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use lifeboat_catalog::{Action, Catalog, Cause, NewRun, NewTask, RunFilter, RunState};
-use lifeboat_policy::{Due, Timing};
+use lifeboat_policy::{Due, Occurrence, Timing};
 
 use crate::Result;
 use crate::settings::Settings;
@@ -68,10 +68,12 @@ pub(crate) fn scheduled(settings: &Settings) -> impl Iterator<Item = Scheduled<'
 #[derive(Debug, Default)]
 pub(crate) struct Agenda {
     next: BTreeMap<String, Timestamp>,
+    /// Those that are due and wait for others: they are not late by their own fault.
+    held: BTreeMap<String, Occurrence>,
 }
 
 /// The note under which the moment is kept from which on a job counts.
-const SINCE: &str = "scheduled since";
+pub(crate) const SINCE: &str = "scheduled since";
 
 impl Agenda {
     /// The next moment at which something begins.
@@ -93,41 +95,46 @@ impl Agenda {
         if waiting.is_empty() {
             return Ok(());
         }
-        let last: BTreeMap<_, _> = catalog.all_last_planned()?.into_iter().collect();
-        let mut since: BTreeMap<String, Timestamp> = catalog.note(SINCE)?.unwrap_or_default();
-        let known = since.len();
+        let past = Past::of(catalog, &waiting)?;
         for it in waiting {
             let job = it.job();
-            let counts = *since.entry(job.clone()).or_insert(now);
-            let last = last.get(&job).copied().unwrap_or(counts);
-            match it.timing.due(last, now, it.name) {
-                Due::Later(later) => self.wait(job, later.begins),
-                Due::Never => self.wait(job, Timestamp::MAX),
-                Due::Now { occurrence, missed } => {
-                    if !may_begin(catalog, it.after)? {
-                        self.wait(job, look_again(now));
+            let last = past.of_job(&job).unwrap_or(now);
+            let (occurrence, missed) = match it.timing.due(last, now, it.name) {
+                Due::Now { occurrence, missed } => (occurrence, missed),
+                Due::Later(later) => match self.held.get(&job) {
+                    Some(held) if held.planned > last => (*held, 0),
+                    _ => {
+                        self.wait(job, later.begins);
                         continue;
                     }
-                    let is_late = missed > 0 || now.duration_since(occurrence.begins) > LATE;
-                    let run = NewRun {
-                        job: job.clone(),
-                        planned: Some(occurrence.planned),
-                        cause: if is_late {
-                            Cause::CatchUp
-                        } else {
-                            Cause::Schedule
-                        },
-                        requested_by: "schedule".to_owned(),
-                        tasks: tasks(&it, now)?,
-                    };
-                    catalog.begin_run(&run)?;
-                    let next = it.timing.next(occurrence.planned, it.name);
-                    self.wait(job, next.map_or(Timestamp::MAX, |next| next.begins));
+                },
+                Due::Never => {
+                    self.wait(job, Timestamp::MAX);
+                    continue;
                 }
+            };
+            if !past.may_begin(catalog, settings, (&it, &occurrence))? {
+                self.wait(job.clone(), look_again(now));
+                self.held.insert(job, occurrence);
+                continue;
             }
-        }
-        if since.len() > known {
-            catalog.set_note(SINCE, &since)?;
+            let was_held = self.held.remove(&job).is_some();
+            let late = now.duration_since(occurrence.begins);
+            // Moments that were left out are not made up for.
+            let is_missed = missed > 0 && it.timing.is_caught_up || late > LATE && !was_held;
+            let run = NewRun {
+                job: job.clone(),
+                planned: Some(occurrence.planned),
+                cause: match is_missed {
+                    true => Cause::CatchUp,
+                    false => Cause::Schedule,
+                },
+                requested_by: "schedule".to_owned(),
+                tasks: tasks(&it, now)?,
+            };
+            catalog.begin_run(&run)?;
+            let next = it.timing.next(occurrence.planned, it.name);
+            self.wait(job, next.map_or(Timestamp::MAX, |next| next.begins));
         }
         Ok(())
     }
@@ -139,6 +146,77 @@ impl Agenda {
     /// Forgets what was computed: settings have changed.
     pub(crate) fn clear(&mut self) {
         self.next.clear();
+        self.held.clear();
+    }
+}
+
+/// What has begun until now.
+struct Past {
+    now: Timestamp,
+    planned: BTreeMap<String, Timestamp>,
+    since: BTreeMap<String, Timestamp>,
+}
+
+impl Past {
+    /// Things that are seen for the first time count from now on.
+    fn of(catalog: &Catalog, things: &[Scheduled<'_>]) -> Result<Self> {
+        let now = catalog.now();
+        let mut since: BTreeMap<String, Timestamp> = catalog.note(SINCE)?.unwrap_or_default();
+        let known = since.len();
+        for it in things {
+            since.entry(it.job()).or_insert(now);
+        }
+        if since.len() > known {
+            catalog.set_note(SINCE, &since)?;
+        }
+        let planned = catalog.all_last_planned()?.into_iter().collect();
+        Ok(Self {
+            now,
+            planned,
+            since,
+        })
+    }
+
+    /// The moment of the newest run of a job, or that from which on it counts.
+    fn of_job(&self, job: &str) -> Option<Timestamp> {
+        let planned = self.planned.get(job).or_else(|| self.since.get(job));
+        planned.copied()
+    }
+
+    /// Whether the jobs that come before have begun what was planned before, or together with,
+    /// this occurrence, and ended it well.
+    fn may_begin(
+        &self,
+        catalog: &Catalog,
+        settings: &Settings,
+        (it, occurrence): (&Scheduled<'_>, &Occurrence),
+    ) -> Result<bool> {
+        for job in it.after {
+            let found = settings.jobs.get(job).filter(|job| job.is_enabled);
+            let timing = found.and_then(|job| job.timing.as_ref());
+            let coming = timing.and_then(|timing| {
+                let last = self.of_job(job)?;
+                let next = match timing.due(last, self.now, job) {
+                    Due::Now { occurrence, .. } | Due::Later(occurrence) => occurrence,
+                    Due::Never => return None,
+                };
+                Some(next.planned)
+            });
+            if coming.is_some_and(|planned| planned <= occurrence.planned) {
+                return Ok(false);
+            }
+            let filter = RunFilter {
+                job: Some(job.clone()),
+                count: 1,
+                ..RunFilter::default()
+            };
+            let runs = catalog.runs(&filter)?;
+            let state = runs.first().map(|run| run.state);
+            if state != Some(RunState::Succeeded) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 
@@ -149,23 +227,4 @@ const LATE: jiff::SignedDuration = jiff::SignedDuration::from_secs(15 * 60);
 fn look_again(now: Timestamp) -> Timestamp {
     let pause = jiff::SignedDuration::from_secs(30);
     now.checked_add(pause).unwrap_or(now)
-}
-
-/// Whether the newest run of each of these jobs has ended well.
-fn may_begin(catalog: &Catalog, after: &[String]) -> Result<bool> {
-    for job in after {
-        let filter = RunFilter {
-            job: Some(job.clone()),
-            count: 1,
-            ..RunFilter::default()
-        };
-        let runs = catalog.runs(&filter)?;
-        if runs
-            .first()
-            .is_none_or(|run| run.state != RunState::Succeeded)
-        {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use lifeboat_catalog::{Point, Proof, ProofKind};
 use lifeboat_config::Objectives;
 
@@ -11,6 +11,9 @@ use crate::status::{ObjectiveKind, ObjectiveState, ObjectiveStatus};
 
 /// Above this share of the time that was promised, in percent, a promise is at risk.
 const RISK_PERCENT: u64 = 80;
+
+/// So far copies may be behind where no age of the newest point is promised.
+const COPY_BEHIND: SignedDuration = SignedDuration::from_hours(48);
 
 /// What was measured of a machine.
 #[derive(Clone, Debug, Default)]
@@ -29,13 +32,13 @@ impl Measured<'_> {
         self.newest.iter().map(|point| point.at).max()
     }
 
-    /// Repositories that hold the newest instant, or one so near that it was copied meanwhile.
-    pub(crate) fn copies(&self) -> u32 {
-        let newest = self.newest_at();
+    /// Repositories that hold the newest instant, or one that is older by no more than `behind`.
+    pub(crate) fn copies(&self, behind: SignedDuration) -> u32 {
+        let newest = self.newest_at().unwrap_or(Timestamp::MIN);
         let holders: BTreeSet<&str> = self
             .newest
             .iter()
-            .filter(|point| Some(point.at) == newest)
+            .filter(|point| newest.duration_since(point.at) <= behind)
             .map(|point| point.key.repository.as_str())
             .collect();
         holders.len() as u32
@@ -71,7 +74,9 @@ pub(crate) fn judge(
         objectives
             .recovery_time
             .map(|span| within(ObjectiveKind::Rto, span, measured.recovery())),
-        objectives.copies.map(|count| copies(count, measured)),
+        objectives
+            .copies
+            .map(|count| copies(count, objectives, measured)),
         objectives
             .proof
             .map(|span| within(ObjectiveKind::Proof, span, proved)),
@@ -97,8 +102,10 @@ fn within(kind: ObjectiveKind, span: Duration, measured: Option<u64>) -> Objecti
     }
 }
 
-fn copies(count: u32, measured: &Measured<'_>) -> ObjectiveStatus {
-    let found = measured.copies();
+fn copies(count: u32, objectives: &Objectives, measured: &Measured<'_>) -> ObjectiveStatus {
+    // While a copy is made, the one before counts.
+    let behind = objectives.recovery_point.map(SignedDuration::try_from);
+    let found = measured.copies(behind.and_then(Result::ok).unwrap_or(COPY_BEHIND));
     let state = match found {
         0 => ObjectiveState::Unknown,
         found if found < count => ObjectiveState::Missed,
@@ -130,10 +137,7 @@ fn least<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
 }
 
 /// Groups by machine.
-pub(crate) fn by_machine<'a, T>(
-    list: &'a [T],
-    name: impl Fn(&T) -> &str,
-) -> BTreeMap<String, Vec<&'a T>> {
+pub(crate) fn by_machine<T>(list: &[T], name: impl Fn(&T) -> &str) -> BTreeMap<String, Vec<&T>> {
     let mut groups: BTreeMap<String, Vec<&T>> = BTreeMap::new();
     for one in list {
         groups.entry(name(one).to_owned()).or_default().push(one);

@@ -29,6 +29,6 @@ pub use preview::{PlannedRun, simulate_job, upcoming};
 pub use request::Request;
 pub use settings::{JobSettings, PlatformSettings, RepositorySettings, Settings};
 pub use status::{
-    JobStatus, MachineStatus, ObjectiveKind, ObjectiveState, ObjectiveStatus, Overview,
-    RepositoryStatus,
+    FailureStatus, JobStatus, MachineStatus, ObjectiveKind, ObjectiveState, ObjectiveStatus,
+    Overview, RepositoryStatus,
 };

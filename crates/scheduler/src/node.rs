@@ -21,6 +21,9 @@ use crate::settings::Settings;
 use crate::status::Overview;
 use crate::{Result, words};
 
+/// A node that was not seen for so long does not come back under its name.
+const NODE_LOST: SignedDuration = SignedDuration::from_hours(7 * 24);
+
 /// How a node works.
 #[derive(Clone, Debug)]
 pub struct NodeOptions {
@@ -136,14 +139,15 @@ impl Node {
     pub fn run(self: &Arc<Self>, stop: &CancelToken, trouble: &dyn Fn(&crate::Error)) {
         std::thread::scope(|scope| {
             while !stop.is_cancelled() {
+                let seen = *lock(&self.wake.0);
                 match self.tick(stop, &|lease| {
                     let node = Arc::clone(self);
                     scope.spawn(move || node.carry_out(lease, stop));
                 }) {
-                    Ok(()) => self.rest(self.options.pause),
+                    Ok(()) => self.rest(seen),
                     Err(error) => {
                         trouble(&error);
-                        self.rest(self.options.pause);
+                        self.rest(seen);
                     }
                 }
             }
@@ -205,7 +209,6 @@ impl Node {
             node: &self.options.name,
             hold: self.options.hold,
             count: u32::try_from(free).unwrap_or(u32::MAX),
-            lanes: &[],
             run,
         })?;
         self.busy.fetch_add(leases.len(), Ordering::SeqCst);
@@ -222,6 +225,7 @@ impl Node {
     ) -> Result<Run> {
         std::thread::scope(|scope| {
             loop {
+                let wakes = *lock(&self.wake.0);
                 self.catalog.take_over()?;
                 let now = self.catalog.run(run)?;
                 seen(&now);
@@ -232,7 +236,7 @@ impl Node {
                     let node = Arc::clone(self);
                     scope.spawn(move || node.carry_out(lease, stop));
                 }
-                self.rest(self.options.pause);
+                self.rest(wakes);
             }
         })
     }
@@ -248,9 +252,10 @@ impl Node {
         self.wake.1.notify_all();
     }
 
-    fn rest(&self, pause: Duration) {
+    /// Waits until somebody wakes the loop, or did since `seen`, or for the longest pause.
+    fn rest(&self, seen: u64) {
         let held = lock(&self.wake.0);
-        let seen = *held;
+        let pause = self.options.pause;
         let waited = self
             .wake
             .1
@@ -259,11 +264,19 @@ impl Node {
     }
 
     /// Judges promises and writes down which conditions hold.
+    ///
+    /// One node of all does it: two that read their settings at different times would contradict
+    /// each other.
     fn judge(&self, settings: &Settings) -> Result<()> {
         let now = self.catalog.now();
         let mut judged = lock(&self.judged);
         let every = SignedDuration::try_from(self.options.judge_every).unwrap_or_default();
-        if judged.is_some_and(|last| now.duration_since(last) < every) {
+        if judged.is_some_and(|last| now.duration_since(last).abs() < every) {
+            return Ok(());
+        }
+        let hold = self.options.judge_every * 3;
+        if !self.catalog.lead("judge", &self.options.name, hold)? {
+            *judged = Some(now);
             return Ok(());
         }
         let overview = self.overview()?;
@@ -277,6 +290,12 @@ impl Node {
             let before = now.checked_sub(kept).unwrap_or(Timestamp::MIN);
             self.catalog.forget_runs(before)?;
             self.catalog.forget_machines(before)?;
+            let lost = nodes
+                .iter()
+                .filter(|node| now.duration_since(node.seen) > NODE_LOST);
+            for node in lost {
+                self.catalog.take_leave(&node.name)?;
+            }
         }
         *judged = Some(now);
         Ok(())
@@ -320,16 +339,14 @@ impl Node {
         })
     }
 
-    /// What a check reads: of `1/30` the next thirtieth each time.
+    /// What a check reads: of `1/30` the thirtieth after the one that was last read.
     pub(super) fn next_part(&self, repository: &str, data: &str) -> Result<String> {
         let parts: Option<u64> = data.strip_prefix("1/").and_then(|it| it.parse().ok());
         let Some(parts) = parts.filter(|parts| *parts > 0) else {
             return Ok(data.to_owned());
         };
-        let name = format!("check part {repository}");
-        let last: u64 = self.catalog.note(&name)?.unwrap_or_default();
-        let part = last % parts + 1;
-        self.catalog.set_note(&name, &part)?;
+        let last: Option<u64> = self.catalog.note(&words::part_note(repository))?;
+        let part = last.unwrap_or_default() % parts + 1;
         Ok(format!("{part}/{parts}"))
     }
 

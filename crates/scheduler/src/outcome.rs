@@ -10,7 +10,7 @@ use lifeboat_catalog::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::Result;
+use crate::{Result, words};
 
 /// A machine as `machine ls` tells it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -134,6 +134,7 @@ pub(crate) fn keep(
                 .and_then(|it| point(task, repository, it, now))
             {
                 catalog.add_point(&point)?;
+                catalog.add_read(task, point.is_full)?;
             }
             Ok(told.map_or(Value::Null, |it| serde_json::json!(it)))
         }
@@ -149,14 +150,50 @@ pub(crate) fn keep(
                 facts.is_ok = Some(true);
                 facts.findings.clear();
             })?;
+            if let Some(part) = words::part_of(&task.words) {
+                catalog.set_note(&words::part_note(repository), &part)?;
+            }
             Ok(Value::Null)
         }
         (Action::Prune, Some(repository)) => {
             catalog.change_repository(repository, |facts| facts.pruned = Some(now))?;
             Ok(Value::Null)
         }
+        (Action::Restore, Some(repository)) => {
+            if let Some(proof) = recovery(catalog, task, repository, now)? {
+                catalog.add_proof(&proof)?;
+            }
+            Ok(messages.last().cloned().unwrap_or_default())
+        }
         _ => Ok(messages.last().cloned().unwrap_or_default()),
     }
+}
+
+/// A restore that ended well proves its point, and measures how long a recovery takes.
+fn recovery(
+    catalog: &Catalog,
+    task: &Task,
+    repository: &str,
+    now: Timestamp,
+) -> Result<Option<Proof>> {
+    let Some(asked) = task.words.last().filter(|it| it.len() >= 8) else {
+        return Ok(None);
+    };
+    let points = catalog.points_of(repository)?;
+    let point = points
+        .into_iter()
+        .find(|it| it.key.snapshot.starts_with(asked));
+    let began = task.started.unwrap_or(now);
+    Ok(point.map(|point| Proof {
+        point: point.key,
+        machine: point.machine,
+        kind: ProofKind::Restore,
+        at: now,
+        is_ok: true,
+        seconds: now.duration_since(began).as_secs_f64(),
+        bytes: point.bytes,
+        message: String::new(),
+    }))
 }
 
 /// Writes down what the failure of a task says of what it looked at.
@@ -307,12 +344,12 @@ fn proof(
     now: Timestamp,
     done: std::result::Result<(), &str>,
 ) -> Proof {
-    let words = task.words.iter().skip_while(|word| *word != "--snapshot");
+    let mut words = task.words.iter().skip_while(|word| *word != "--snapshot");
     let began = task.started.unwrap_or(now);
     Proof {
         point: PointKey {
             repository: repository.to_owned(),
-            snapshot: words.cloned().nth(1).unwrap_or_default(),
+            snapshot: words.nth(1).cloned().unwrap_or_default(),
         },
         machine: task.subject.clone(),
         kind: ProofKind::Verify,

@@ -127,6 +127,21 @@ pub struct RepositoryStatus {
     pub size_max: Option<u64>,
 }
 
+/// Something else than a machine's backup, whose last attempts all failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailureStatus {
+    /// The job; of upkeep as in `check main`.
+    pub job: String,
+    /// What was to be done: `copy`, `resolve`.
+    pub action: String,
+    /// To what: a repository, platform or machine.
+    pub subject: String,
+    /// When it failed.
+    pub at: Timestamp,
+    /// What was said.
+    pub message: String,
+}
+
 /// Everything that the first page needs, from one look.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Overview {
@@ -138,6 +153,9 @@ pub struct Overview {
     pub jobs: Vec<JobStatus>,
     /// Repositories by name.
     pub repositories: Vec<RepositoryStatus>,
+    /// What failed last, beside backups of machines.
+    #[serde(default)]
+    pub failures: Vec<FailureStatus>,
     /// When a machine was last proved to come back.
     pub proved: Option<Timestamp>,
     /// When this was seen.

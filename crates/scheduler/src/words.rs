@@ -89,11 +89,14 @@ pub(crate) fn copy(to: &str, job_name: &str, job: &JobSettings) -> NewTask {
     }
 }
 
+/// A snapshot that stays whatever the rules say.
+pub(crate) const KEEP_ID: &str = "--keep-id";
+
 /// Removes a job's points by its rules; those of `spared` stay whatever the rules say.
 pub(crate) fn forget(repository: &str, job_name: &str, spared: &[String]) -> NewTask {
     let mut words = words(&["forget", "--repo", &at(repository), "--job", &at(job_name)]);
     for snapshot in spared {
-        words.extend(["--keep-id".to_owned(), snapshot.clone()]);
+        words.extend([KEEP_ID.to_owned(), snapshot.clone()]);
     }
     task(Action::Forget, repository, words, 3)
 }
@@ -119,6 +122,17 @@ pub(crate) fn check(repository: &str, data: Option<&str>) -> NewTask {
         lanes: lane("upkeep", repository, Some(1)).into_iter().collect(),
         ..task(Action::Check, repository, words, 0)
     }
+}
+
+/// The note that keeps which part of a repository was last read.
+pub(crate) fn part_note(repository: &str) -> String {
+    format!("check part {repository}")
+}
+
+/// The number of the part that a check reads, of `7/30`.
+pub(crate) fn part_of(words: &[String]) -> Option<u64> {
+    let at = words.iter().position(|it| it == "--read-data-subset")?;
+    words.get(at + 1)?.split_once('/')?.0.parse().ok()
 }
 
 /// Removes what no snapshot needs.

@@ -1,1 +1,13 @@
+//! Every promise of this crate that needs a catalog.
 
+mod a_fleet_is_kept_for_90_days;
+mod conditions_begin_and_clear;
+mod fleet;
+mod nodes_end_in_the_middle;
+mod oracle;
+mod play;
+mod points_are_read_proved_and_spared;
+mod runs_begin_when_they_are_due;
+mod speed_is_measured;
+mod tasks_have_turns_and_are_repeated;
+mod world;

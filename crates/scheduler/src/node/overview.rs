@@ -1,21 +1,21 @@
 //! Everything that a page or a metric shows, from one look at the catalog.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_catalog::{
-    Action, Machine, Point, Proof, Run, RunFilter, Task, TaskFilter, TaskState,
+    Action, LastEnd, Machine, MachineKey, Point, Proof, Run, RunState, TaskState,
 };
 use lifeboat_config::Objectives;
 
 use super::{Node, lock};
 use crate::Result;
-use crate::due::scheduled;
+use crate::due::{SINCE, scheduled};
 use crate::judge::{Measured, by_machine, judge, strictest};
 use crate::settings::{JobSettings, Settings};
 use crate::status::{
-    JobStatus, MachineStatus, ObjectiveState, Overview, RepositoryStatus, is_excused,
+    FailureStatus, JobStatus, MachineStatus, ObjectiveState, Overview, RepositoryStatus, is_excused,
 };
 
 /// An overview is shown for so long if nothing has happened.
@@ -26,11 +26,12 @@ const OVERDUE: SignedDuration = SignedDuration::from_mins(15);
 /// Rows that several parts need.
 struct Rows {
     machines: Vec<Machine>,
+    seen_since: BTreeMap<MachineKey, Timestamp>,
     newest: Vec<Point>,
     counts: BTreeMap<String, u64>,
     in_repository: BTreeMap<String, u64>,
     proofs: Vec<Proof>,
-    tasks: Vec<Task>,
+    ends: Vec<LastEnd>,
     runs: BTreeMap<String, Run>,
     next: BTreeMap<String, Timestamp>,
     last_planned: BTreeMap<String, Timestamp>,
@@ -60,6 +61,7 @@ impl Node {
             machines: machines(settings, &rows, now),
             jobs: jobs(settings, &rows, now),
             repositories: self.repositories(settings, &rows)?,
+            failures: failures(settings, &rows),
             proved: rows
                 .proofs
                 .iter()
@@ -78,50 +80,25 @@ impl Node {
             *counts.entry(machine).or_default() += count;
             *in_repository.entry(repository).or_default() += count;
         }
-        let mut runs = BTreeMap::new();
-        for it in scheduled(settings) {
-            let job = it.job();
-            let filter = RunFilter {
-                job: Some(job.clone()),
-                count: 1,
-                ..RunFilter::default()
-            };
-            runs.extend(catalog.runs(&filter)?.pop().map(|run| (job, run)));
-        }
-        for name in settings
-            .jobs
-            .keys()
-            .filter(|name| settings.jobs[*name].timing.is_none())
-        {
-            let filter = RunFilter {
-                job: Some(name.clone()),
-                count: 1,
-                ..RunFilter::default()
-            };
-            runs.extend(catalog.runs(&filter)?.pop().map(|run| (name.clone(), run)));
-        }
-        let week = now
-            .checked_sub(SignedDuration::from_hours(7 * 24))
-            .unwrap_or(now);
-        let tasks = catalog.tasks(&TaskFilter {
-            ended_since: Some(week),
-            count: 20_000,
-            ..TaskFilter::default()
-        })?;
+        let runs = catalog.newest_runs()?.into_iter();
+        // One that never began counts from the moment on at which it was first seen.
+        let mut last_planned: BTreeMap<_, _> = catalog.note(SINCE)?.unwrap_or_default();
+        last_planned.extend(catalog.all_last_planned()?);
         let next = scheduled(settings).filter_map(|it| {
             let next = it.timing.after(now, it.name).next()?;
             Some((it.job(), next.begins))
         });
         Ok(Rows {
             machines: catalog.machines()?,
+            seen_since: catalog.machines_since()?.into_iter().collect(),
             newest: catalog.newest_points()?,
             counts,
             in_repository,
             proofs: catalog.proofs(None, 10_000)?,
-            tasks,
-            runs,
+            ends: catalog.last_ends()?,
+            runs: runs.map(|run| (run.job.clone(), run)).collect(),
             next: next.collect(),
-            last_planned: catalog.all_last_planned()?.into_iter().collect(),
+            last_planned,
         })
     }
 
@@ -152,24 +129,22 @@ impl Node {
 fn machines(settings: &Settings, rows: &Rows, now: Timestamp) -> Vec<MachineStatus> {
     let newest = by_machine(&rows.newest, |point| &point.machine);
     let proofs = by_machine(&rows.proofs, |proof| &proof.machine);
-    let is_backup = |task: &&Task| task.action == Action::Backup && task.state.is_over();
-    let mut last: BTreeMap<&str, &Task> = BTreeMap::new();
-    for task in rows.tasks.iter().filter(is_backup) {
-        let kept = last.entry(&task.subject).or_insert(task);
-        if task.ended > kept.ended {
-            *kept = task;
-        }
+    let mut ends: BTreeMap<&str, Vec<&LastEnd>> = BTreeMap::new();
+    for end in rows.ends.iter().filter(|it| it.action == Action::Backup) {
+        ends.entry(&end.subject).or_default().push(end);
     }
     let one = |machine: &Machine| {
-        let of = |groups: &BTreeMap<String, Vec<_>>| groups.get(&machine.name).cloned();
         let measured = Measured {
-            newest: of(&newest).unwrap_or_default(),
+            newest: newest.get(&machine.name).cloned().unwrap_or_default(),
             proofs: proofs.get(&machine.name).cloned().unwrap_or_default(),
-            since: None,
+            since: rows.seen_since.get(&machine.key).copied(),
         };
-        let task = last.get(machine.name.as_str());
-        let task = task.and_then(|task| Some((task.state, task.ended?)));
-        status(settings, rows, (machine, &measured), task, now)
+        let ends = ends.get(machine.name.as_str());
+        let of_its_jobs = ends.into_iter().flatten();
+        let of_its_jobs = of_its_jobs.filter(|end| machine.jobs.contains(&end.job));
+        let last = of_its_jobs.max_by_key(|end| end.ended);
+        let last = last.map(|end| (end.state, end.ended));
+        status(settings, rows, (machine, &measured), last, now)
     };
     rows.machines.iter().map(one).collect()
 }
@@ -181,10 +156,10 @@ fn status(
     last_task: Option<(TaskState, Timestamp)>,
     now: Timestamp,
 ) -> MachineStatus {
-    let jobs: Vec<(&String, &JobSettings)> = settings
+    let jobs: Vec<(&String, &JobSettings)> = machine
         .jobs
         .iter()
-        .filter(|(name, _)| machine.jobs.contains(name))
+        .filter_map(|name| settings.jobs.get_key_value(name))
         .collect();
     let promised: Objectives = strictest(jobs.iter().map(|(_, job)| &job.objectives));
     let objectives = match machine.gone {
@@ -214,7 +189,7 @@ fn status(
         bytes: machine.bytes,
         newest: newest.map(|point| (*point).clone()),
         points: rows.counts.get(&machine.name).copied().unwrap_or_default(),
-        copies: measured.copies(),
+        copies: measured.copies(SignedDuration::ZERO),
         proved: measured.proved(),
         objectives,
         worst: worst.unwrap_or(ObjectiveState::Met),
@@ -223,18 +198,51 @@ fn status(
     }
 }
 
+/// Failures of what is configured still; backups stand at their machines.
+fn failures(settings: &Settings, rows: &Rows) -> Vec<FailureStatus> {
+    let known: BTreeSet<String> = scheduled(settings)
+        .map(|it| it.job())
+        .chain(settings.jobs.keys().cloned())
+        .collect();
+    let is_used = |end: &LastEnd| match settings.jobs.get(&end.job) {
+        None => true,
+        Some(job) => [&job.platform, &job.repository]
+            .into_iter()
+            .chain(&job.copies_to)
+            .any(|name| *name == end.subject),
+    };
+    let failed = rows.ends.iter().filter(|end| {
+        let is_failure = end.state == TaskState::Failed && end.action != Action::Backup;
+        is_failure && known.contains(&end.job) && is_used(end)
+    });
+    let one = |end: &LastEnd| FailureStatus {
+        job: end.job.clone(),
+        action: end.action.to_string(),
+        subject: end.subject.clone(),
+        at: end.ended,
+        message: end.message.clone().unwrap_or_default(),
+    };
+    failed.map(one).collect()
+}
+
 fn jobs(settings: &Settings, rows: &Rows, now: Timestamp) -> Vec<JobStatus> {
+    let mut meant: BTreeMap<&str, u64> = BTreeMap::new();
+    let there = rows.machines.iter().filter(|it| it.gone.is_none());
+    for name in there.flat_map(|machine| &machine.jobs) {
+        *meant.entry(name).or_default() += 1;
+    }
+    let is_open = |job: &String| {
+        let run = rows.runs.get(job);
+        run.is_some_and(|run| run.state == RunState::Open)
+    };
     let one = |(name, job): (&String, &JobSettings)| {
         let overdue = job.timing.as_ref().and_then(|timing| {
             let last = rows.last_planned.get(name)?;
             let next = timing.next(*last, name)?;
             let is_late = job.is_enabled && now.duration_since(next.begins) > OVERDUE;
+            let is_late = is_late && !job.after.iter().any(is_open);
             is_late.then_some(next.begins)
         });
-        let meant = rows
-            .machines
-            .iter()
-            .filter(|it| it.gone.is_none() && it.jobs.contains(name));
         JobStatus {
             name: name.clone(),
             platform: job.platform.clone(),
@@ -248,7 +256,7 @@ fn jobs(settings: &Settings, rows: &Rows, now: Timestamp) -> Vec<JobStatus> {
             last: rows.runs.get(name).cloned(),
             next: rows.next.get(name).copied(),
             overdue,
-            machines: meant.count() as u64,
+            machines: meant.get(name.as_str()).copied().unwrap_or_default(),
         }
     };
     settings.jobs.iter().map(one).collect()

@@ -1,17 +1,20 @@
 //! Carrying one task out.
 
-use std::sync::atomic::Ordering;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
-use lifeboat_catalog::{Action, Lease, LogLevel, NewTask, Progress, TaskEnd, TaskState};
+use lifeboat_catalog::{
+    Action, Lease, LogLevel, NewTask, Progress, Reads, TaskEnd, TaskFilter, TaskState,
+};
 use lifeboat_model::{CancelToken, ErrorKind};
+use lifeboat_policy::FullHistory;
 use serde_json::Value;
 
 use super::{Node, lock, repository_of};
 use crate::execute::TaskWatch;
 use crate::outcome::{keep, keep_failure, machines};
-use crate::preview::history;
 use crate::settings::{JobSettings, Settings};
 use crate::{Result, words};
 
@@ -36,40 +39,82 @@ impl TaskWatch for Told<'_> {
     }
 }
 
+/// One attempt, as its two threads see it.
+#[derive(Default)]
+struct Attempt {
+    /// Set when it is to stop.
+    cancel: CancelToken,
+    /// Whether somebody wants it stopped; else the node does.
+    is_unwanted: AtomicBool,
+    over: (Mutex<bool>, Condvar),
+}
+
+/// Ends an attempt, also when what carries it out panics.
+struct Over<'a>(&'a Attempt);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        *lock(&self.0.over.0) = true;
+        self.0.over.1.notify_all();
+    }
+}
+
+impl Attempt {
+    fn refuse(&self) {
+        self.is_unwanted.store(true, Ordering::SeqCst);
+        self.cancel.cancel();
+    }
+}
+
 impl Node {
     /// Carries a leased task out to its end, and wakes the loop.
-    pub fn carry_out(&self, lease: Lease, stop: &CancelToken) {
-        let cancel = CancelToken::new();
-        let over = (Mutex::new(false), Condvar::new());
+    pub fn carry_out(&self, mut lease: Lease, stop: &CancelToken) {
+        let settings = self.settings();
+        let attempt = Attempt::default();
+        // What cannot be asked now is not needed: without the catalog nothing ends well.
+        let _ = self.make_ready(&settings, &mut lease);
         let end = std::thread::scope(|scope| {
-            scope.spawn(|| self.hold(&lease, &cancel, stop, &over));
+            let over = Over(&attempt);
+            scope.spawn(|| self.hold(&lease, &attempt, stop));
             let told = Told {
                 node: self,
                 lease: &lease,
             };
-            let end = self.executor.execute(&lease.task, &told, &cancel);
-            *lock(&over.0) = true;
-            over.1.notify_all();
+            let end = self.executor.execute(&lease.task, &told, &attempt.cancel);
+            drop(over);
             end
         });
+        // Nobody but this node wanted it stopped: it stops, or could not renew its lease.
+        let is_own = attempt.cancel.is_cancelled() && !attempt.is_unwanted.load(Ordering::SeqCst);
         let end = match end {
-            TaskEnd::Cancelled if stop.is_cancelled() => TaskEnd::GivenBack,
+            TaskEnd::Cancelled if stop.is_cancelled() || is_own => TaskEnd::GivenBack,
             other => other,
         };
-        self.conclude(&lease, end);
-        self.busy.fetch_sub(1, Ordering::SeqCst);
-        self.wake();
+        self.conclude(&settings, &lease, end);
+    }
+
+    /// Brings a task's words to what is known now: what was proved, or is being proved, since the
+    /// task was written down is not forgotten either.
+    ///
+    /// Errors: those of the catalog.
+    pub fn make_ready(&self, settings: &Settings, lease: &mut Lease) -> Result<()> {
+        let task = &mut lease.task;
+        let repository = repository_of(settings, task);
+        let (Action::Forget, Some(repository)) = (task.action, repository) else {
+            return Ok(());
+        };
+        for snapshot in self.spared(&repository, &task.job)? {
+            if !task.words.contains(&snapshot) {
+                task.words.extend([words::KEEP_ID.to_owned(), snapshot]);
+            }
+        }
+        Ok(())
     }
 
     /// Renews the lease until the task is over. When that fails for so long that somebody else
     /// may take the task, or when somebody wants it stopped, the task is stopped.
-    fn hold(
-        &self,
-        lease: &Lease,
-        cancel: &CancelToken,
-        stop: &CancelToken,
-        over: &(Mutex<bool>, Condvar),
-    ) {
+    fn hold(&self, lease: &Lease, attempt: &Attempt, stop: &CancelToken) {
+        let (cancel, over) = (&attempt.cancel, &attempt.over);
         let mut lease = lease.clone();
         let hold = self.options.hold;
         let margin = hold / 4;
@@ -89,7 +134,7 @@ impl Node {
                 // Whoever wants it stopped is heard at the next renewal, or here.
                 let task = self.catalog.task(lease.task.id);
                 if task.is_ok_and(|task| task.cancelled_by.is_some()) {
-                    cancel.cancel();
+                    attempt.refuse();
                 }
                 continue;
             }
@@ -97,7 +142,7 @@ impl Node {
                 Ok(cancelled) => {
                     renewed = self.clock.monotonic();
                     if cancelled.is_some() {
-                        cancel.cancel();
+                        attempt.refuse();
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::Denied => cancel.cancel(),
@@ -107,17 +152,21 @@ impl Node {
         }
     }
 
-    /// Writes the end of a task down, with everything that it brought.
+    /// Writes the end of a task down, with everything that it brought, and wakes the loop;
+    /// `settings` are those with which it began.
     ///
     /// What it brought comes first: a node that dies in between leaves a task that is done again,
-    /// and rows that are then written once more.
-    pub(super) fn conclude(&self, lease: &Lease, end: TaskEnd) {
-        let settings = self.settings();
+    /// and rows that are then written once more. New tasks come with the end, or not at all.
+    pub fn conclude(&self, settings: &Settings, lease: &Lease, end: TaskEnd) {
         let task = &lease.task;
-        let repository = repository_of(&settings, task);
+        let repository = repository_of(settings, task);
+        let mut more = Vec::new();
         let end = match end {
-            TaskEnd::Succeeded(outcome) => match self.take_in(&settings, lease, &outcome) {
-                Ok(kept) => TaskEnd::Succeeded(kept),
+            TaskEnd::Succeeded(outcome) => match self.take_in(settings, lease, &outcome) {
+                Ok((kept, tasks)) => {
+                    more = tasks;
+                    TaskEnd::Succeeded(kept)
+                }
                 Err(error) => TaskEnd::Failed(error.kind(), error.to_string()),
             },
             TaskEnd::Failed(kind, message) => {
@@ -130,33 +179,40 @@ impl Node {
         };
         // A lease that is over belongs to somebody else, who writes the end; a catalog that
         // cannot be reached lets the lease run out.
-        let _ = self.catalog.end_task(lease, &end);
+        let _ = match more.is_empty() {
+            true => self.catalog.end_task(lease, &end),
+            false => self.catalog.end_task_adding(lease, &end, &more),
+        };
         *lock(&self.overview) = None;
+        self.busy.fetch_sub(1, Ordering::SeqCst);
+        self.wake();
     }
 
-    fn take_in(&self, settings: &Settings, lease: &Lease, outcome: &Value) -> Result<Value> {
+    /// Keeps what a task has brought; gives what its row keeps, and the tasks that follow.
+    fn take_in(
+        &self,
+        settings: &Settings,
+        lease: &Lease,
+        outcome: &Value,
+    ) -> Result<(Value, Vec<NewTask>)> {
         let task = &lease.task;
         let repository = repository_of(settings, task);
         let kept = keep(&self.catalog, task, repository.as_deref(), outcome)?;
-        if task.action == Action::Resolve
-            && let Some(job) = settings.jobs.get(&task.job)
-        {
-            let tasks = self.resolved(&task.job, job, outcome)?;
-            let is_first = self.catalog.task(task.id)?.state == TaskState::Running;
-            if is_first {
-                self.catalog.add_tasks(task.run, &tasks)?;
-            }
-        }
-        Ok(kept)
+        let tasks = match (task.action, settings.jobs.get(&task.job)) {
+            (Action::Resolve, Some(job)) => self.resolved(&task.job, job, outcome)?,
+            _ => Vec::new(),
+        };
+        Ok((kept, tasks))
     }
 
     /// The tasks of a run whose machines are known.
     fn resolved(&self, name: &str, job: &JobSettings, outcome: &Value) -> Result<Vec<NewTask>> {
         let messages = outcome.as_array().map(Vec::as_slice).unwrap_or_default();
         let mut tasks = Vec::new();
+        let reads = self.catalog.reads(name)?;
         for machine in machines(messages) {
             if machine.jobs.iter().any(|it| it == name) {
-                let is_full = self.is_full(job, &machine.name)?;
+                let is_full = self.is_full(job, reads.get(&machine.name));
                 tasks.push(words::backup(
                     &machine.name,
                     name,
@@ -180,27 +236,44 @@ impl Node {
     }
 
     /// Whether a machine's next backup reads everything.
-    fn is_full(&self, job: &JobSettings, machine: &str) -> Result<bool> {
+    fn is_full(&self, job: &JobSettings, reads: Option<&Reads>) -> bool {
         let zone = job.timing.as_ref().map(|timing| timing.zone.clone());
         let zone = zone.unwrap_or_else(jiff::tz::TimeZone::system);
-        let points = self.catalog.points(Some(machine), 10_000)?;
         let now = self.catalog.now().to_zoned(zone.clone());
-        Ok(job.full.cause(&now, &history(&points, &zone)).is_some())
+        let history = reads.map_or_else(FullHistory::default, |reads| FullHistory {
+            last_full: reads.last_full.map(|at| at.to_zoned(zone)),
+            increments: reads.increments,
+        });
+        job.full.cause(&now, &history).is_some()
     }
 
-    /// The newest verified point of each machine of a job in a repository.
+    /// The newest verified point of each machine of a job in a repository, and those that are
+    /// being verified.
     fn spared(&self, repository: &str, job: &str) -> Result<Vec<String>> {
+        let running = self.catalog.tasks(&TaskFilter {
+            state: Some(TaskState::Running),
+            ..TaskFilter::default()
+        })?;
+        let mut proved = BTreeSet::new();
+        let reading = running.iter().filter(|it| it.action == Action::Verify);
+        let reading: Vec<&String> = reading.flat_map(|task| &task.words).collect();
         let machines = self.catalog.machines()?;
-        let mut spared = Vec::new();
-        for machine in machines
+        let meant: BTreeSet<&str> = machines
             .iter()
             .filter(|it| it.jobs.iter().any(|it| it == job))
-        {
-            let points = self.catalog.points(Some(&machine.name), 10_000)?;
-            let mut held = points.iter().filter(|point| {
-                point.key.repository == repository && point.verified.is_some_and(|(_, is_ok)| is_ok)
-            });
-            spared.extend(held.next().map(|point| point.key.snapshot.clone()));
+            .map(|it| it.name.as_str())
+            .collect();
+        let mut spared = Vec::new();
+        for point in self.catalog.points_of(repository)? {
+            let is_own = point.job.as_deref() == Some(job) || meant.contains(&*point.machine);
+            if !is_own {
+                continue;
+            }
+            let is_proved = point.verified.is_some_and(|(_, is_ok)| is_ok);
+            let is_first = is_proved && proved.insert(point.machine.clone());
+            if is_first || reading.contains(&&point.key.snapshot) {
+                spared.push(point.key.snapshot);
+            }
         }
         Ok(spared)
     }

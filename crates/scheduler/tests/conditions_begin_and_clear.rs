@@ -1,0 +1,255 @@
+//! What is promised and not kept is an alert, for as long as it is so.
+
+use std::time::Duration;
+
+use lifeboat_catalog::TaskEnd;
+use lifeboat_config::Objectives;
+use lifeboat_model::ErrorKind;
+use lifeboat_scheduler::{JobSettings, ObjectiveState};
+
+use crate::world::{World, daily, job, settings};
+
+const DAY: u64 = 86_400;
+
+fn badly(kind: ErrorKind) -> TaskEnd {
+    TaskEnd::Failed(kind, "pack 00aa is damaged".to_owned())
+}
+
+fn promising(objectives: Objectives) -> JobSettings {
+    JobSettings {
+        objectives,
+        ..job()
+    }
+}
+
+fn hours(hours: u64) -> Option<Duration> {
+    Some(Duration::from_secs(hours * 3600))
+}
+
+fn holds(world: &World, subject: &str) -> bool {
+    world.alerts().iter().any(|it| it == subject)
+}
+
+#[test]
+fn the_age_of_the_newest_point_is_promised() {
+    let web = promising(Objectives {
+        recovery_point: hours(26),
+        ..Objectives::default()
+    });
+    let world = World::new(settings(&[("web", web)]), &[("a", "web"), ("b", "web")]);
+    let node = world.node("n");
+    world.live(&node, 1);
+    assert!(world.alerts().is_empty());
+    world
+        .play
+        .look()
+        .script("backup", "b", vec![badly(ErrorKind::Io); 6]);
+    world.live(&node, 2);
+    assert_eq!(
+        world.alerts(),
+        ["failure local/id-b", "rpo local/id-b"].map(|it| { it.replace("id-", "") })
+    );
+    let since = world.catalog.open_alerts().unwrap()[0].since;
+    let text = world.catalog.open_alerts().unwrap()[0].text.clone();
+    world.pass(3600);
+    world.drain(&node);
+    let alert = world.catalog.open_alerts().unwrap().remove(0);
+    assert_eq!(
+        (alert.since, alert.text),
+        (since, text),
+        "it says the same while it holds"
+    );
+    world.live(&node, 1);
+    assert!(world.alerts().is_empty());
+}
+
+#[test]
+fn a_machine_that_never_got_a_point_is_missed_too() {
+    let web = promising(Objectives {
+        recovery_point: hours(26),
+        proof: hours(30 * 24),
+        ..Objectives::default()
+    });
+    let world = World::new(settings(&[("web", web)]), &[("a", "web")]);
+    let node = world.node("n");
+    world
+        .play
+        .look()
+        .script("backup", "a", vec![badly(ErrorKind::Io); 99]);
+    world.live(&node, 1);
+    let overview = node.overview().unwrap();
+    assert_ne!(overview.machines[0].worst, ObjectiveState::Missed);
+    world.live(&node, 1);
+    assert!(holds(&world, "rpo local/a"));
+    world.live(&node, 29);
+    assert!(holds(&world, "proof local/a"));
+}
+
+#[test]
+fn copies_are_promised_and_one_that_is_being_made_is_not_missed() {
+    let web = JobSettings {
+        copies_to: vec!["far".to_owned()],
+        ..promising(Objectives {
+            recovery_point: hours(26),
+            copies: Some(2),
+            ..Objectives::default()
+        })
+    };
+    let world = World::new(settings(&[("web", web)]), &[("a", "web")]);
+    let node = world.node("n");
+    world.live(&node, 1);
+    // The backup of the second day is there, its copy is not.
+    world.go("2026-03-03T02:00:00Z");
+    for _ in 0..2 {
+        world
+            .tick(&node)
+            .into_iter()
+            .for_each(|it| world.end(&node, it));
+    }
+    world.pass(40);
+    let copy = world.tick(&node);
+    assert!(world.alerts().is_empty());
+    copy.into_iter().for_each(|it| world.end(&node, it));
+    world.drain(&node);
+    world.play.look().full.insert("far".to_owned());
+    world.live(&node, 3);
+    assert!(holds(&world, "copies local/a"));
+    assert!(holds(&world, "failure web copy far"));
+    world.play.look().full.clear();
+    world.live(&node, 1);
+    assert!(world.alerts().is_empty());
+}
+
+#[test]
+fn proofs_and_times_of_recovery_are_promised() {
+    let web = JobSettings {
+        verify: Some(daily("monthly 10 12:00")),
+        ..promising(Objectives {
+            proof: hours(9 * 24),
+            ..Objectives::default()
+        })
+    };
+    let world = World::new(settings(&[("web", web)]), &[("a", "web")]);
+    let node = world.node("n");
+    world.live(&node, 8);
+    assert!(world.alerts().is_empty());
+    let states = node.overview().unwrap();
+    assert_eq!(states.machines[0].worst, ObjectiveState::AtRisk);
+    world.live(&node, 9);
+    assert!(world.alerts().is_empty());
+    world.live(&node, 9);
+    assert!(holds(&world, "proof local/a"));
+}
+
+#[test]
+fn machines_in_no_job_are_told_unless_they_are_excused_or_gone() {
+    let mut settings = settings(&[("web", job())]);
+    let local = settings.platforms.get_mut("local").unwrap();
+    local.unprotected_ok = vec!["test-*".to_owned()];
+    let machines = [("a", "web"), ("b", ""), ("test-1", "")];
+    let world = World::new(settings, &machines);
+    let node = world.node("n");
+    world.live(&node, 1);
+    assert_eq!(world.alerts(), ["unprotected local/b"]);
+    world.play.look().show("local", &machines[..1]);
+    world.live(&node, 1);
+    assert!(world.alerts().is_empty());
+}
+
+#[test]
+fn the_failure_of_a_machine_that_is_gone_is_over() {
+    let world = World::new(settings(&[("web", job())]), &[("a", "web"), ("b", "web")]);
+    let node = world.node("n");
+    world
+        .play
+        .look()
+        .script("backup", "b", vec![badly(ErrorKind::Io); 3]);
+    world.live(&node, 1);
+    assert_eq!(world.alerts(), ["failure local/b"]);
+    world.play.look().show("local", &[("a", "web")]);
+    world.live(&node, 1);
+    assert!(world.alerts().is_empty());
+}
+
+#[test]
+fn a_platform_that_does_not_answer_is_told() {
+    let world = World::new(settings(&[("web", job())]), &[("a", "web")]);
+    let node = world.node("n");
+    world.play.look().platforms.clear();
+    world.live(&node, 1);
+    assert_eq!(world.alerts(), ["failure web resolve local"]);
+    world.play.look().show("local", &[("a", "web")]);
+    world.live(&node, 1);
+    assert!(world.alerts().is_empty());
+}
+
+#[test]
+fn damage_and_size_of_repositories_are_told() {
+    let mut settings = settings(&[("web", job())]);
+    let main = settings.repositories.get_mut("main").unwrap();
+    main.check = Some(daily("daily 12:00"));
+    main.size_max = Some(1_000);
+    let world = World::new(settings, &[("a", "web")]);
+    let node = world.node("n");
+    let damaged = vec![badly(ErrorKind::Corrupt); 3];
+    world.play.look().script("check", "main", damaged);
+    world.play.look().bytes = 1_001;
+    world.live(&node, 1);
+    assert!(holds(&world, "check main") && holds(&world, "size main"));
+    world.play.look().bytes = 1_000;
+    world.live(&node, 1);
+    assert!(world.alerts().is_empty());
+}
+
+#[test]
+fn a_silent_node_is_told_until_it_speaks_or_is_given_up() {
+    let world = World::new(settings(&[]), &[]);
+    let (a, b) = (world.node("a"), world.node("b"));
+    for _ in 0..20 {
+        world.pass(60);
+        world.drain(&a);
+        world.drain(&b);
+    }
+    assert!(world.alerts().is_empty());
+    for _ in 0..10 {
+        world.pass(60);
+        world.drain(&b);
+    }
+    assert_eq!(world.alerts(), ["node a"]);
+    world.drain(&a);
+    world.pass(60);
+    world.drain(&b);
+    assert!(world.alerts().is_empty());
+    world.live(&b, 7);
+    assert_eq!(world.alerts(), ["node a"]);
+    world.live(&b, 2);
+    assert!(world.alerts().is_empty());
+    assert_eq!(world.catalog.nodes().unwrap().len(), 1);
+}
+
+#[test]
+fn an_overview_is_the_same_value_until_something_happens() {
+    let world = World::new(settings(&[("web", job())]), &[("a", "web")]);
+    let node = world.node("n");
+    world.live(&node, 1);
+    let first = node.overview().unwrap();
+    assert!(std::sync::Arc::ptr_eq(&first, &node.overview().unwrap()));
+    world.pass(9);
+    assert!(std::sync::Arc::ptr_eq(&first, &node.overview().unwrap()));
+    world.pass(2);
+    assert!(!std::sync::Arc::ptr_eq(&first, &node.overview().unwrap()));
+    let second = node.overview().unwrap();
+    world
+        .catalog
+        .remove_point(&second.machines[0].newest.as_ref().unwrap().key)
+        .unwrap();
+    world.go("2026-03-03T02:00:00Z");
+    world.drain(&node);
+    let third = node.overview().unwrap();
+    assert_eq!(third.machines[0].points, 2);
+    assert!(third.jobs[0].last.as_ref().unwrap().id > second.jobs[0].last.as_ref().unwrap().id);
+    let age = world
+        .now()
+        .duration_since(third.machines[0].newest.as_ref().unwrap().at);
+    assert!(age.as_secs().unsigned_abs() < DAY);
+}
