@@ -82,16 +82,20 @@ impl Service {
     /// A node that carries out one run and ends.
     pub(crate) fn node_for_a_run(&self) -> Result<Arc<Node>> {
         let name = state::node_name(self.loaded.config.catalog.node.as_ref());
-        self.node(&format!("{name} run {}", std::process::id()))
+        self.node(&format!("{name} run {}", std::process::id()), false)
     }
 
     /// The node of this host.
     pub(crate) fn node_of_host(&self) -> Result<Arc<Node>> {
-        self.node(&state::node_name(self.loaded.config.catalog.node.as_ref()))
+        let name = state::node_name(self.loaded.config.catalog.node.as_ref());
+        self.node(&name, true)
     }
 
-    fn node(&self, name: &str) -> Result<Arc<Node>> {
-        let options = NodeOptions::new(name, env!("CARGO_PKG_VERSION"));
+    fn node(&self, name: &str, lists_unknown: bool) -> Result<Arc<Node>> {
+        let options = NodeOptions {
+            lists_unknown,
+            ..NodeOptions::new(name, env!("CARGO_PKG_VERSION"))
+        };
         let node = Node::new(
             options,
             settings(&self.loaded.config),

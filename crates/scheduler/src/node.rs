@@ -39,6 +39,8 @@ pub struct NodeOptions {
     pub judge_every: Duration,
     /// Runs that ended longer ago are dropped.
     pub keep_runs: Duration,
+    /// Repositories that the catalog knows nothing of are listed first.
+    pub lists_unknown: bool,
 }
 
 /// A node.
@@ -75,6 +77,7 @@ impl NodeOptions {
             pause: Duration::from_secs(2),
             judge_every: Duration::from_secs(30),
             keep_runs: Duration::from_secs(400 * 86_400),
+            lists_unknown: false,
         }
     }
 }
@@ -184,7 +187,8 @@ impl Node {
     /// Lists repositories that the catalog knows nothing of: it is new, or was lost.
     fn look_at_unknown(&self, settings: &Settings) -> Result<()> {
         let mut looked = lock(&self.looked);
-        if looked.len() == settings.repositories.len() {
+        let is_done = looked.len() == settings.repositories.len();
+        if is_done || !self.options.lists_unknown {
             return Ok(());
         }
         let known = self.catalog.repositories()?;
