@@ -83,7 +83,12 @@ pub(crate) struct VerifyArguments {
     #[arg(long, value_name = "SUBSET")]
     pub(crate) read_data_subset: Option<String>,
     /// Read everything of this snapshot, and nothing else: an id, or latest
-    #[arg(short = 's', long, value_name = "SNAPSHOT", conflicts_with_all = ["read_data_subset", "root"])]
+    #[arg(
+        short = 's',
+        long,
+        value_name = "SNAPSHOT",
+        conflicts_with_all = ["read_data_subset", "root"]
+    )]
     pub(crate) snapshot: Option<String>,
     /// Prove a restored or copied file or folder against this root (tree id) or snapshot
     #[arg(long, value_name = "ROOT", requires = "target")]

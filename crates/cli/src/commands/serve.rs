@@ -50,7 +50,12 @@ pub(crate) fn run(context: &Context, arguments: &ServeArguments) -> Result<u8> {
                 let now = changed(&service);
                 if now != seen {
                     seen = now;
-                    reload(output, &service, &node, (&mut notices, &tell_shown, &mut counts));
+                    reload(
+                        output,
+                        &service,
+                        &node,
+                        (&mut notices, &tell_shown, &mut counts),
+                    );
                 }
                 if let Err(error) = notices.look(&service.catalog, node.name()) {
                     output.warn(format!("notices wait: {error}"));
