@@ -24,6 +24,7 @@ mod large_disks_fit_into_memory;
 mod machines;
 mod machines_come_and_go_by_commands;
 mod machines_come_back_through_libvirt;
+mod operators;
 mod repairs_reach_every_finding;
 mod repositories_share_a_machine_without_loss;
 mod soak_a_guest_that_writes_is_kept_whole;

@@ -39,6 +39,12 @@ pub(crate) trait Transaction {
 
     /// Nobody else is between this call and the transaction's end who has called it too.
     fn exclude_others(&mut self) -> Result<()>;
+
+    /// What is damaged, if the database can be asked.
+    fn quick_check(&mut self) -> Result<Vec<String>>;
+
+    /// Microseconds since 1970 by the clock of another computer, if it runs on one.
+    fn server_time(&mut self) -> Result<Option<i64>>;
 }
 
 /// What is done inside a transaction.

@@ -17,6 +17,7 @@ mod catalog;
 mod database;
 mod error;
 mod events;
+mod health;
 mod lead;
 mod lease;
 mod log;

@@ -38,8 +38,8 @@ pub(crate) use schedule::{
     ScheduleCommand, SchedulePreviewArguments, ScheduleSimulateArguments, TimingArguments,
 };
 pub(crate) use service::{
-    AuditCommand, AuditListArguments, NotifyCommand, ServeArguments, TokenAddArguments,
-    TokenCommand, UserAddArguments, UserCommand,
+    AuditCommand, AuditListArguments, NotifyCommand, ReportArguments, ReportFormat, ServeArguments,
+    TokenAddArguments, TokenCommand, UserAddArguments, UserCommand,
 };
 pub(crate) use upkeep::{
     ArchiveExportArguments, ArchiveImportArguments, CatArguments, CatalogCommand, ChainCommand,
@@ -85,6 +85,19 @@ pub(crate) enum Command {
     Run(RunArguments),
     /// Stay, and carry out jobs by their schedules; with dashboard, API and metrics
     Serve(ServeArguments),
+    /// Say whether machines can be recovered now, and what is not as promised
+    ///
+    /// Exit code 0: all is well. 1: a machine has no recovery point, a promise is missed, a job is
+    /// overdue, or a critical alert is open.
+    Status,
+    /// Watch machines, running tasks and alerts in the terminal
+    Top,
+    /// Look for what is wrong or will be, and say what to do
+    ///
+    /// Exit code 1: something is wrong. Warnings alone give 0.
+    Doctor,
+    /// Write the report of a month
+    Report(ReportArguments),
     /// Let people into the dashboard, and shut them out
     #[command(subcommand)]
     User(UserCommand),

@@ -9,6 +9,7 @@ mod check;
 mod config;
 mod copy;
 mod diff;
+mod doctor;
 mod dump;
 mod export;
 mod files;
@@ -27,13 +28,16 @@ mod notify;
 mod pages;
 mod prune;
 mod repair;
+mod report;
 mod restore;
 mod run;
 mod schedule;
 mod serve;
 mod snapshots;
 mod stats;
+mod status;
 mod tag;
+mod top;
 mod unlock;
 
 use crate::args::Command;
@@ -48,6 +52,10 @@ pub(crate) fn run(context: &Context, command: &Command) -> Result<u8> {
         Command::Machine(command) => machine::run(context, command),
         Command::Run(arguments) => run::run(context, arguments),
         Command::Serve(arguments) => serve::run(context, arguments),
+        Command::Status => status::run(context),
+        Command::Top => top::run(context),
+        Command::Doctor => doctor::run(context),
+        Command::Report(arguments) => report::run(context, arguments),
         Command::User(command) => account::user(context, command),
         Command::Token(command) => account::token(context, command),
         Command::Audit(command) => audit::run(context, command),

@@ -16,6 +16,7 @@ mod output;
 mod progress;
 mod select;
 mod service;
+mod situation;
 mod tables;
 mod whole_file;
 

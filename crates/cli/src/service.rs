@@ -53,8 +53,17 @@ impl Service {
     pub(crate) fn open(context: &Context) -> Result<Self> {
         let path = context.configuration_path();
         let (loaded, files) = configuration::load_with_files::<Job>(&path)?;
-        let loaded = sound(loaded)?;
-        let state = state::state_folder(loaded.config.server.state.as_ref())?;
+        Self::of(context, path, sound(loaded)?, files)
+    }
+
+    /// Opens the catalog of a configuration that is sound.
+    pub(crate) fn of(
+        context: &Context,
+        path: PathBuf,
+        loaded: Loaded<Job>,
+        files: Vec<SourceFile>,
+    ) -> Result<Self> {
+        let state = state_of(&loaded.config)?;
         let place = place(&loaded.config, &state)?;
         let clock = Arc::clone(&context.environment.clock);
         let catalog = state::catalog(&place, &clock)?;
@@ -81,14 +90,19 @@ impl Service {
 
     /// A node that carries out one run and ends.
     pub(crate) fn node_for_a_run(&self) -> Result<Arc<Node>> {
-        let name = state::node_name(self.loaded.config.catalog.node.as_ref());
+        let name = self.node_name();
         self.node(&format!("{name} run {}", std::process::id()), false)
+    }
+
+    /// A node that only looks: the tasks of the host's node stay with it.
+    pub(crate) fn node_to_look(&self) -> Result<Arc<Node>> {
+        let name = self.node_name();
+        self.node(&format!("{name} look {}", std::process::id()), false)
     }
 
     /// The node of this host.
     pub(crate) fn node_of_host(&self) -> Result<Arc<Node>> {
-        let name = state::node_name(self.loaded.config.catalog.node.as_ref());
-        self.node(&name, true)
+        self.node(&self.node_name(), true)
     }
 
     fn node(&self, name: &str, lists_unknown: bool) -> Result<Arc<Node>> {
@@ -106,11 +120,30 @@ impl Service {
         Ok(Arc::new(node?))
     }
 
+    /// The name of the node of this host.
+    pub(crate) fn node_name(&self) -> String {
+        state::node_name(self.loaded.config.catalog.node.as_ref())
+    }
+
     /// Who runs this command, for the catalog.
     pub(crate) fn who(&self) -> String {
         std::env::var("SUDO_USER")
             .or_else(|_| std::env::var("USER"))
             .unwrap_or_else(|_| format!("uid{}", rustix::process::getuid().as_raw()))
+    }
+}
+
+/// The folder of keys, certificates and the catalog.
+pub(crate) fn state_of(config: &Config<Job>) -> Result<PathBuf> {
+    state::state_folder(config.server.state.as_ref())
+}
+
+/// The file of the catalog, if it is one.
+pub(crate) fn catalog_file(config: &Config<Job>, state: &std::path::Path) -> Option<PathBuf> {
+    match &config.catalog.place {
+        None => Some(state.join("catalog.sqlite")),
+        Some(Configured::Sqlite(path)) => Some(path.clone()),
+        Some(Configured::Postgres(_)) => None,
     }
 }
 

@@ -411,7 +411,7 @@ pub(crate) async fn simulate(
         let now = state.clock.now();
         let settings = state.node.settings();
         let points = simulate_job(&settings, &name, &existing, (now, days))?;
-        Ok(Json(points.into_iter().map(shapes::simulated).collect()))
+        Ok(Json(points.iter().map(shapes::simulated).collect()))
     });
     work.await?
 }

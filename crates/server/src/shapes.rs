@@ -382,7 +382,7 @@ pub(crate) fn planned(run: scheduler::PlannedRun) -> api::PlannedRun {
     }
 }
 
-pub(crate) fn simulated(point: lifeboat_policy::SimulatedPoint) -> api::SimulatedPoint {
+pub(crate) fn simulated(point: &lifeboat_policy::SimulatedPoint) -> api::SimulatedPoint {
     api::SimulatedPoint {
         at: point.time.timestamp(),
         is_there: point.run.is_none(),

@@ -200,6 +200,16 @@ impl Transaction for Open<'_> {
         self.execute("SELECT pg_advisory_xact_lock($1)", &[LOCK.into()])
             .map(drop)
     }
+
+    fn quick_check(&mut self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    fn server_time(&mut self) -> Result<Option<i64>> {
+        let statement = "SELECT (EXTRACT(EPOCH FROM clock_timestamp()) * 1000000)::BIGINT";
+        let rows = self.query(statement, &[])?;
+        rows.first().map(|row| row.integer(0)).transpose()
+    }
 }
 
 fn row(row: &postgres::Row) -> Result<Row> {

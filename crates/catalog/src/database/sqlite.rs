@@ -123,6 +123,16 @@ impl Transaction for Open<'_> {
         // Whoever writes is alone from the begin of a transaction on.
         Ok(())
     }
+
+    fn quick_check(&mut self) -> Result<Vec<String>> {
+        let rows = self.query("PRAGMA quick_check(20)", &[])?;
+        let found: Result<Vec<String>> = rows.iter().map(|row| Ok(row.text(0)?.into())).collect();
+        Ok(found?.into_iter().filter(|line| line != "ok").collect())
+    }
+
+    fn server_time(&mut self) -> Result<Option<i64>> {
+        Ok(None)
+    }
 }
 
 /// Parameters by number are `?1` here.

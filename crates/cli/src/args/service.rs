@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 /// `serve`
 #[derive(Debug, Args)]
@@ -14,6 +14,34 @@ pub(crate) struct ServeArguments {
     /// Keep metrics in this file too, for node_exporter's textfile collector
     #[arg(long, value_name = "FILE")]
     pub(crate) metrics_file: Option<PathBuf>,
+}
+
+/// `report`
+#[derive(Debug, Args)]
+pub(crate) struct ReportArguments {
+    /// The month, as in 2026-11; the last whole one unless given
+    #[arg(long, value_name = "YEAR-MONTH")]
+    pub(crate) month: Option<String>,
+    /// Only this machine; may be given several times
+    #[arg(short = 'm', long = "machine", value_name = "NAME")]
+    pub(crate) machines: Vec<String>,
+    /// How it is written; text unless given, HTML for a file whose name ends so
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<ReportFormat>,
+    /// Write it into this file
+    #[arg(short = 'o', long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// How a report is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// A page for browsers and paper.
+    Html,
+    /// For terminals and mail.
+    Text,
+    /// For programs.
+    Json,
 }
 
 /// `audit`

@@ -55,7 +55,7 @@ fn invalid(text: String) -> Error {
 }
 
 /// Does something and writes into the audit log that it was done.
-fn written_down(
+pub(super) fn written_down(
     context: &Context,
     service: &Service,
     (action, subject, details): (&str, &str, &str),

@@ -1,0 +1,126 @@
+//! Whether platforms answer, and whether the tools are there that they need.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use lifeboat_config::{Config, PlatformEntry};
+use lifeboat_control::Job;
+use lifeboat_model::ErrorKind;
+use lifeboat_platform::{Inventory, Severity, Vm};
+use rustix::fs::{Access, access};
+
+use super::Check;
+use super::repositories::program;
+use crate::context::Context;
+use crate::tables::count;
+
+/// Disks that cannot be read are told one by one up to so many.
+const DISKS_MAX: usize = 20;
+
+/// A tool: its Debian package, and what needs it.
+type Tool = (&'static str, &'static str);
+
+/// Looks at every platform of the configuration, and at the tools that they need.
+pub(super) fn look(context: &Context, config: &Config<Job>, checks: &mut Vec<Check>) {
+    let mut tools: BTreeMap<&str, Tool> = BTreeMap::new();
+    tools.insert("fusermount3", ("fuse3", "'lifeboat files mount'"));
+    for (name, entry) in &config.platforms {
+        if let Some(why) = &entry.carried_over {
+            checks.push(Check::skipped(("platform.reach", name), why));
+            continue;
+        }
+        let beginning = |start: &str| entry.uri.starts_with(start);
+        if entry.uri.contains("+ssh:") {
+            tools.insert("ssh", ("openssh-client", "platforms with +ssh"));
+        }
+        if beginning("lvm") || beginning("self:") {
+            tools.insert("lvm", ("lvm2", "snapshots of logical volumes"));
+        }
+        one(context, (name, entry), checks);
+    }
+    checks.extend(tools.into_iter().map(|(name, tool)| of_tool(name, tool)));
+}
+
+fn of_tool(name: &'static str, (package, needs): Tool) -> Check {
+    let about = ("tool", name);
+    match program(name) {
+        Some(path) => Check::well(about, path.display().to_string()),
+        None => {
+            let seen = format!("{needs} needs it, and it is not there");
+            let advice = format!("apt-get install {package}");
+            match name {
+                "fusermount3" => Check::warning(about, seen, advice),
+                _ => Check::wrong(about, seen, advice),
+            }
+        }
+    }
+}
+
+fn one(context: &Context, (name, entry): (&str, &PlatformEntry), checks: &mut Vec<Check>) {
+    let about = ("platform.reach", name);
+    let opened = (context.wiring.open_platform)(&entry.uri, None);
+    let seen = opened.and_then(|platform| platform.inventory());
+    match seen {
+        Err(error) => {
+            let advice = advice(error.kind(), &entry.uri);
+            let seen = crate::error::Error::from(error).to_string();
+            checks.push(Check::wrong(about, seen, advice));
+        }
+        Ok(inventory) => {
+            let machines = count(inventory.vms.len(), "machine");
+            checks.push(Check::well(
+                about,
+                format!("{} shows {machines}", entry.uri),
+            ));
+            found(name, entry, &inventory, checks);
+        }
+    }
+}
+
+fn advice(kind: ErrorKind, uri: &str) -> String {
+    match kind {
+        ErrorKind::Denied if uri.contains("ssh") => {
+            "let this user's key in on that host, and into its group libvirt".to_owned()
+        }
+        ErrorKind::Denied => "run it as root, or join the group libvirt".to_owned(),
+        ErrorKind::Unsupported => "apt-get install libvirt0".to_owned(),
+        _ => format!("look whether it runs: 'virsh -c {uri} list' for libvirt"),
+    }
+}
+
+fn found(name: &str, entry: &PlatformEntry, inventory: &Inventory, checks: &mut Vec<Check>) {
+    for finding in &inventory.findings {
+        if finding.severity == Severity::Warning {
+            let advice = "machines that are not understood are not backed up";
+            checks.push(Check::warning(
+                ("platform.finding", name),
+                &finding.text,
+                advice,
+            ));
+        }
+    }
+    if ["plain:", "self:", "lvm:"]
+        .iter()
+        .any(|it| entry.uri.starts_with(it))
+    {
+        disks(name, &inventory.vms, checks);
+    }
+}
+
+/// Whether the disks of this computer can be read.
+fn disks(name: &str, machines: &[Vm], checks: &mut Vec<Check>) {
+    let disks = || machines.iter().flat_map(|machine| &machine.disks);
+    let refused = disks().filter_map(|disk| {
+        let error = access(Path::new(&disk.place), Access::READ_OK).err()?;
+        Some(format!("cannot read {}: {error}", disk.place))
+    });
+    let refused: Vec<String> = refused.take(DISKS_MAX).collect();
+    if refused.is_empty() {
+        let seen = format!("{} can be read", count(disks().count(), "disk"));
+        checks.push(Check::well(("platform.disks", name), seen));
+    }
+    for seen in refused {
+        let advice = "look whether it is there; reading devices needs root or the group disk";
+        checks.push(Check::wrong(("platform.disks", name), seen, advice));
+    }
+}
