@@ -90,6 +90,7 @@ pub(crate) fn fleet() -> Fleet {
                 .collect(),
             repositories: repositories(),
             proved: Some(ago(3 * HOUR + 700)),
+            failures: Vec::new(),
             at: Some(now()),
         },
         runs: runs(),

@@ -336,7 +336,6 @@ fn fill(catalog: &Catalog, node: &Node) {
         hold: Duration::from_secs(3_600),
         count: 1,
         run: None,
-        lanes: &[],
     };
     let lease = catalog.lease(&offer).unwrap().remove(0);
     catalog.begin_step(&lease, "validate").unwrap();

@@ -5,7 +5,7 @@ use lifeboat_notify::Notice;
 use crate::args::NotifyCommand;
 use crate::context::Context;
 use crate::error::Result;
-use crate::service::{Service, of_notify, targets};
+use crate::service::{Service, targets};
 
 /// Sends a notice to a target, to see that it arrives.
 pub(crate) fn run(context: &Context, command: &NotifyCommand) -> Result<u8> {
@@ -16,7 +16,7 @@ pub(crate) fn run(context: &Context, command: &NotifyCommand) -> Result<u8> {
         NotifyCommand::Test { target } => {
             let label = config.site.as_deref().unwrap_or("lifeboat");
             let notice = Notice::test(label, target, service.catalog.now());
-            targets.send(&notice).map_err(of_notify)?;
+            targets.send(&notice)?;
             context
                 .output
                 .result(format!("{target} took a test notice"))?;

@@ -92,7 +92,7 @@ impl Notices {
             .filter_map(|(name, it)| Some((name.clone(), it.digest.clone()?, it.zone.clone())));
         Ok(Self {
             digests: digests.collect(),
-            router: Router::new(rules).map_err(of_notify)?,
+            router: Router::new(rules)?,
             targets: targets(notifications)?,
             site: config.site.clone(),
         })
@@ -300,7 +300,7 @@ fn severity(severity: AlertSeverity) -> Severity {
 }
 
 fn patterns(texts: &[String]) -> Vec<Pattern> {
-    texts.iter().map(|text| Pattern::new(text)).collect()
+    texts.iter().map(Pattern::new).collect()
 }
 
 fn route(name: &str, entry: &RouteEntry) -> Route {
@@ -339,6 +339,8 @@ fn run_rule(entry: &RouteEntry) -> Option<RunRule> {
     })
 }
 
-pub(crate) fn of_notify(error: lifeboat_notify::Error) -> Error {
-    Error::new(error.kind(), error.to_string())
+impl From<lifeboat_notify::Error> for Error {
+    fn from(error: lifeboat_notify::Error) -> Self {
+        Self::new(error.kind(), error.to_string())
+    }
 }

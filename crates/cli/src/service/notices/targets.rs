@@ -9,7 +9,6 @@ use lifeboat_notify::{
     Targets, WebHook, WebHookSettings,
 };
 
-use super::of_notify;
 use crate::configuration::resolve;
 use crate::error::{Error, Result};
 
@@ -36,7 +35,7 @@ pub(crate) fn targets(notifications: &Notifications) -> Result<Targets> {
                     certificates: Vec::new(),
                     limit: LIMIT,
                 };
-                targets.insert(name, WebHook::new(settings).map_err(of_notify)?);
+                targets.insert(name, WebHook::new(settings)?);
             }
             TargetEntry::Ping { url } => {
                 let settings = PingSettings {
@@ -46,7 +45,7 @@ pub(crate) fn targets(notifications: &Notifications) -> Result<Targets> {
                     certificates: Vec::new(),
                     limit: LIMIT,
                 };
-                targets.insert(name, Ping::new(settings).map_err(of_notify)?);
+                targets.insert(name, Ping::new(settings)?);
             }
             TargetEntry::Command { run } => {
                 let settings = CommandSettings {
@@ -54,7 +53,7 @@ pub(crate) fn targets(notifications: &Notifications) -> Result<Targets> {
                     words: run.clone(),
                     limit: LIMIT,
                 };
-                targets.insert(name, Command::new(settings).map_err(of_notify)?);
+                targets.insert(name, Command::new(settings)?);
             }
         }
     }
@@ -89,7 +88,7 @@ fn mail(name: &str, entry: &SmtpEntry) -> Result<Mail> {
         certificates: Vec::new(),
         limit: LIMIT,
     };
-    Mail::new(settings).map_err(of_notify)
+    Ok(Mail::new(settings)?)
 }
 
 fn address(server: &str, encryption: SmtpEncryption) -> Option<(String, u16)> {
