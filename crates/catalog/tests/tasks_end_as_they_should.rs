@@ -246,3 +246,51 @@ fn runs_end_as_their_tasks_did() {
         }
     });
 }
+
+#[test]
+fn tasks_that_follow_come_with_the_end_or_not_at_all() {
+    on_both(|bed| {
+        let catalog = bed.open();
+        let local = NewTask {
+            attempts_max: 2,
+            ..task("local", 0)
+        };
+        let id = begin(&catalog, vec![local]);
+        let slept = leased(&catalog, "a", 1).remove(0);
+        bed.pass(31);
+        catalog.take_over().unwrap();
+        let well = TaskEnd::Succeeded(serde_json::Value::Null);
+        let more = [task("web01", 1)];
+        let late = catalog.end_task_adding(&slept, &well, &more);
+        assert_eq!(late.unwrap_err().kind(), ErrorKind::Denied);
+        let filter = TaskFilter {
+            run: Some(id),
+            ..TaskFilter::default()
+        };
+        assert_eq!(catalog.tasks(&filter).unwrap().len(), 1);
+        bed.pass(60);
+        let lease = leased(&catalog, "b", 1).remove(0);
+        catalog.end_task_adding(&lease, &well, &more).unwrap();
+        assert_eq!(subjects(&leased(&catalog, "b", 9)), ["web01"]);
+    });
+}
+
+#[test]
+fn a_read_is_counted_once_however_often_it_is_told() {
+    on_both(|bed| {
+        let catalog = bed.open();
+        begin(&catalog, vec![task("web01", 0), task("web01", 1)]);
+        let first = leased(&catalog, "n", 1).remove(0);
+        catalog.add_read(&first.task, true).unwrap();
+        catalog
+            .end_task(&first, &TaskEnd::Succeeded(serde_json::Value::Null))
+            .unwrap();
+        let second = leased(&catalog, "n", 1).remove(0);
+        for _ in 0..2 {
+            catalog.add_read(&second.task, false).unwrap();
+        }
+        let reads = catalog.reads(&second.task.job).unwrap()["web01"];
+        assert_eq!(reads.increments, 1);
+        assert_eq!(reads.last_full, first.task.started);
+    });
+}
