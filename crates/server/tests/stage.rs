@@ -48,20 +48,11 @@ pub(crate) struct Stage {
 }
 
 /// How a stage differs from the usual one.
+#[derive(Default)]
 pub(crate) struct Wishes {
     pub(crate) limits: Limits,
     pub(crate) is_encrypted: bool,
     pub(crate) files: Option<(PathBuf, PathBuf)>,
-}
-
-impl Default for Wishes {
-    fn default() -> Self {
-        Self {
-            limits: Limits::default(),
-            is_encrypted: false,
-            files: None,
-        }
-    }
 }
 
 impl Stage {
