@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use lifeboat_config::{
-    Brake, CatalogPlace, CheckData, Loaded, NoticeSeverity, PerRun, SecretSource, SourceFile,
-    TargetEntry, ValueSource, read,
+    CatalogPlace, CheckData, Loaded, NoticeSeverity, PerRun, SecretSource, SourceFile, TargetEntry,
+    ValueSource, read,
 };
+use lifeboat_policy::Brake;
 
 use crate::findings_say_where_and_what::Capture;
 

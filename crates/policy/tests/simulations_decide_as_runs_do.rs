@@ -4,7 +4,7 @@ use jiff::civil::date;
 use jiff::tz::TimeZone;
 use jiff::{ToSpan, Zoned};
 use lifeboat_policy::{
-    FullCause, FullHistory, FullRule, KeepCount, RecoveryPoint, RemovingAll, Retention,
+    FullCause, FullHistory, FullRule, Guard, KeepCount, RecoveryPoint, RemovingAll, Retention,
     SimulatedPoint, Simulator, Timing, apply,
 };
 use proptest::prelude::*;

@@ -144,7 +144,12 @@ fn machine(at: u64) -> MachineStatus {
         ),
     ];
     MachineStatus {
-        platform: if at.is_multiple_of(5) { "edge" } else { "local" }.to_owned(),
+        platform: if at.is_multiple_of(5) {
+            "edge"
+        } else {
+            "local"
+        }
+        .to_owned(),
         id: format!("uuid-{at}"),
         state: if at % 11 == 10 { "off" } else { "running" }.to_owned(),
         jobs: job.into_iter().map(str::to_owned).collect(),
@@ -271,7 +276,14 @@ fn status(at: usize, (name, schedule, repository): &(&str, &str, &str)) -> JobSt
         name: (*name).to_owned(),
         platform: "local".to_owned(),
         repository: (*repository).to_owned(),
-        policy: Some(if at.is_multiple_of(2) { "gold" } else { "silver" }.to_owned()),
+        policy: Some(
+            if at.is_multiple_of(2) {
+                "gold"
+            } else {
+                "silver"
+            }
+            .to_owned(),
+        ),
         schedule: Some((*schedule).to_owned()),
         is_enabled: true,
         last: Some(run(
