@@ -35,12 +35,14 @@ const DEMO_PACKAGES: [&str; 8] = [
 ];
 
 /// What the tests ask for their judgement.
-const TEST_PACKAGES: [&str; 38] = [
+const TEST_PACKAGES: [&str; 40] = [
     "btrfs-progs",
+    "binutils",
     "busybox-static",
     "cpio",
     "dmsetup",
     "dosfstools",
+    "dpkg-dev",
     "e2fsprogs",
     "fdisk",
     "fuse3",
