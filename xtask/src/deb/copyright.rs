@@ -68,8 +68,8 @@ pub(super) fn write(workspace: &Workspace, stage: &Path) -> Result<()> {
             line => format!(" {line}\n"),
         };
     }
-    text += "\nComment:\n The program contains work of others, each under the licence that stands\n \
-             behind it. Their sources and texts are on crates.io.\n";
+    text += "\nComment:\n The program contains work of others, each under the licence that\n \
+             stands behind it. Their sources and texts are on crates.io.\n";
     for (licence, packages) in linked(workspace)? {
         text += &format!(" .\n {licence}:\n");
         for package in packages {
