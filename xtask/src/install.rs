@@ -37,7 +37,8 @@ const DEMO_PACKAGES: [&str; 8] = [
 ];
 
 /// What the tests ask for their judgement.
-const TEST_PACKAGES: [&str; 41] = [
+const TEST_PACKAGES: [&str; 43] = [
+    "binutils",
     "btrfs-progs",
     "busybox-static",
     "chromium",
@@ -45,6 +46,7 @@ const TEST_PACKAGES: [&str; 41] = [
     "curl",
     "dmsetup",
     "dosfstools",
+    "dpkg-dev",
     "e2fsprogs",
     "fdisk",
     "fuse3",

@@ -1,6 +1,6 @@
 //! lifeboat's own tooling: everything around the product that a person starts by hand.
 //!
-//! Takes a command (`demo`, `test`, `bench`, `torture`, `fuzz`, `tidy`, `picture`, `fleet`,
+//! Takes a command (`demo`, `test`, `bench`, `torture`, `fuzz`, `deb`, `tidy`, `picture`, `fleet`,
 //! `setup`), runs it in the workspace, and ends with a status that a machine can read.
 //! Does not contain any part of the product, and the product never depends on it.
 //!
@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 
 mod bench;
+mod deb;
 mod demo;
 mod examples;
 mod fuzz;
@@ -38,6 +39,7 @@ usage: cargo xtask <command>
   torture [long|sample] [FILTER]
                               run the tests of chance and enumeration in full, all or those
                               of some modules, and write docs/reliability.md
+  deb [OPTIONS]               make a Debian package of a release build, or of --lifeboat PROGRAM
   tidy                        check the rules of the source tree
   fleet [OPTIONS] FOLDER      make a repository with thousands of snapshots and millions of blobs
   setup                       only install what `test` needs
@@ -64,6 +66,7 @@ fn run(mut arguments: Vec<String>) -> Result<()> {
         ("demo", [flag, program]) if flag == "--lifeboat" => {
             demo::run(&workspace, Some(program.as_ref()))
         }
+        ("deb", rest) => deb::run(&workspace, rest),
         ("bench", rest) => bench::run(&workspace, rest),
         ("test", rest) => suite::run(&workspace, rest),
         ("fuzz", rest) => fuzz(&workspace, rest),

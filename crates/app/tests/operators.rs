@@ -3,5 +3,6 @@
 pub(crate) mod a_terminal_is_given_back;
 pub(crate) mod findings_say_what_to_do;
 pub(crate) mod months_become_reports;
+pub(crate) mod packages_come_and_go;
 pub(crate) mod site;
 pub(crate) mod states_are_one_sentence;

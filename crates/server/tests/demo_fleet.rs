@@ -109,11 +109,10 @@ fn machine(at: u64) -> MachineStatus {
         21 => (Some("databases"), ObjectiveState::AtRisk, 55 * 60),
         8 => (Some("nightly"), ObjectiveState::AtRisk, 21 * HOUR),
         37 | 17 => (None, ObjectiveState::Unknown, 0),
-        _ => (
-            Some(JOBS[(at % 7) as usize].0),
-            ObjectiveState::Met,
-            7 * HOUR + at as i64 * 97,
-        ),
+        _ => {
+            let job = JOBS[(at % 7) as usize].0;
+            (Some(job), ObjectiveState::Met, 7 * HOUR + at as i64 * 97)
+        }
     };
     let is_excused = at == 19;
     let newest = job.map(|job| {

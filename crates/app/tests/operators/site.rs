@@ -169,7 +169,6 @@ pub(crate) fn begin(catalog: &Catalog, machine: &str) -> Lease {
         node: "node1",
         hold: Duration::from_secs(86_400),
         count: 1,
-        lanes: &[],
         run,
     };
     catalog.lease(&offer).unwrap().pop().unwrap()

@@ -39,10 +39,10 @@ pub(crate) fn run(context: &Context) -> Result<u8> {
     while !stop.is_cancelled() {
         top.look_if_due()?;
         terminal.draw(&screen::lines(&top.view, terminal.size()))?;
-        if let Some(key) = terminal.key(KEY_WAIT)? {
-            if top.press(key)? {
-                break;
-            }
+        if let Some(key) = terminal.key(KEY_WAIT)?
+            && top.press(key)?
+        {
+            break;
         }
     }
     Ok(0)

@@ -59,7 +59,7 @@ fn moment(tag: u8, text: &str) -> Option<Timestamp> {
         _ => return None,
     };
     let time = DateTime::strptime("%Y%m%d%H%M%S", full).ok()?;
-    Some(TimeZone::UTC.to_timestamp(time).ok()?)
+    TimeZone::UTC.to_timestamp(time).ok()
 }
 
 /// The content of an element of a kind, and what comes after it.

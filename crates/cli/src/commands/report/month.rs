@@ -42,16 +42,22 @@ impl Month {
     /// The last one that is over.
     pub(super) fn before(now: Timestamp) -> Result<Self> {
         let today = now.to_zoned(TimeZone::system()).date();
-        let before = today.first_of_month().yesterday().map_err(unknown)?;
+        let before = today
+            .first_of_month()
+            .yesterday()
+            .map_err(|e| unknown(&e))?;
         Self::of(before.first_of_month(), now)
     }
 
     fn of(first: Date, now: Timestamp) -> Result<Self> {
         let zone = TimeZone::system();
         let begin = |date: Date| -> Result<Timestamp> {
-            Ok(date.to_zoned(zone.clone()).map_err(unknown)?.timestamp())
+            Ok(date
+                .to_zoned(zone.clone())
+                .map_err(|e| unknown(&e))?
+                .timestamp())
         };
-        let next = first.checked_add(1.month()).map_err(unknown)?;
+        let next = first.checked_add(1.month()).map_err(|e| unknown(&e))?;
         let (from, end) = (begin(first)?, begin(next)?);
         Ok(Self {
             first,
@@ -84,6 +90,6 @@ impl fmt::Display for Month {
     }
 }
 
-fn unknown(error: jiff::Error) -> Error {
+fn unknown(error: &jiff::Error) -> Error {
     Error::usage(format!("the calendar has no such month: {error}"))
 }
