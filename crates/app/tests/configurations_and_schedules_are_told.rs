@@ -167,11 +167,8 @@ fn a_job_of_the_configuration_is_listed_and_played_as_it_stands_there() {
     let what_if = [&simulate[..], &from, &["--keep-last", "2"]].concat();
     let shown = well(folder.path(), &what_if);
     assert!(shown.contains("2 recovery points left"), "{shown}");
-    refused(
-        folder.path(),
-        &["schedule", "preview", "@wob"],
-        "it has: web",
-    );
+    let unknown = ["schedule", "preview", "@wob"];
+    refused(folder.path(), &unknown, "did you mean @web?");
 }
 
 #[test]
