@@ -8,6 +8,7 @@ mod notices;
 mod running;
 mod settings;
 mod state;
+mod watched;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use running::Running;
 pub(crate) use keys::{audit_head, audit_key, set_audit_head};
 pub(crate) use notices::{Notices, targets};
 pub(crate) use settings::{guard, settings};
+pub(crate) use watched::Watched;
 
 /// What is configured, and the catalog that goes with it.
 pub(crate) struct Service {
