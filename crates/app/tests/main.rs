@@ -14,6 +14,7 @@ mod files_of_machines_become_snapshots;
 mod fleets_are_listed_by_everybody;
 mod flips_agree_with_restic;
 mod full_disk_is_told_and_prune_makes_room;
+mod imported_schedules_begin_when_they_did_before;
 mod interop;
 mod interrupted_runs_are_taken_over;
 mod kills_leave_whole_repositories;

@@ -1,6 +1,6 @@
 //! What is wrong with a configuration, and where.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,11 +47,19 @@ impl fmt::Display for Finding {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
-        write!(f, "{}: {severity}: {}", self.spot, self.message)?;
-        match &self.suggestion {
-            Some(suggestion) => write!(f, "; {suggestion}"),
-            None => Ok(()),
+        let mut line = format!("{}: {severity}: {}", self.spot, self.message);
+        if let Some(suggestion) = &self.suggestion {
+            line.push_str("; ");
+            line.push_str(suggestion);
         }
+        // Names come from files of anybody, and a terminal obeys such characters.
+        for c in line.chars() {
+            match c.is_control() {
+                true => write!(f, "{}", c.escape_default())?,
+                false => f.write_char(c)?,
+            }
+        }
+        Ok(())
     }
 }
 

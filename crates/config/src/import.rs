@@ -7,12 +7,13 @@ mod lines;
 mod located;
 mod opennebula;
 mod restic;
+mod secrets;
 mod variables;
-mod week;
 
 use std::str::FromStr;
 
 use lifeboat_model::{ParseError, Secret};
+use serde::de::DeserializeOwned;
 
 use crate::finding::{Finding, Severity, Spot};
 use crate::read::{SourceFile, read};
@@ -73,28 +74,42 @@ impl FromStr for ImportKind {
 pub fn kind_of(text: &str) -> Option<ImportKind> {
     let start = text.trim_start_matches('\u{feff}').trim_start();
     if start.starts_with(['{', '[']) {
-        return Some(ImportKind::Variables);
+        let is_datastore = start[1..].trim_start().starts_with("\"DATASTORE");
+        return Some(match is_datastore {
+            true => ImportKind::OpenNebula,
+            false => ImportKind::Variables,
+        });
     }
-    if start.starts_with('<') || text.contains("DS_MAD") || text.contains("RESTIC_SFTP_SERVER") {
+    let capitals = text.to_ascii_uppercase();
+    let is_template = ["DS_MAD", "RESTIC_SFTP_SERVER"]
+        .iter()
+        .any(|it| capitals.contains(it));
+    if start.starts_with('<') || is_template {
         return Some(ImportKind::OpenNebula);
     }
     let is_setting = |line: &str| {
-        let line = line.trim().trim_start_matches("export ");
-        ["RESTIC_", "AWS_"].iter().any(|it| line.starts_with(it)) && line.contains('=')
+        let mut words = line.split_whitespace();
+        words.any(|it| it.starts_with("RESTIC_") || it.starts_with("AWS_")) && line.contains('=')
     };
     let is_restic = text.lines().any(is_setting);
     is_restic.then_some(ImportKind::ResticEnvironment)
 }
 
 /// Makes a configuration of another program's settings; secrets are put into files below
-/// `folder`.
+/// `folder`. `J` is what a job says, as in [`read`].
 ///
 /// Errors: everything that is wrong with them, each with its place; then there is no text.
-pub fn import(
+pub fn import<J: DeserializeOwned>(
     source: &SourceFile,
     kind: ImportKind,
     folder: &str,
 ) -> Result<Imported, Vec<Finding>> {
+    // Some editors put this mark before a text.
+    let marked = source.text.strip_prefix('\u{feff}').map(|text| SourceFile {
+        name: source.name.clone(),
+        text: text.to_owned(),
+    });
+    let source = marked.as_ref().unwrap_or(source);
     let mut draft = Draft::new(source, folder);
     if source.text.len() > BYTES_MAX {
         draft.refuse(0, "it has more than 8 MiB, these are no settings", None);
@@ -106,16 +121,19 @@ pub fn import(
         }
     }
     let imported = draft.finish()?;
-    refuse_unsound(source, imported)
+    refuse_unsound::<J>(source, imported)
 }
 
 /// What was made must be a configuration: values that nobody looked at are looked at here.
-fn refuse_unsound(source: &SourceFile, imported: Imported) -> Result<Imported, Vec<Finding>> {
+fn refuse_unsound<J: DeserializeOwned>(
+    source: &SourceFile,
+    imported: Imported,
+) -> Result<Imported, Vec<Finding>> {
     let made = SourceFile {
         name: "the configuration made of it".to_owned(),
         text: imported.text.clone(),
     };
-    let loaded = read::<toml::Table>(&[made]);
+    let loaded = read::<J>(&[made]);
     let errors = loaded.findings.into_iter();
     let errors: Vec<_> = errors
         .filter(|it| it.severity == Severity::Error)

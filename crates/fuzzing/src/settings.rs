@@ -1,5 +1,7 @@
 //! The configuration, and the settings of other programs that become one.
 
+use std::collections::BTreeSet;
+
 use lifeboat_config::{ImportKind, Loaded, SourceFile, import, read};
 
 /// The first byte says what the text is; what was made of other settings must be sound.
@@ -17,10 +19,16 @@ pub(crate) fn settings(input: &[u8]) {
         2 => ImportKind::ResticEnvironment,
         _ => ImportKind::OpenNebula,
     };
-    if let Ok(imported) = import(&source, kind, "/secrets") {
+    if let Ok(imported) = import::<toml::Table>(&source, kind, "/secrets") {
+        let mut files = BTreeSet::new();
+        for it in &imported.secrets {
+            let is_plain = !it.file.starts_with('.') && !it.file.contains(['/', '\0']);
+            assert!(is_plain, "{:?} stays in its folder", it.file);
+            assert!(files.insert(&it.file), "{:?} is of one secret", it.file);
+        }
         let made = SourceFile {
             name: "made".to_owned(),
-            text: imported.text,
+            text: imported.text.clone(),
         };
         let loaded: Loaded<toml::Table> = read(&[made]);
         assert!(loaded.is_sound(), "what was made is sound");

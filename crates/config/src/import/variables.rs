@@ -1,20 +1,26 @@
 //! The variables of a program that backs up machines of oVirt.
 
+mod fields;
 mod machine;
+mod rules;
+mod schedule;
+mod week;
 
-use std::collections::BTreeSet;
-
-use serde_json::{Map, Value};
-
-use super::draft::{Draft, Table, inline, key, quoted};
-use super::located::{Located, escaped};
-use super::restic::is_secret;
+use super::draft::{Draft, Table, inline};
+use super::located::Located;
+use super::secrets::without_password;
+use fields::{Fields, kept};
 use machine::Machines;
+use rules::{CHAIN_MAX, DAYS_MAX, Settings};
 
+/// What is said of a setting that has no meaning here.
+const UNKNOWN: &str = "nobody knows this setting";
 /// Settings of a restore.
-const RESTORE: [&str; 8] = [
+const RESTORE: [&str; 10] = [
     "target_cluster",
+    "target_cluster_name",
     "target_storage_domain",
+    "target_storage_domain_name",
     "disk_interface",
     "timeout_minutes",
     "auto_start_restored_vm",
@@ -22,10 +28,18 @@ const RESTORE: [&str; 8] = [
     "replace_existing_vm",
     "backup_old_vm",
 ];
+/// Names of the address in `source_ovirt_*`.
+const ADDRESSES: [&str; 5] = ["url", "fqdn", "host", "engine_url", "engine"];
+/// Keys that may hold their table as a text.
+const TABLES: [&str; 3] = ["backup_settings", "restore_settings", "vms_config"];
 
 pub(super) fn import(draft: &mut Draft<'_>) {
-    let source = draft.source;
-    let located = match Located::parse(&source.text) {
+    let located = Located::parse(&draft.source.text);
+    let located = located.and_then(|mut located| {
+        located.open_texts(&TABLES)?;
+        Ok(located)
+    });
+    let located = match located {
         Ok(located) => located,
         Err((at, message)) => return draft.refuse(at, &message, None),
     };
@@ -38,70 +52,62 @@ pub(super) fn import(draft: &mut Draft<'_>) {
     repository(draft, &mut root);
     let usual = usual(draft, &mut root);
     restore(draft, &mut root);
-    let machines = root.take("vms_config");
-    if let Some((value, path)) = machines {
-        Machines::new(&located, usual).import(draft, value, &path);
-    } else {
-        draft.refuse(0, "it has no vms_config: no machine is named", None);
+    checkpoints(draft, &mut root);
+    match root.take("vms_config") {
+        Some(value) => Machines::new(&located, usual).import(draft, value, "/vms_config"),
+        None => draft.refuse(0, "it has no vms_config: no machine is named", None),
     }
-    root.carry_rest(draft, "variables", "");
+    root.carry_rest(draft, "variables", "its own settings", UNKNOWN);
 }
 
 /// Settings of an engine; the source is a platform.
 fn engine(draft: &mut Draft<'_>, root: &mut Fields<'_>, start: &str) {
-    let is_source = start == "source_ovirt";
-    let names: Vec<&String> = root.map.keys().collect();
-    let names = names.into_iter().filter(|name| name.starts_with(start));
+    let names = root.map.keys().filter(|name| name.starts_with(start));
     let names: Vec<String> = names.cloned().collect();
     let mut settings = Vec::new();
-    let mut address = None;
+    let mut address = String::new();
     for name in &names {
-        let Some((value, path)) = root.take(name) else {
+        let Some(value) = root.take(name) else {
             continue;
         };
         let word = name[start.len()..].trim_start_matches('_');
-        let is_address = ["url", "fqdn", "host", "engine_url", "engine"].contains(&word);
-        if is_address && let Some(text) = value.as_str() {
-            address = Some(text.to_owned());
+        if ADDRESSES.contains(&word)
+            && let Some(text) = value.as_str()
+        {
+            address = without_password(text).0;
         }
-        settings.push(kept(draft, name, value, root.located.place(&path)));
+        settings.push(kept(draft, name, value, root.place(name)));
     }
-    if is_source {
-        let address = address.unwrap_or_default();
+    let note = "platforms of oVirt have no adapter yet";
+    if start == "source_ovirt" {
         let address = address
             .trim_start_matches("https://")
             .trim_start_matches("http://");
-        let note = "platforms of oVirt have no adapter yet";
         let mut platform = Table::new(&["platforms", "source"]);
         platform.text("uri", &format!("ovirt://{address}"));
         platform.text("carried_over", &draft.mark(note));
         draft.add(platform);
     }
     if let Some(first) = names.first() {
-        let at = root.located.place(&format!("/{}", escaped(first)));
-        let note = "platforms of oVirt have no adapter yet";
-        draft.note(
-            at,
-            &format!("{start}_*: carried over, not carried out: {note}"),
-            None,
-        );
-        draft.carry(start, &format!("{start}_*"), note, Some(inline(&settings)));
+        let message = format!("{start}_*: carried over, not carried out: {note}");
+        draft.note(root.place(first), &message, None);
+        draft.carry(start, &format!("{start}_*"), note, Some(inline(settings)));
     }
 }
 
 /// The folder of backups becomes the place of a repository.
 fn repository(draft: &mut Draft<'_>, root: &mut Fields<'_>) {
     let at = root.place("backup_directory");
+    if !root.has("backup_directory") {
+        draft.refuse(0, "it has no backup_directory", None);
+    }
     let Some(folder) = root.text(draft, "backup_directory") else {
-        if !root.map.contains_key("backup_directory") {
-            draft.refuse(0, "it has no backup_directory", None);
-        }
         return;
     };
     let mut table = Table::new(&["repositories", "main"]);
     let place = format!("{}/lifeboat", folder.trim_end_matches('/'));
     table.text("place", &place);
-    let file = draft.file("main.password");
+    let file = draft.empty_file("main.password");
     table.text("password_file", &file);
     draft.add(table);
     let message = format!("backup_directory: the repository is {place}, what is beside it stays");
@@ -110,34 +116,30 @@ fn repository(draft: &mut Draft<'_>, root: &mut Fields<'_>) {
 }
 
 /// What every machine has, unless it says otherwise: settings of its policy, and a time of day.
+#[derive(Default)]
 struct Usual {
-    policy: Vec<(String, String)>,
+    policy: Settings,
     time: Option<String>,
 }
 
 fn usual(draft: &mut Draft<'_>, root: &mut Fields<'_>) -> Usual {
-    let mut usual = Usual {
-        policy: Vec::new(),
-        time: None,
-    };
+    let mut usual = Usual::default();
     let Some(mut fields) = root.table(draft, "backup_settings") else {
         return usual;
     };
-    if let Some(flag) = fields.flag(draft, "incremental_enabled") {
-        usual
-            .policy
-            .push(("incremental".to_owned(), flag.to_string()));
+    if fields.flag(draft, "incremental_enabled") == Some(false) {
+        usual.policy.insert("incremental", "false".to_owned());
     }
-    for (name, ours) in [
-        ("max_incremental_chain_length", "full_after"),
-        ("force_full_backup_days", "full_days"),
+    for (name, ours, max) in [
+        ("max_incremental_chain_length", "full_after", CHAIN_MAX),
+        ("force_full_backup_days", "full_days", DAYS_MAX),
     ] {
-        if let Some(number) = fields.number(draft, name).filter(|it| *it > 0) {
-            usual.policy.push((ours.to_owned(), number.to_string()));
+        if let Some(number) = fields.number(draft, name, max).filter(|it| *it > 0) {
+            usual.policy.insert(ours, number.to_string());
         }
     }
     usual.time = fields.time(draft, "default_backup_time");
-    fields.carry_rest(draft, "backup_settings", "backup_settings");
+    fields.carry_rest(draft, "backup_settings", "backup_settings", UNKNOWN);
     usual
 }
 
@@ -150,8 +152,7 @@ fn restore(draft: &mut Draft<'_>, root: &mut Fields<'_>) {
     for (name, value) in fields.map {
         let at = fields.place(name);
         if !RESTORE.contains(&name.as_str()) {
-            let message =
-                format!("restore_settings.{name}: nobody knows this setting; carried over");
+            let message = format!("restore_settings/{name}: {UNKNOWN}; carried over");
             draft.note(at, &message, None);
         }
         settings.push(kept(draft, name, value, at));
@@ -159,153 +160,22 @@ fn restore(draft: &mut Draft<'_>, root: &mut Fields<'_>) {
     let note = "restores are begun by hand: lifeboat machine recover";
     let message = format!("restore_settings: carried over, not carried out: {note}");
     draft.note(at, &message, None);
-    let settings = inline(&settings);
+    let settings = inline(settings);
     draft.carry("restore_settings", "restore_settings", note, Some(settings));
 }
 
-/// The settings of one table of JSON, taken one by one.
-struct Fields<'v> {
-    map: &'v Map<String, Value>,
-    path: String,
-    located: &'v Located,
-    taken: BTreeSet<String>,
-}
-
-impl<'v> Fields<'v> {
-    fn new(map: &'v Map<String, Value>, path: &str, located: &'v Located) -> Self {
-        Self {
-            map,
-            path: path.to_owned(),
-            located,
-            taken: BTreeSet::new(),
-        }
-    }
-
-    fn path(&self, name: &str) -> String {
-        format!("{}/{}", self.path, escaped(name))
-    }
-
-    fn place(&self, name: &str) -> usize {
-        self.located.place(&self.path(name))
-    }
-
-    /// A value and its path; null is as if it were not there.
-    fn take(&mut self, name: &str) -> Option<(&'v Value, String)> {
-        let value = self.map.get(name)?;
-        self.taken.insert(name.to_owned());
-        (!value.is_null()).then(|| (value, self.path(name)))
-    }
-
-    fn wrong(&self, draft: &mut Draft<'_>, name: &str, wanted: &str) {
-        let path = self.path(name);
-        let message = format!("{}: it must be {wanted}", path.trim_start_matches('/'));
-        draft.refuse(self.place(name), &message, None);
-    }
-
-    fn text(&mut self, draft: &mut Draft<'_>, name: &str) -> Option<String> {
-        let (value, _) = self.take(name)?;
-        let text = value.as_str().filter(|text| !text.is_empty());
-        if text.is_none() {
-            self.wrong(draft, name, "a text");
-        }
-        text.map(str::to_owned)
-    }
-
-    fn flag(&mut self, draft: &mut Draft<'_>, name: &str) -> Option<bool> {
-        let (value, _) = self.take(name)?;
-        let flag = value.as_bool();
-        if flag.is_none() {
-            self.wrong(draft, name, "true or false");
-        }
-        flag
-    }
-
-    fn number(&mut self, draft: &mut Draft<'_>, name: &str) -> Option<u32> {
-        let (value, _) = self.take(name)?;
-        let number = value.as_u64().and_then(|it| u32::try_from(it).ok());
-        if number.is_none() {
-            self.wrong(draft, name, "a whole number that is not negative");
-        }
-        number
-    }
-
-    /// A time of day as in 02:00.
-    fn time(&mut self, draft: &mut Draft<'_>, name: &str) -> Option<String> {
-        let text = self.text(draft, name)?;
-        let is_time = text.parse::<jiff::civil::Time>().is_ok() && text.contains(':');
-        if !is_time {
-            self.wrong(draft, name, "a time of day, as in 02:00");
-        }
-        is_time.then_some(text)
-    }
-
-    fn table(&mut self, draft: &mut Draft<'_>, name: &str) -> Option<Fields<'v>> {
-        let (value, path) = self.take(name)?;
-        let Some(map) = value.as_object() else {
-            self.wrong(draft, name, "a table: { ... }");
-            return None;
-        };
-        Some(Fields::new(map, &path, self.located))
-    }
-
-    /// Keeps what nobody took, and says so.
-    fn carry_rest(self, draft: &mut Draft<'_>, entry: &str, from: &str) {
-        let mut settings = Vec::new();
-        for (name, value) in self.map {
-            if self.taken.contains(name) {
-                continue;
-            }
-            let at = self.place(name);
-            let path = self.path(name);
-            let path = path.trim_start_matches('/');
-            let message = format!("{path}: nobody knows this setting; carried over");
-            draft.note(at, &message, None);
-            settings.push(kept(draft, name, value, at));
-        }
-        if !settings.is_empty() {
-            let from = if from.is_empty() {
-                "its own settings"
-            } else {
-                from
-            };
-            let note = "nothing here knows these settings";
-            draft.carry(entry, from, note, Some(inline(&settings)));
-        }
-    }
-}
-
-/// A setting as TOML keeps it; a secret one by its file.
-fn kept(draft: &mut Draft<'_>, name: &str, value: &Value, at: usize) -> (String, String) {
-    if is_secret(name)
-        && let Some(secret) = value.as_str().filter(|it| !it.is_empty())
-    {
-        let file = draft.secret(&name.to_ascii_lowercase(), secret);
-        let message = format!("{name}: the secret goes into {file}");
-        draft.note(at, &message, None);
-        return (key(&format!("{name}_file")), quoted(&file));
-    }
-    (key(name), toml_of(draft, value, at))
-}
-
-/// JSON as TOML; null, which TOML has not, as a text.
-fn toml_of(draft: &mut Draft<'_>, value: &Value, at: usize) -> String {
-    match value {
-        Value::Null => quoted("null"),
-        Value::Bool(flag) => flag.to_string(),
-        Value::Number(number) if number.is_u64() || number.is_i64() => match number.as_i64() {
-            Some(number) => number.to_string(),
-            None => quoted(&number.to_string()),
-        },
-        Value::Number(number) => quoted(&number.to_string()),
-        Value::String(text) => quoted(text),
-        Value::Array(list) => {
-            let items: Vec<_> = list.iter().map(|it| toml_of(draft, it, at)).collect();
-            format!("[{}]", items.join(", "))
-        }
-        Value::Object(map) => {
-            let settings = map.iter().map(|(name, value)| kept(draft, name, value, at));
-            let settings: Vec<_> = settings.collect();
-            inline(&settings)
-        }
+/// What that program remembers is of no use here.
+fn checkpoints(draft: &mut Draft<'_>, root: &mut Fields<'_>) {
+    let at = root.place("checkpoints_file");
+    if let Some(value) = root.take("checkpoints_file") {
+        let note = "the memory of that program is not read: first backups here read everything";
+        draft.note(at, &format!("checkpoints_file: {note}"), None);
+        let kept = kept(draft, "checkpoints_file", value, at);
+        draft.carry(
+            "checkpoints_file",
+            "checkpoints_file",
+            note,
+            Some(inline([kept])),
+        );
     }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use lifeboat_config::{Finding, ImportKind, Imported, SourceFile, import, kind_of};
+use lifeboat_control::Job;
 use lifeboat_model::ErrorKind;
 
 use super::{print_text, tell};
@@ -29,7 +30,7 @@ pub(super) fn run(context: &Context, arguments: &ConfigImportArguments) -> Resul
         let message = format!("the folder {} has no readable name", folder.display());
         Error::new(ErrorKind::Invalid, message)
     })?;
-    match import(&source, kind, secrets) {
+    match import::<Job>(&source, kind, secrets) {
         Ok(imported) => write(context, arguments, &folder, &imported),
         Err(findings) => refuse(context, &findings),
     }
@@ -100,6 +101,16 @@ fn write(
         return print_text(context, &imported.text);
     };
     let files = secrets.iter().map(|(path, _)| path.as_path());
+    if files
+        .clone()
+        .any(|path| path.file_name() == target.file_name())
+    {
+        let message = format!(
+            "a secret goes into a file that is named like {}: write the configuration to another",
+            target.display()
+        );
+        return Err(Error::new(ErrorKind::Invalid, message));
+    }
     for path in files.chain([target.as_path()]) {
         if !arguments.force && fs::symlink_metadata(path).is_ok() {
             let message = format!("{} is there already: --force replaces it", path.display());
