@@ -12,12 +12,15 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body};
 
 use crate::{
-    Alert, Begun, Failure, Health, Job, LogLine, Machine, Overview, RestoreRequest, Run,
-    RunDetails, RunRequest, TaskDetails,
+    Alert, AuditEntry, Begun, Failure, Health, Job, LogLine, Machine, Overview, Point,
+    RestoreRequest, RetryPlan, Run, RunDetails, RunRequest, Task, TaskDetails,
 };
 
 /// An answer is not read further than so many bytes.
 const ANSWER_MAX: u64 = 64 * 1024 * 1024;
+
+/// With this all routes begin.
+const START: &str = "/api/v1";
 
 /// Where a server is, and how it is trusted.
 #[derive(Clone, Debug)]
@@ -37,6 +40,14 @@ pub struct Client {
     agent: Agent,
     address: String,
     token: Option<Secret>,
+}
+
+/// A part of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T> {
+    /// Its rows.
+    pub rows: Vec<T>,
+    next: Option<String>,
 }
 
 /// Why there is no answer: what was asked, what was seen.
@@ -122,12 +133,16 @@ impl Client {
         self.get("/overview")
     }
 
-    /// Machines by platform and name, at most 1,000 after `platform/name`.
-    pub fn machines(&self, after: Option<&str>) -> Result<Vec<Machine>> {
-        match after {
-            Some(after) => self.get(&format!("/machines?after={}", escaped(after))),
-            None => self.get("/machines"),
-        }
+    /// Machines by platform and name, at most `count` of 1,000.
+    pub fn machines(&self, count: u32) -> Result<Page<Machine>> {
+        self.page(&format!("/machines?count={count}"))
+    }
+
+    /// Recovery points, of one machine or of all, newest first, at most `count` of 10,000.
+    pub fn points(&self, machine: Option<&str>, count: u32) -> Result<Page<Point>> {
+        let machine = machine.map(|name| format!("&machine={}", escaped(name)));
+        let machine = machine.unwrap_or_default();
+        self.page(&format!("/points?count={count}{machine}"))
     }
 
     /// Jobs by name.
@@ -135,10 +150,26 @@ impl Client {
         self.get("/jobs")
     }
 
-    /// Runs, newest first, with numbers smaller than `before`, at most 1,000.
-    pub fn runs(&self, before: Option<i64>, count: u32) -> Result<Vec<Run>> {
-        let before = before.map(|id| format!("&before={id}")).unwrap_or_default();
-        self.get(&format!("/runs?count={count}{before}"))
+    /// Runs, newest first, at most `count` of 1,000.
+    pub fn runs(&self, count: u32) -> Result<Page<Run>> {
+        self.page(&format!("/runs?count={count}"))
+    }
+
+    /// Tasks, of one machine or repository or of all, newest first, at most `count` of 1,000.
+    pub fn tasks(&self, subject: Option<&str>, count: u32) -> Result<Page<Task>> {
+        let subject = subject.map(|name| format!("&subject={}", escaped(name)));
+        let subject = subject.unwrap_or_default();
+        self.page(&format!("/tasks?count={count}{subject}"))
+    }
+
+    /// Who did what, newest first, at most `count` of 1,000.
+    pub fn audit(&self, count: u32) -> Result<Page<AuditEntry>> {
+        self.page(&format!("/audit?count={count}"))
+    }
+
+    /// The part of a list behind another, if there is more.
+    pub fn next<T: DeserializeOwned>(&self, page: &Page<T>) -> Result<Option<Page<T>>> {
+        page.next.as_deref().map(|path| self.page(path)).transpose()
     }
 
     /// A run with its tasks.
@@ -151,9 +182,20 @@ impl Client {
         self.get(&format!("/tasks/{id}"))
     }
 
-    /// Lines of a task's log after a number.
-    pub fn log(&self, task: i64, after: i64) -> Result<Vec<LogLine>> {
-        self.get(&format!("/tasks/{task}/log?after={after}"))
+    /// Lines of a task's log, oldest first, at most `count` of 1,000.
+    pub fn log(&self, task: i64, count: u32) -> Result<Page<LogLine>> {
+        self.page(&format!("/tasks/{task}/log?count={count}"))
+    }
+
+    /// What a task would do once more.
+    pub fn plan_retry(&self, task: i64) -> Result<RetryPlan> {
+        self.get(&format!("/tasks/{task}/retry"))
+    }
+
+    /// Begins a run that does what a task did; one that replaces a machine must be confirmed.
+    pub fn retry(&self, task: i64, is_confirmed: bool) -> Result<Begun> {
+        let path = format!("/tasks/{task}/retry?is_confirmed={is_confirmed}");
+        self.ask(Method::POST, &path, None::<&()>)
     }
 
     /// Begins a run.
@@ -171,9 +213,9 @@ impl Client {
         self.ask(Method::POST, &format!("/runs/{run}/cancel"), None::<&()>)
     }
 
-    /// Alerts that hold, worst first.
-    pub fn alerts(&self) -> Result<Vec<Alert>> {
-        self.get("/alerts")
+    /// Alerts that hold, worst first, at most `count` of 1,000.
+    pub fn alerts(&self, count: u32) -> Result<Page<Alert>> {
+        self.page(&format!("/alerts?count={count}"))
     }
 
     /// Says that an alert was seen.
@@ -186,17 +228,32 @@ impl Client {
         self.ask(Method::GET, path, None::<&()>)
     }
 
+    fn page<T: DeserializeOwned>(&self, path: &str) -> Result<Page<T>> {
+        let (rows, next) = self.ask_for_part(Method::GET, path, None::<&()>)?;
+        Ok(Page { rows, next })
+    }
+
     fn ask<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
         body: Option<&impl Serialize>,
     ) -> Result<T> {
+        Ok(self.ask_for_part(method, path, body)?.0)
+    }
+
+    /// The answer, and where its next part is.
+    fn ask_for_part<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<(T, Option<String>)> {
         let what = format!("cannot ask {} for {path}", self.address);
         let invalid = |error: &dyn fmt::Display| {
             ClientError::new(ErrorKind::Invalid, format!("{what}: {error}"))
         };
-        let address = format!("{}/api/v1{path}", self.address);
+        let address = format!("{}{START}{path}", self.address);
         let mut request = Request::builder().method(method).uri(address);
         if let Some(token) = &self.token {
             let token = String::from_utf8_lossy(token.expose());
@@ -215,8 +272,16 @@ impl Client {
                 .run(request.body(()).map_err(|error| invalid(&error))?),
         };
         let answer = answer.map_err(|error| unanswered(&what, &error))?;
-        read(&what, answer)
+        let next = next_part(&answer);
+        Ok((read(&what, answer)?, next))
     }
+}
+
+/// Where the next part of a list is, below [`START`].
+fn next_part(answer: &Response<Body>) -> Option<String> {
+    let link = answer.headers().get("link")?.to_str().ok()?;
+    let (path, _) = link.strip_prefix('<')?.split_once(">; rel=\"next\"")?;
+    path.strip_prefix(START).map(str::to_owned)
 }
 
 fn read<T: DeserializeOwned>(what: &str, mut answer: Response<Body>) -> Result<T> {

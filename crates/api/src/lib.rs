@@ -18,7 +18,7 @@ pub use accounts::{
     AuditEntry, AuditFindings, ConfigValue, Me, NewPassword, NewToken, NewUser, Role, Setup,
     SignIn, SignedIn, Token, TokenMade, User, UserChange,
 };
-pub use client::{Client, ClientError, ClientOptions};
+pub use client::{Client, ClientError, ClientOptions, Page};
 pub use failure::{Failure, FailureKind, status_of};
 pub use machines::{Machine, MachineDetails, Point, Proof, ProofKind, Verified};
 pub use overview::{
@@ -27,6 +27,6 @@ pub use overview::{
 };
 pub use plans::{PlannedRun, SimulatedPoint};
 pub use runs::{
-    Action, Begun, Cause, LogLevel, LogLine, Progress, RestoreRequest, Run, RunDetails, RunRequest,
-    RunState, Step, Task, TaskDetails, TaskState,
+    Action, Begun, Cause, LogLevel, LogLine, Progress, RestoreRequest, RetryPlan, Run, RunDetails,
+    RunRequest, RunState, Step, StepState, Task, TaskDetails, TaskState,
 };

@@ -174,6 +174,27 @@ pub struct Step {
     /// When.
     #[schema(value_type = String, format = DateTime)]
     pub began: Timestamp,
+    /// When it ended.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub ended: Option<Timestamp>,
+    /// How it is.
+    pub state: StepState,
+    /// Why the attempt failed in it.
+    pub message: Option<String>,
+}
+
+/// How a step is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StepState {
+    /// It is on its way.
+    Running,
+    /// The next one began, or all is done.
+    Done,
+    /// The attempt failed in it.
+    Failed,
+    /// The attempt was stopped in it.
+    Stopped,
 }
 
 /// A task with its steps, in order.
@@ -263,11 +284,33 @@ pub struct RestoreRequest {
     #[serde(default)]
     #[schema(pattern = "^[A-Za-z0-9._][A-Za-z0-9._-]{0,62}$")]
     pub name: Option<String>,
+    /// Where its disks go: `pool:NAME` or `/folder/`; where the platform usually puts them if
+    /// there is none.
+    #[serde(default)]
+    #[schema(pattern = "^(pool:[A-Za-z0-9._/-]{1,120}|/([A-Za-z0-9._-]{1,60}/){1,9})$")]
+    pub to: Option<String>,
     /// Starts it.
     #[serde(default)]
     pub is_started: bool,
     /// Puts it into the place of the machine of that name.
     #[serde(default)]
+    pub is_replacing: bool,
+}
+
+/// What a task would do once more; nothing has been begun.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RetryPlan {
+    /// What it does.
+    pub action: Action,
+    /// The machine's or repository's name.
+    pub subject: String,
+    /// Its job.
+    pub job: String,
+    /// What it did, as a command line. A restore does exactly this once more, everything else
+    /// what is configured now.
+    pub command: String,
+    /// Whether it puts a machine into the place of what is there: then it is begun only with
+    /// `is_confirmed`.
     pub is_replacing: bool,
 }
 

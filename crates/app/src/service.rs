@@ -1,14 +1,32 @@
 //! What `lifeboat serve` and the accounts of its API are made of.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 
 use jiff::Timestamp;
 use lifeboat_catalog::{Role, Token, User};
-use lifeboat_cli::{Encryption, ServeParts, WantedToken};
+use lifeboat_cli::{AnswerCommands, Encryption, ServeParts, WantedToken};
 use lifeboat_model::{CancelToken, Clock, Entropy, ErrorKind};
 use lifeboat_scheduler::Node;
-use lifeboat_server::{Limits, ServerOptions, State, StateParts};
+use lifeboat_server::{Limits, ServerOptions, State, StateParts, UPLOAD_MAX};
+
+/// The program's commands, as the server asks for them.
+struct Commands(AnswerCommands);
+
+impl lifeboat_server::Commands for Commands {
+    fn run(
+        &self,
+        words: &[String],
+        take: &mut dyn FnMut(Vec<u8>) -> bool,
+    ) -> Result<(), (ErrorKind, String)> {
+        self.0.run(words, take)
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.0.folder().to_owned()
+    }
+}
 
 /// Answers requests until `stop` is set.
 pub(crate) fn serve(parts: ServeParts, stop: &CancelToken) -> Result<(), (ErrorKind, String)> {
@@ -20,6 +38,8 @@ pub(crate) fn serve(parts: ServeParts, stop: &CancelToken) -> Result<(), (ErrorK
         audit_key: parts.audit_key,
         is_metrics_open: parts.is_metrics_open,
         config: Vec::new(),
+        commands: Some(Arc::new(Commands(parts.commands))),
+        upload_max: UPLOAD_MAX,
     })
     .map_err(io)?;
     let options = ServerOptions {

@@ -265,7 +265,11 @@ fn a_hook_changes_the_restored_disk(host: &Host) {
         "--to",
         &to,
     ];
-    let told = host.does(&[&words[..], &["-j", &job, "--verify"]].concat());
+    let told = host.does(&[&words[..], &["-j", &job, "--verify", "-v"]].concat());
+    let steps = told.lines().filter_map(|line| line.strip_prefix("web: "));
+    let steps: Vec<_> = steps.filter(|step| !step.contains(' ')).collect();
+    let right = "validate inspect plan build restore verify end_recovery define keep";
+    assert_eq!(steps.join(" "), right, "{told}");
     assert!(told.contains("\n  web has vda\n"), "{told}");
     assert!(told.contains("before the hooks"), "{told}");
     assert_eq!(host.machines(), "web");

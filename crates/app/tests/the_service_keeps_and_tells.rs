@@ -39,7 +39,7 @@ impl Host {
         fs::write(host.path("disk.img"), vec![7; 8 << 20]).unwrap();
         host.configure("1d", "");
         assert!(host.run(&["init", "-r", "@main"]).status.success());
-        let made = host.run(&["token", "add", "probe", "--role", "operator"]);
+        let made = host.run(&["token", "add", "probe", "--role", "admin"]);
         let token = String::from_utf8(made.stdout).unwrap();
         let token = token.lines().last().unwrap().to_owned();
         host.write_secret("token", &token);
@@ -228,6 +228,8 @@ fn a_service_survives_its_operator() {
     host.wait("the broken file is told", || {
         host.log().contains("the configuration before goes on")
     });
+    a_restore_tells_its_steps_and_is_tried_again(&host);
+    lost_records_come_back_by_the_api(&host);
     let first = host.newest_run()["id"].as_i64().unwrap();
     let began = host.post("/api/v1/runs", r#"{"action":"backup","job":"nightly"}"#);
     assert!(
@@ -268,29 +270,115 @@ fn a_service_survives_its_operator() {
     assert!(checked.status.success(), "{checked:?}");
 }
 
+/// A platform of plain files has no place for a machine: the step that fails says so.
+fn a_restore_tells_its_steps_and_is_tried_again(host: &Host) {
+    let points = host.get("/api/v1/points").unwrap();
+    let snapshot = points[0]["snapshot"].as_str().unwrap();
+    let body = format!(r#"{{"repository":"main","snapshot":"{snapshot}","platform":"files"}}"#);
+    let mut task = first_task(host, &host.post("/api/v1/restores", &body));
+    for _ in 0..2 {
+        let route = format!("/api/v1/tasks/{task}");
+        host.wait("the restore ends", || {
+            let told = host.get(&route);
+            told.is_some_and(|it| it["task"]["ended"].is_string())
+        });
+        let told = host.get(&route).unwrap();
+        assert_eq!(told["task"]["state"], "failed");
+        let steps = told["steps"].as_array().unwrap();
+        let shown = steps.iter().map(|step| {
+            let times = [&step["began"], &step["ended"]];
+            assert!(times.iter().all(|time| time.is_string()), "{step}");
+            format!("{} {}", step["name"], step["state"]).replace('"', "")
+        });
+        let shown: Vec<_> = shown.collect();
+        let right = ["validate done", "lock done", "inspect done", "plan failed"];
+        assert_eq!(shown, right, "{told}");
+        assert_eq!(steps[3]["message"], told["task"]["message"]);
+        assert!(
+            steps[3]["message"]
+                .as_str()
+                .is_some_and(|it| !it.is_empty())
+        );
+        task = first_task(host, &host.post(&format!("{route}/retry"), ""));
+        let again = host.get(&format!("/api/v1/tasks/{task}")).unwrap();
+        assert_eq!(again["task"]["words"], told["task"]["words"]);
+    }
+}
+
+/// The number of the only task of the run that was begun.
+fn first_task(host: &Host, begun: &Output) -> i64 {
+    assert!(begun.status.success(), "{begun:?}");
+    let begun: Value = serde_json::from_slice(&begun.stdout).unwrap();
+    let run = host.get(&format!("/api/v1/runs/{}", begun["run"])).unwrap();
+    run["tasks"][0]["id"].as_i64().unwrap()
+}
+
+/// Sends a catalog; the lines of the answer.
+fn sent(host: &Host, route: &str, catalog: &str) -> Vec<Value> {
+    fs::write(host.path("sent.json"), catalog).unwrap();
+    let body = format!("@{}", host.path("sent.json").display());
+    let answer = host.send(route, &["--data-binary", &body]);
+    let text = String::from_utf8(answer.stdout).unwrap();
+    let lines = text.lines().filter(|line| !line.is_empty());
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// The backup's record is removed, its data is not.
+fn lost_records_come_back_by_the_api(host: &Host) {
+    let route = "/api/v1/repositories/main/catalog";
+    let catalog = host.get(route).unwrap();
+    let count = catalog["snapshots"].as_array().unwrap().len();
+    assert!(count > 0, "{catalog}");
+    let last = |lines: &[Value]| lines.last().cloned().unwrap_or_default();
+    let text = catalog.to_string();
+    let compared = last(&sent(host, &format!("{route}/verify"), &text));
+    assert_eq!(compared["equal"], count, "{compared}");
+    let planning = format!("{route}/plan");
+    let refused = last(&sent(host, &planning, &text[..text.len() / 2]));
+    assert_eq!(refused["kind"], "invalid", "{refused}");
+    let root = catalog["snapshots"][0]["root"].as_str().unwrap();
+    let tampered = text.replacen(
+        &format!("\"root\":\"{root}"),
+        &format!("\"root\":\"{}", "0".repeat(64)),
+        1,
+    );
+    let refused = last(&sent(host, &planning, &tampered));
+    let message = refused["message"].as_str().unwrap_or_default();
+    assert!(message.contains("what was sent is no catalog"), "{refused}");
+    for entry in fs::read_dir(host.path("repository/snapshots")).unwrap() {
+        fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    let plan = sent(host, &planning, &text);
+    assert_eq!(last(&plan)["dry_run"], true, "{plan:?}");
+    let digest = plan[0]["digest"].as_str().unwrap();
+    let done = last(&sent(host, &format!("{route}?plan={digest}"), &text));
+    assert_eq!(
+        (&done["restored"], &done["lost"]),
+        (&count.into(), &0.into())
+    );
+    assert_eq!(fs::read_dir(host.path("state/sent")).unwrap().count(), 0);
+    let entries = host.get("/api/v1/audit?count=1").unwrap();
+    assert_eq!(entries[0]["action"], "repository catalog import");
+}
+
 impl Host {
-    fn post(&self, route: &str, body: &str) -> Output {
+    /// Sends something as JSON, whatever is answered.
+    fn send(&self, route: &str, more: &[&str]) -> Output {
         Command::new("curl")
-            .args([
-                "--silent",
-                "--show-error",
-                "--fail",
-                "--max-time",
-                "10",
-                "--cacert",
-            ])
+            .args(["--silent", "--show-error", "--max-time", "60", "--cacert"])
             .arg(self.path("state/tls/ca.pem"))
-            .args([
-                "--header",
-                "Content-Type: application/json",
-                "--data",
-                body,
-                "--header",
-            ])
+            .args(["--header", "Content-Type: application/json", "--header"])
             .arg(format!("Authorization: Bearer {}", self.token))
+            .args(more)
             .arg(format!("https://localhost:{}{route}", self.port))
             .output()
             .unwrap()
+    }
+
+    fn post(&self, route: &str, body: &str) -> Output {
+        self.send(route, &["--fail", "--data", body])
     }
 }
 

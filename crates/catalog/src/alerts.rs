@@ -112,14 +112,28 @@ impl Catalog {
         Ok(alerts)
     }
 
-    /// Alerts of a time, newest first, also those that are over.
+    /// Alerts of a time, newest first, also those that are over, at most so many.
     pub fn alerts_since(&self, since: Timestamp, count: u32) -> Result<Vec<Alert>> {
+        self.alerts_before(i64::MAX, since, count)
+    }
+
+    /// As [`Self::alerts_since`], those with smaller numbers than `before`.
+    pub fn alerts_before(&self, before: i64, since: Timestamp, count: u32) -> Result<Vec<Alert>> {
         self.read(|transaction| {
             let statement = "SELECT id, since, cleared, body FROM alerts \
-                             WHERE since >= $1 OR cleared IS NULL ORDER BY id DESC LIMIT $2";
-            let rows = transaction.query(statement, &[since.into(), i64::from(count).into()])?;
+                             WHERE (since >= $1 OR cleared IS NULL) AND id < $2 \
+                             ORDER BY id DESC LIMIT $3";
+            let values = [since.into(), before.into(), i64::from(count).into()];
+            let rows = transaction.query(statement, &values)?;
             rows.iter().map(alert).collect()
         })
+    }
+
+    /// One alert, also one that is over.
+    ///
+    /// Errors: `NotFound`.
+    pub fn alert(&self, id: i64) -> Result<Alert> {
+        self.read(|transaction| get(transaction, id))
     }
 
     /// Writes down that somebody has seen an alert.
@@ -129,10 +143,7 @@ impl Catalog {
         let now = self.now();
         self.write(|transaction| {
             transaction.exclude_others()?;
-            let statement = "SELECT id, since, cleared, body FROM alerts WHERE id = $1";
-            let rows = transaction.query(statement, &[id.into()])?;
-            let missing = || Error::new(ErrorKind::NotFound, format!("there is no alert {id}"));
-            let mut alert = alert(rows.first().ok_or_else(missing)?)?;
+            let mut alert = get(transaction, id)?;
             let by = who.to_owned();
             alert
                 .acknowledged
@@ -141,6 +152,13 @@ impl Catalog {
             tell(transaction, now, "alert", id, "acknowledged")
         })
     }
+}
+
+fn get(transaction: &mut dyn Transaction, id: i64) -> Result<Alert> {
+    let statement = "SELECT id, since, cleared, body FROM alerts WHERE id = $1";
+    let rows = transaction.query(statement, &[id.into()])?;
+    let missing = || Error::new(ErrorKind::NotFound, format!("there is no alert {id}"));
+    alert(rows.first().ok_or_else(missing)?)
 }
 
 fn holds(holding: &[Alert], subject: &str) -> bool {

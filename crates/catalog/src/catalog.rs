@@ -161,10 +161,28 @@ fn within<T>(
 
 /// The next number of a counter, from 1 on; numbers of transactions that fail are not used.
 pub(crate) fn next_number(transaction: &mut dyn Transaction, name: &str) -> Result<i64> {
-    let statement = "INSERT INTO counters (name, value) VALUES ($1, 1) \
-                     ON CONFLICT (name) DO UPDATE SET value = counters.value + 1 RETURNING value";
-    let rows = transaction.query(statement, &[Value::from(name)])?;
+    next_numbers(transaction, name, 1)
+}
+
+/// The first of the next `count` numbers of a counter.
+pub(crate) fn next_numbers(
+    transaction: &mut dyn Transaction,
+    name: &str,
+    count: usize,
+) -> Result<i64> {
+    let count = i64::try_from(count).unwrap_or(i64::MAX);
+    let statement = "INSERT INTO counters (name, value) VALUES ($1, $2) \
+                     ON CONFLICT (name) DO UPDATE SET value = counters.value + excluded.value \
+                     RETURNING value";
+    let rows = transaction.query(statement, &[Value::from(name), count.into()])?;
     let row = rows.first();
-    row.ok_or_else(|| Error::corrupt("a counter gave no number"))?
-        .integer(0)
+    let last = row.ok_or_else(|| Error::corrupt("a counter gave no number"))?;
+    Ok(last.integer(0)? - count + 1)
+}
+
+/// The last number that a counter gave; 0 if it gave none.
+pub(crate) fn last_number(transaction: &mut dyn Transaction, name: &str) -> Result<i64> {
+    let statement = "SELECT value FROM counters WHERE name = $1";
+    let rows = transaction.query(statement, &[Value::from(name)])?;
+    rows.first().map_or(Ok(0), |row| row.integer(0))
 }

@@ -47,6 +47,35 @@ pub(crate) trait Transaction {
     fn server_time(&mut self) -> Result<Option<i64>>;
 }
 
+/// Rows that one statement adds: few lengths, for statements are kept.
+const ROWS_AT_ONCE: [usize; 3] = [256, 16, 1];
+
+/// Adds rows, many by one statement. `into` is a table with its columns, `after` what follows
+/// the values.
+pub(crate) fn insert_rows(
+    transaction: &mut dyn Transaction,
+    into: &str,
+    rows: &[Vec<Value>],
+    after: &str,
+) -> Result<()> {
+    let mut rest = rows;
+    while let Some(first) = rest.first() {
+        let fits = |length: &usize| *length <= rest.len();
+        let length = ROWS_AT_ONCE.into_iter().find(fits).unwrap_or(1);
+        let (now, later) = rest.split_at(length);
+        let row = |row: usize| {
+            let numbers = (1..=first.len()).map(|column| row * first.len() + column);
+            let places: Vec<String> = numbers.map(|number| format!("${number}")).collect();
+            format!("({})", places.join(", "))
+        };
+        let values: Vec<String> = (0..length).map(row).collect();
+        let statement = format!("INSERT INTO {into} VALUES {} {after}", values.join(", "));
+        transaction.execute(&statement, &now.concat())?;
+        rest = later;
+    }
+    Ok(())
+}
+
 /// What is done inside a transaction.
 pub(crate) type Work<'a> = &'a mut dyn FnMut(&mut dyn Transaction) -> Result<()>;
 
@@ -160,6 +189,25 @@ impl Conditions {
         self
     }
 
+    /// Rows behind one in the order `falling DESC, rising`.
+    pub(crate) fn behind(
+        mut self,
+        (falling, rising): (&str, &str),
+        first: Value,
+        rest: [Value; 2],
+    ) -> Self {
+        let number = self.values.len() + 1;
+        self.text += &format!(
+            " AND ({falling} < ${number} OR {falling} = ${number} \
+             AND ({rising}) > (${}, ${}))",
+            number + 1,
+            number + 2
+        );
+        self.values.push(first);
+        self.values.extend(rest);
+        self
+    }
+
     /// Ends them with an order and a number of rows.
     pub(crate) fn limited(mut self, order: &str, count: u32) -> Self {
         self.values.push(i64::from(count).into());
@@ -187,8 +235,13 @@ impl From<i64> for Value {
 /// of the same begin; zero characters, which PostgreSQL does not keep, are replaced.
 impl From<&str> for Value {
     fn from(text: &str) -> Self {
-        Self::Text(kept(text, NAME_MAX, "\u{fffd}"))
+        Self::Text(name(text))
     }
+}
+
+/// A name as rows keep it.
+pub(crate) fn name(text: &str) -> String {
+    kept(text, NAME_MAX, "\u{fffd}")
 }
 
 impl From<&String> for Value {

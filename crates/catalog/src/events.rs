@@ -3,12 +3,14 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::next_number;
-use crate::database::{Transaction, body};
+use crate::catalog::next_numbers;
+use crate::database::{Transaction, body, insert_rows};
 use crate::{Catalog, Result};
 
 /// Older events than the newest so many are dropped.
 const KEPT: i64 = 10_000;
+/// They are dropped when so many have come.
+const PRUNED_EVERY: i64 = 256;
 
 /// Something changed; whoever wants to know how it is now asks for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,21 +58,36 @@ pub(crate) fn tell(
     transaction: &mut dyn Transaction,
     now: Timestamp,
     kind: &str,
-    subject: impl ToString + Copy,
-    state: impl ToString + Copy,
+    subject: impl ToString,
+    state: impl ToString,
 ) -> Result<()> {
-    let number = next_number(transaction, "events")?;
-    let event = Event {
-        number,
-        kind: kind.to_owned(),
-        subject: subject.to_string(),
-        state: state.to_string(),
+    tell_all(transaction, now, (kind, state), &[subject])
+}
+
+/// As [`tell`], for many things to which the same happened.
+pub(crate) fn tell_all(
+    transaction: &mut dyn Transaction,
+    now: Timestamp,
+    (kind, state): (&str, impl ToString),
+    subjects: &[impl ToString],
+) -> Result<()> {
+    let first = next_numbers(transaction, "events", subjects.len())?;
+    let state = state.to_string();
+    let row = |(number, subject): (i64, &_)| {
+        let event = Event {
+            number,
+            kind: kind.to_owned(),
+            subject: ToString::to_string(subject),
+            state: state.clone(),
+        };
+        Ok(vec![number.into(), now.into(), body(&event)?])
     };
-    let statement = "INSERT INTO events (number, at, body) VALUES ($1, $2, $3)";
-    transaction.execute(statement, &[number.into(), now.into(), body(&event)?])?;
-    if number % 256 == 0 {
+    let rows: Vec<_> = (first..).zip(subjects).map(row).collect::<Result<_>>()?;
+    insert_rows(transaction, "events (number, at, body)", &rows, "")?;
+    let last = first + i64::try_from(subjects.len()).unwrap_or(0) - 1;
+    if first / PRUNED_EVERY != (last + 1) / PRUNED_EVERY {
         let statement = "DELETE FROM events WHERE number <= $1";
-        transaction.execute(statement, &[(number - KEPT).into()])?;
+        transaction.execute(statement, &[(last - KEPT).into()])?;
     }
     Ok(())
 }

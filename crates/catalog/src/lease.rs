@@ -17,12 +17,15 @@ use crate::events::tell;
 use crate::log::{self, LogLevel};
 use crate::runs::{RunId, settle};
 use crate::tasks::{
-    self, Body, COLUMNS, NewTask, Progress, StepRecord, Task, TaskEnd, TaskId, TaskState, set_state,
+    self, Body, COLUMNS, NewTask, Progress, Task, TaskEnd, TaskId, TaskState, set_state,
 };
-use crate::{Catalog, Error, Result};
+use crate::{Catalog, Error, Result, steps};
 
 /// Tasks that are looked at in one go.
 const PAGE: i64 = 1_000;
+
+/// The counter that numbers leases.
+pub(crate) const FENCES: &str = "fences";
 
 /// The longest pause before another attempt.
 const PAUSE_MAX: u64 = 6 * 3600;
@@ -131,15 +134,7 @@ impl Catalog {
         self.write(|transaction| {
             held(transaction, lease)?;
             let id = lease.task.id;
-            let step = StepRecord {
-                name: name.to_owned(),
-                attempt: lease.task.attempt,
-                began: now,
-            };
-            let statement = "INSERT INTO steps (task, number, body) \
-                             SELECT CAST($1 AS BIGINT), COALESCE(MAX(number), 0) + 1, \
-                             CAST($2 AS TEXT) FROM steps WHERE task = $1";
-            transaction.execute(statement, &[id.0.into(), body(&step)?])?;
+            steps::begin(transaction, (id, lease.task.attempt), name, now)?;
             tell(transaction, now, "step", id, name)
         })
     }
@@ -182,9 +177,7 @@ impl Catalog {
             if tasks::get(transaction, id)?.cancelled_by.is_some() {
                 return finish(transaction, id, &TaskEnd::Cancelled, now);
             }
-            for task in more {
-                tasks::insert(transaction, lease.task.run, task, now)?;
-            }
+            tasks::insert(transaction, lease.task.run, more, now)?;
             finish(transaction, id, end, now)
         })
     }
@@ -293,7 +286,7 @@ fn begin(
     offer: &LeaseOffer<'_>,
     now: Timestamp,
 ) -> Result<Lease> {
-    let fence = next_number(transaction, "fences")?;
+    let fence = next_number(transaction, FENCES)?;
     let until = after(now, offer.hold);
     task.attempt += 1;
     task.started = Some(now);
@@ -332,6 +325,7 @@ fn finish(
 ) -> Result<TaskState> {
     let mut task = tasks::get(transaction, id)?;
     let mut again = None;
+    steps::end(transaction, id, end, now)?;
     (task.error_kind, task.message) = (None, None);
     let state = match end {
         TaskEnd::Succeeded(outcome) => {
@@ -358,13 +352,16 @@ fn finish(
         TaskEnd::Failed(kind, message) => {
             task.error_kind = Some(kind.to_string());
             task.message = Some(message.clone());
-            next_number(transaction, &format!("failures {} {kind}", task.action))?;
+            next_number(transaction, &format!("attempts {} {kind}", task.action))?;
             match task.attempt < task.attempts_max && may_pass(*kind) {
                 true => {
                     again = Some(after(now, pause(&task)));
                     TaskState::Queued
                 }
-                false => TaskState::Failed,
+                false => {
+                    next_number(transaction, &format!("failures {} {kind}", task.action))?;
+                    TaskState::Failed
+                }
             }
         }
     };

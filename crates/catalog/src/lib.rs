@@ -22,12 +22,14 @@ mod lead;
 mod lease;
 mod log;
 mod machines;
+mod moving;
 mod nodes;
 mod points;
 mod reads;
 mod repositories;
 mod runs;
 mod schema;
+mod steps;
 mod tasks;
 
 pub use accounts::{Role, Session, Token, User};
@@ -40,10 +42,9 @@ pub use lease::{Lane, Lease, LeaseOffer};
 pub use log::{LogLevel, LogLine};
 pub use machines::{Machine, MachineKey};
 pub use nodes::Node;
-pub use points::{Point, PointCount, PointKey, Proof, ProofKind};
+pub use points::{Point, PointCount, PointFilter, PointKey, Proof, ProofKind};
 pub use reads::Reads;
 pub use repositories::{RepositoryFacts, RepositorySize};
-pub use runs::{Cause, NewRun, Run, RunCounts, RunFilter, RunId, RunState};
-pub use tasks::{
-    Action, LastEnd, NewTask, Progress, StepRecord, Task, TaskEnd, TaskFilter, TaskId, TaskState,
-};
+pub use runs::{Cause, NewRun, Run, RunFilter, RunId, RunState};
+pub use steps::{StepRecord, StepState};
+pub use tasks::{Action, LastEnd, NewTask, Progress, Task, TaskEnd, TaskFilter, TaskId, TaskState};

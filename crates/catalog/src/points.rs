@@ -1,12 +1,15 @@
 //! Recovery points as repositories hold them, and proofs that they come back.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::next_number;
-use crate::database::{Conditions, Row, Transaction, body};
+use crate::catalog::{last_number, next_number};
+use crate::database::{Conditions, Row, Transaction, Value, body, insert_rows, name};
 use crate::events::tell;
+use crate::lease::{FENCES, Lease};
 use crate::{Catalog, Result};
 
 /// A snapshot in a repository.
@@ -49,6 +52,19 @@ pub struct Point {
     pub pinned_until: Option<Timestamp>,
     /// When it was last read back as a whole, and whether all was as it should be.
     pub verified: Option<(Timestamp, bool)>,
+}
+
+/// Which points are wanted, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct PointFilter {
+    /// Those of one machine.
+    pub machine: Option<String>,
+    /// Those in one repository.
+    pub repository: Option<String>,
+    /// Those that come behind this one.
+    pub behind: Option<(Timestamp, PointKey)>,
+    /// At most so many.
+    pub count: u32,
 }
 
 /// Machine, repository, number of points, and the moments of the oldest and the newest.
@@ -94,36 +110,36 @@ impl Catalog {
         let now = self.now();
         self.write(|transaction| {
             transaction.exclude_others()?;
-            put(transaction, point)?;
-            tell(
-                transaction,
-                now,
-                "point",
-                &point.machine,
-                &point.key.snapshot,
-            )
+            let before = known(transaction, &point.key)?;
+            let newest = last_number(transaction, FENCES)?;
+            write(transaction, &[row(&merged(point, before), newest)?])?;
+            let snapshot = &point.key.snapshot;
+            tell(transaction, now, "point", &point.machine, snapshot)
         })
     }
 
-    /// Makes the points of a repository those of a list, which was read from it.
+    /// Makes the points of a repository those of a list, which was read from it just now.
     pub fn set_points(&self, repository: &str, points: &[Point]) -> Result<()> {
+        self.replace_points(repository, points, None)
+    }
+
+    /// As [`Self::set_points`], of a list that was read under a lease. What was written since that
+    /// lease began is newer than the list and stays; a list that is older than the one before
+    /// changes nothing.
+    pub fn set_points_of(&self, lease: &Lease, repository: &str, points: &[Point]) -> Result<()> {
+        self.replace_points(repository, points, Some(lease.fence))
+    }
+
+    fn replace_points(&self, repository: &str, points: &[Point], fence: Option<i64>) -> Result<()> {
         let now = self.now();
         self.write(|transaction| {
             transaction.exclude_others()?;
-            let statement = "SELECT snapshot FROM points WHERE repository = $1";
-            let rows = transaction.query(statement, &[repository.into()])?;
-            let kept: std::collections::BTreeSet<&str> = points
-                .iter()
-                .map(|point| point.key.snapshot.as_str())
-                .collect();
-            for row in &rows {
-                let snapshot = row.text(0)?;
-                if !kept.contains(snapshot) {
-                    remove(transaction, repository, snapshot)?;
-                }
-            }
-            for point in points {
-                put(transaction, point)?;
+            let fence = match fence {
+                Some(fence) => fence,
+                None => last_number(transaction, FENCES)?.saturating_add(1),
+            };
+            if is_newest(transaction, repository, fence)? {
+                replace(transaction, repository, points, fence)?;
             }
             tell(transaction, now, "repository", repository, "listed")
         })
@@ -136,13 +152,44 @@ impl Catalog {
 
     /// Points of a machine, or of all, newest first, at most so many.
     pub fn points(&self, machine: Option<&str>, count: u32) -> Result<Vec<Point>> {
+        let machine = machine.map(str::to_owned);
+        self.points_by(&PointFilter {
+            machine,
+            count,
+            ..PointFilter::default()
+        })
+    }
+
+    /// Points, newest first.
+    pub fn points_by(&self, filter: &PointFilter) -> Result<Vec<Point>> {
         let conditions = Conditions::new()
-            .and("machine =", machine)
-            .limited("at DESC, snapshot", count);
+            .and("machine =", filter.machine.as_deref())
+            .and("repository =", filter.repository.as_deref());
+        let conditions = match &filter.behind {
+            None => conditions,
+            Some((at, key)) => conditions.behind(
+                ("at", "snapshot, repository"),
+                (*at).into(),
+                [(&key.snapshot).into(), (&key.repository).into()],
+            ),
+        };
+        let conditions = conditions.limited("at DESC, snapshot, repository", filter.count);
         self.bodies(
             &format!("SELECT body FROM points {}", conditions.text),
             &conditions,
         )
+    }
+
+    /// Two points of a repository whose snapshots' ids begin so: more than one is one too many.
+    pub fn points_starting(&self, repository: &str, start: &str) -> Result<Vec<Point>> {
+        self.read(|transaction| {
+            let statement = "SELECT body FROM points WHERE repository = $1 \
+                             AND SUBSTR(snapshot, 1, $2) = $3 ORDER BY snapshot LIMIT 2";
+            let length = Value::Integer(start.chars().count() as i64);
+            let values = [repository.into(), length, start.into()];
+            let rows = transaction.query(statement, &values)?;
+            rows.iter().map(|row| row.body(0)).collect()
+        })
     }
 
     /// All points of a repository, newest first.
@@ -213,7 +260,7 @@ impl Catalog {
             transaction.execute(statement, &values)?;
             if let Some(mut point) = known(transaction, &proof.point)? {
                 point.verified = point.verified.max(Some((proof.at, proof.is_ok)));
-                write(transaction, &point)?;
+                write(transaction, &[row(&point, 0)?])?;
             }
             tell(transaction, now, "proof", &proof.machine, proof.is_ok)
         })
@@ -249,9 +296,53 @@ fn known(transaction: &mut dyn Transaction, key: &PointKey) -> Result<Option<Poi
     rows.first().map(|row| row.body(0)).transpose()
 }
 
-fn put(transaction: &mut dyn Transaction, point: &Point) -> Result<()> {
+/// Whether no later listing of a repository was taken in; this one then is the newest.
+fn is_newest(transaction: &mut dyn Transaction, repository: &str, fence: i64) -> Result<bool> {
+    let statement = "INSERT INTO listings (repository, fence) VALUES ($1, $2) \
+                     ON CONFLICT (repository) DO UPDATE SET fence = excluded.fence \
+                     WHERE listings.fence <= excluded.fence";
+    let changed = transaction.execute(statement, &[repository.into(), fence.into()])?;
+    Ok(changed > 0)
+}
+
+/// Writes only what is not there as it is.
+fn replace(
+    transaction: &mut dyn Transaction,
+    repository: &str,
+    points: &[Point],
+    fence: i64,
+) -> Result<()> {
+    let statement = "SELECT snapshot, written, body FROM points WHERE repository = $1";
+    let found = transaction.query(statement, &[repository.into()])?;
+    let mut before = BTreeMap::new();
+    for row in &found {
+        before.insert(row.text(0)?, row);
+    }
+    let mut wanted = BTreeMap::new();
+    for point in points {
+        wanted.insert(name(&point.key.snapshot), point);
+    }
+    for (snapshot, row) in &before {
+        if !wanted.contains_key(*snapshot) && row.integer(1)? < fence {
+            remove(transaction, repository, snapshot)?;
+        }
+    }
+    let mut changed = Vec::new();
+    for (snapshot, point) in &wanted {
+        let there = before.get(snapshot.as_str());
+        let known = there.map(|row| row.body::<Point>(2)).transpose()?;
+        let fresh = merged(point, known.clone());
+        if known.as_ref() != Some(&fresh) {
+            changed.push(row(&fresh, fence.saturating_sub(1))?);
+        }
+    }
+    write(transaction, &changed)
+}
+
+/// A point with what only the catalog knew of it.
+fn merged(point: &Point, before: Option<Point>) -> Point {
     let mut point = point.clone();
-    if let Some(before) = known(transaction, &point.key)? {
+    if let Some(before) = before {
         point.job = point.job.or(before.job);
         point.platform = point.platform.or(before.platform);
         point.verified = point.verified.max(before.verified);
@@ -261,22 +352,28 @@ fn put(transaction: &mut dyn Transaction, point: &Point) -> Result<()> {
         point.bytes_read = point.bytes_read.max(before.bytes_read);
         point.seconds = point.seconds.max(before.seconds);
     }
-    write(transaction, &point)
+    point
 }
 
-fn write(transaction: &mut dyn Transaction, point: &Point) -> Result<()> {
-    let statement = "INSERT INTO points (repository, snapshot, machine, at, body) \
-                     VALUES ($1, $2, $3, $4, $5) ON CONFLICT (repository, snapshot) \
-                     DO UPDATE SET machine = excluded.machine, at = excluded.at, \
-                     body = excluded.body";
-    let values = [
+/// A point as its row; `written` is the newest lease that it is newer than.
+fn row(point: &Point, written: i64) -> Result<Vec<Value>> {
+    Ok(vec![
         (&point.key.repository).into(),
         (&point.key.snapshot).into(),
         (&point.machine).into(),
         point.at.into(),
         body(point)?,
-    ];
-    transaction.execute(statement, &values).map(drop)
+        written.into(),
+    ])
+}
+
+fn write(transaction: &mut dyn Transaction, rows: &[Vec<Value>]) -> Result<()> {
+    let into = "points (repository, snapshot, machine, at, body, written)";
+    let after = "ON CONFLICT (repository, snapshot) DO UPDATE SET machine = excluded.machine, \
+                 at = excluded.at, body = excluded.body, written = CASE \
+                 WHEN points.written > excluded.written THEN points.written \
+                 ELSE excluded.written END";
+    insert_rows(transaction, into, rows, after)
 }
 
 fn remove(transaction: &mut dyn Transaction, repository: &str, snapshot: &str) -> Result<()> {

@@ -96,13 +96,6 @@ pub struct RunFilter {
     pub count: u32,
 }
 
-/// How many runs ended how.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RunCounts {
-    /// Job, state and number of runs, of all time.
-    pub by_job: Vec<(String, RunState, i64)>,
-}
-
 const COLUMNS: &str = "id, job, planned, state, created, ended, body";
 
 #[derive(Serialize, Deserialize)]
@@ -181,9 +174,7 @@ impl Catalog {
                              ELSE excluded.planned END";
             let values = [(&new.job).into(), id.into(), Value::from(new.planned)];
             transaction.execute(statement, &values)?;
-            for task in &new.tasks {
-                tasks::insert(transaction, RunId(id), task, now)?;
-            }
+            tasks::insert(transaction, RunId(id), &new.tasks, now)?;
             tell(transaction, now, "run", id, RunState::Open)?;
             settle(transaction, RunId(id), now)?;
             Ok(Some(RunId(id)))
@@ -243,17 +234,16 @@ impl Catalog {
         })
     }
 
-    /// How many runs of each job are in each state.
-    pub fn run_counts(&self) -> Result<RunCounts> {
+    /// Job, state and number of runs that ended so, of all time: no number ever falls.
+    pub fn run_totals(&self) -> Result<Vec<(String, RunState, i64)>> {
         self.read(|transaction| {
-            let statement = "SELECT job, state, COUNT(*) FROM runs GROUP BY job, state";
+            let statement = "SELECT job, state, runs FROM run_totals ORDER BY job, state";
             let rows = transaction.query(statement, &[])?;
             let one = |row: &Row| {
                 let state = RunState::parse(row.text(1)?)?;
                 Ok((row.text(0)?.to_owned(), state, row.integer(2)?))
             };
-            let by_job = rows.iter().map(one).collect::<Result<_>>()?;
-            Ok(RunCounts { by_job })
+            rows.iter().map(one).collect()
         })
     }
 
@@ -283,12 +273,9 @@ impl Catalog {
                 return Err(Error::new(ErrorKind::Invalid, text));
             }
             let mut there = tasks::identities(transaction, id)?;
-            for task in new {
-                if there.insert(task.identity()) {
-                    tasks::insert(transaction, id, task, now)?;
-                }
-            }
-            Ok(())
+            let is_new = |task: &&NewTask| there.insert(task.identity());
+            let new: Vec<NewTask> = new.iter().filter(is_new).cloned().collect();
+            tasks::insert(transaction, id, &new, now)
         })
     }
 
@@ -347,10 +334,14 @@ pub(crate) fn settle(transaction: &mut dyn Transaction, id: RunId, now: Timestam
     };
     let statement = "UPDATE runs SET state = $2, ended = $3 WHERE id = $1 AND state = 'open'";
     let values = [id.0.into(), state.as_str().into(), now.into()];
-    if transaction.execute(statement, &values)? > 0 {
-        tell(transaction, now, "run", id, state)?;
+    if transaction.execute(statement, &values)? == 0 {
+        return Ok(());
     }
-    Ok(())
+    let statement = "INSERT INTO run_totals (job, state, runs) \
+                     SELECT job, state, 1 FROM runs WHERE id = $1 \
+                     ON CONFLICT (job, state) DO UPDATE SET runs = run_totals.runs + 1";
+    transaction.execute(statement, &[id.0.into()])?;
+    tell(transaction, now, "run", id, state)
 }
 
 fn run(row: &Row) -> Result<Run> {

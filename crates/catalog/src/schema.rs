@@ -6,7 +6,7 @@ use crate::database::{Transaction, Value};
 use crate::{Error, Result};
 
 /// Each step is applied once, in order, and never changed afterwards.
-const STEPS: &[&[&str]] = &[FIRST, INDEXES, SUMS];
+const STEPS: &[&[&str]] = &[FIRST, INDEXES, SUMS, TOTALS];
 
 const FIRST: &[&str] = &[
     "CREATE TABLE runs (
@@ -85,6 +85,19 @@ const SUMS: &[&str] = &[
         job TEXT NOT NULL, machine TEXT NOT NULL, task BIGINT NOT NULL, last_full BIGINT,
         increments BIGINT NOT NULL, PRIMARY KEY (job, machine))",
     "ALTER TABLE machines ADD COLUMN since BIGINT",
+];
+
+/// What never falls, and which of two listings of a repository knows more.
+const TOTALS: &[&str] = &[
+    "CREATE TABLE run_totals (
+        job TEXT NOT NULL, state TEXT NOT NULL, runs BIGINT NOT NULL, PRIMARY KEY (job, state))",
+    "INSERT INTO run_totals (job, state, runs) \
+     SELECT job, state, COUNT(*) FROM runs WHERE state <> 'open' GROUP BY job, state",
+    "INSERT INTO counters (name, value) \
+     SELECT 'attempts ' || SUBSTR(name, 10), value FROM counters WHERE name LIKE 'failures %'",
+    // The newest lease when the row was written: a listing with an older one cannot know of it.
+    "ALTER TABLE points ADD COLUMN written BIGINT NOT NULL DEFAULT 0",
+    "CREATE TABLE listings (repository TEXT PRIMARY KEY, fence BIGINT NOT NULL)",
 ];
 
 /// Brings the tables to this program's version.

@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use lifeboat_model::{ErrorKind, ParseError};
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::next_number;
-use crate::database::{Conditions, Row, Transaction, Value, body, moment};
-use crate::events::tell;
+use crate::catalog::next_numbers;
+use crate::database::{Conditions, Row, Transaction, Value, body, insert_rows, moment, name};
+use crate::events::{tell, tell_all};
 use crate::lease::Lane;
 use crate::runs::{RunId, settle};
 use crate::{Catalog, Error, Result};
@@ -94,17 +94,6 @@ pub struct Progress {
     pub rate: u64,
     /// Seconds left at that rate.
     pub seconds_left: Option<u64>,
-}
-
-/// A step that began.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct StepRecord {
-    /// Its name: `validate`, `capture`, `transfer`.
-    pub name: String,
-    /// In which attempt.
-    pub attempt: u32,
-    /// When.
-    pub began: Timestamp,
 }
 
 /// How an attempt ended.
@@ -376,15 +365,25 @@ impl Catalog {
         })
     }
 
-    /// Failed tasks of all time, by what they did and the kind of failure.
+    /// Attempts that failed, of all time, by what they did and the kind of failure.
+    pub fn failed_attempts(&self) -> Result<Vec<(String, i64)>> {
+        self.counted("attempts ")
+    }
+
+    /// Tasks that failed and are not tried again, of all time, by what they did and the kind of
+    /// failure.
     pub fn failures(&self) -> Result<Vec<(String, i64)>> {
+        self.counted("failures ")
+    }
+
+    /// Counters by the rest of their names.
+    fn counted(&self, start: &str) -> Result<Vec<(String, i64)>> {
         self.read(|transaction| {
-            let statement = "SELECT name, value FROM counters WHERE name LIKE 'failures %'";
-            let rows = transaction.query(statement, &[])?;
-            let pair = |row: &Row| {
-                let name = row.text(0)?.trim_start_matches("failures ");
-                Ok((name.to_owned(), row.integer(1)?))
-            };
+            let statement = "SELECT SUBSTR(name, $2), value FROM counters WHERE name LIKE $1";
+            let begin = Value::Integer(start.len() as i64 + 1);
+            let rows =
+                transaction.query(statement, &[format!("{start}%").as_str().into(), begin])?;
+            let pair = |row: &Row| Ok((row.text(0)?.to_owned(), row.integer(1)?));
             rows.iter().map(pair).collect()
         })
     }
@@ -399,25 +398,29 @@ impl Catalog {
             settle(transaction, found.run, now)
         })
     }
-
-    /// Steps of a task, in the order in which they began.
-    pub fn steps(&self, id: TaskId) -> Result<Vec<StepRecord>> {
-        self.read(|transaction| {
-            let statement = "SELECT body FROM steps WHERE task = $1 ORDER BY number";
-            let rows = transaction.query(statement, &[id.0.into()])?;
-            rows.iter().map(|row| row.body(0)).collect()
-        })
-    }
 }
 
 impl NewTask {
     /// What no two tasks of a run have in common.
     pub(crate) fn identity(&self) -> Identity {
-        let subject = match Value::from(&self.subject) {
-            Value::Text(kept) => kept,
-            _ => String::new(),
-        };
+        let subject = name(&self.subject);
         (self.stage, self.action, subject, self.words.clone())
+    }
+
+    fn details(&self, job: &str) -> Body {
+        Body {
+            job: job.to_owned(),
+            action: self.action,
+            words: self.words.clone(),
+            lanes: self.lanes.clone(),
+            attempt: 0,
+            attempts_max: self.attempts_max.max(1),
+            retry_seconds: self.retry_seconds,
+            started: None,
+            error_kind: None,
+            message: None,
+            outcome: None,
+        }
     }
 }
 
@@ -438,41 +441,33 @@ pub(crate) fn identities(
     rows.iter().map(identity).collect()
 }
 
+/// Adds tasks to a run, which wait for their turns.
 pub(crate) fn insert(
     transaction: &mut dyn Transaction,
     run: RunId,
-    new: &NewTask,
+    new: &[NewTask],
     now: Timestamp,
-) -> Result<TaskId> {
-    let id = next_number(transaction, "tasks")?;
-    let rows = transaction.query("SELECT job FROM runs WHERE id = $1", &[run.0.into()])?;
-    let job = rows.first().map_or(Ok(""), |row| row.text(0))?;
-    let details = Body {
-        job: job.to_owned(),
-        action: new.action,
-        words: new.words.clone(),
-        lanes: new.lanes.clone(),
-        attempt: 0,
-        attempts_max: new.attempts_max.max(1),
-        retry_seconds: new.retry_seconds,
-        started: None,
-        error_kind: None,
-        message: None,
-        outcome: None,
+) -> Result<()> {
+    let first = next_numbers(transaction, "tasks", new.len())?;
+    let found = transaction.query("SELECT job FROM runs WHERE id = $1", &[run.0.into()])?;
+    let job = found.first().map_or(Ok(""), |row| row.text(0))?;
+    let row = |(id, new): (i64, &NewTask)| {
+        Ok(vec![
+            id.into(),
+            run.0.into(),
+            i64::from(new.stage).into(),
+            (&new.subject).into(),
+            TaskState::Queued.as_str().into(),
+            now.into(),
+            Value::Integer(0),
+            body(&new.details(job))?,
+        ])
     };
-    let statement = "INSERT INTO tasks (id, run, stage, subject, state, not_before, fence, body) \
-                     VALUES ($1, $2, $3, $4, 'queued', $5, 0, $6)";
-    let values = [
-        id.into(),
-        run.0.into(),
-        i64::from(new.stage).into(),
-        (&new.subject).into(),
-        now.into(),
-        body(&details)?,
-    ];
-    transaction.execute(statement, &values)?;
-    tell(transaction, now, "task", id, TaskState::Queued)?;
-    Ok(TaskId(id))
+    let rows: Vec<_> = (first..).zip(new).map(row).collect::<Result<_>>()?;
+    let into = "tasks (id, run, stage, subject, state, not_before, fence, body)";
+    insert_rows(transaction, into, &rows, "")?;
+    let ids: Vec<i64> = (first..).take(new.len()).collect();
+    tell_all(transaction, now, ("task", TaskState::Queued), &ids)
 }
 
 pub(crate) fn get(transaction: &mut dyn Transaction, id: TaskId) -> Result<Task> {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use lifeboat_catalog::{Catalog, CatalogPlace};
+use lifeboat_catalog::{Catalog, CatalogPlace, RunState};
 use lifeboat_model::ErrorKind;
 use lifeboat_testkit::ManualClock;
 
@@ -38,7 +38,8 @@ fn an_older_schema_is_brought_up_to_date_with_its_rows() {
     on_both(|bed| {
         let catalog = bed.open();
         let new = run("web", Some(bed.now()), vec![task("web01", 0)]);
-        catalog.begin_run(&new).unwrap();
+        let id = catalog.begin_run(&new).unwrap().unwrap();
+        catalog.cancel_run(id, "ann").unwrap();
         drop(catalog);
         let indexes = [
             "tasks_open",
@@ -52,10 +53,14 @@ fn an_older_schema_is_brought_up_to_date_with_its_rows() {
         for index in indexes {
             bed.raw().execute(&format!("DROP INDEX {index}"));
         }
-        for table in ["series", "task_ends", "reads"] {
+        for table in ["series", "task_ends", "reads", "run_totals", "listings"] {
             bed.raw().execute(&format!("DROP TABLE {table}"));
         }
-        bed.raw().execute("ALTER TABLE machines DROP COLUMN since");
+        for column in ["machines DROP COLUMN since", "points DROP COLUMN written"] {
+            bed.raw().execute(&format!("ALTER TABLE {column}"));
+        }
+        bed.raw()
+            .execute("INSERT INTO counters (name, value) VALUES ('failures backup io', 3)");
         bed.raw()
             .execute("DELETE FROM schema_steps WHERE number > 0");
         let catalog = bed.open();
@@ -63,6 +68,11 @@ fn an_older_schema_is_brought_up_to_date_with_its_rows() {
         let planned = vec![("web".to_owned(), bed.now())];
         assert_eq!(catalog.all_last_planned().unwrap(), planned);
         assert_eq!(catalog.newest_runs().unwrap()[0].job, "web");
+        let totals = [("web".to_owned(), RunState::Cancelled, 1)];
+        assert_eq!(catalog.run_totals().unwrap(), totals);
+        let counted = [("backup io".to_owned(), 3)];
+        assert_eq!(catalog.failures().unwrap(), counted);
+        assert_eq!(catalog.failed_attempts().unwrap(), counted);
         bed.raw().execute("DROP INDEX points_series");
     });
 }

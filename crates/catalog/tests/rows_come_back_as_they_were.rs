@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use lifeboat_catalog::{
-    Alert, AlertSeverity, Catalog, LogLevel, Machine, MachineKey, Node, Point, PointKey, Progress,
-    Proof, ProofKind, RepositorySize, Role, Session, TaskFilter, Token, User,
+    Alert, AlertSeverity, Catalog, LogLevel, Machine, MachineKey, Node, Point, PointFilter,
+    PointKey, Progress, Proof, ProofKind, RepositorySize, Role, Session, TaskFilter, Token, User,
 };
 use lifeboat_model::ErrorKind;
 
@@ -101,6 +101,77 @@ fn points_keep_what_only_the_catalog_knows() {
         assert_eq!(catalog.points(None, 9).unwrap().len(), 2);
         catalog.remove_point(&other.key).unwrap();
         assert_eq!(catalog.points(None, 9).unwrap()[0].key.repository, "far");
+    });
+}
+
+#[test]
+fn an_old_listing_drops_nothing_newer() {
+    on_both(|bed| {
+        let catalog = bed.open();
+        let (now, a) = (bed.now(), point("web01", "main", "aa", bed.now()));
+        catalog.add_point(&a).unwrap();
+        let subjects = ["first", "second"].map(|subject| task(subject, 0));
+        catalog
+            .begin_run(&run("web", None, subjects.to_vec()))
+            .unwrap();
+        let first = leased(&catalog, "n", 1).remove(0);
+        // Recorded while the first listing is read.
+        let b = point("web01", "main", "bb", now);
+        catalog.add_point(&b).unwrap();
+        let second = leased(&catalog, "n", 1).remove(0);
+        let held = || {
+            let points = catalog.points_of("main").unwrap();
+            let ids = points.into_iter().map(|point| point.key.snapshot);
+            ids.collect::<Vec<_>>().join(" ")
+        };
+        let listed = |lease, points: &[&Point]| {
+            let points: Vec<Point> = points.iter().map(|&point| point.clone()).collect();
+            catalog.set_points_of(lease, "main", &points).unwrap();
+        };
+        listed(&first, &[]);
+        assert_eq!(held(), "bb");
+        let c = point("web01", "main", "cc", now);
+        listed(&second, &[&b, &c]);
+        assert_eq!(held(), "bb cc");
+        // The first comes once more, after the second.
+        listed(&first, &[&a, &b]);
+        assert_eq!(held(), "bb cc");
+        catalog.set_points("main", &[]).unwrap();
+        assert_eq!(held(), "");
+    });
+}
+
+#[test]
+fn points_come_part_by_part_and_each_once() {
+    on_both(|bed| {
+        let catalog = bed.open();
+        for (seconds, snapshot) in [(0, "a"), (1, "b"), (1, "c"), (1, "d"), (2, "e")] {
+            let at = bed.now() + Duration::from_secs(seconds);
+            for repository in ["main", "far"] {
+                let point = point("web01", repository, snapshot, at);
+                catalog.add_point(&point).unwrap();
+            }
+        }
+        let (mut seen, mut behind) = (Vec::new(), None);
+        loop {
+            let part = catalog.points_by(&PointFilter {
+                behind,
+                count: 3,
+                ..PointFilter::default()
+            });
+            let part = part.unwrap();
+            behind = part.last().map(|point| (point.at, point.key.clone()));
+            seen.extend(part.into_iter().map(|point| point.key));
+            if behind.is_none() {
+                break;
+            }
+        }
+        let shown: Vec<_> = seen.iter().map(|key| key.snapshot.as_str()).collect();
+        assert_eq!(shown.concat(), "eebbccddaa");
+        seen.dedup();
+        assert_eq!(seen.len(), 10);
+        let of = |start| catalog.points_starting("main", start).unwrap().len();
+        assert_eq!((of("a"), of(""), of("x")), (1, 2, 0));
     });
 }
 

@@ -115,8 +115,13 @@ fn filters_choose_what_they_say() {
             ..TaskFilter::default()
         };
         assert_eq!(catalog.tasks(&of_subject).unwrap()[0].run, ids[4]);
-        let counts = catalog.run_counts().unwrap().by_job;
-        assert_eq!(counts.iter().map(|(.., count)| count).sum::<i64>(), 6);
+        let totals = catalog.run_totals().unwrap();
+        let ended = catalog.runs(&all()).unwrap();
+        let ended = ended.iter().filter(|run| run.ended.is_some()).count();
+        assert_eq!(
+            totals.iter().map(|(.., count)| count).sum::<i64>(),
+            ended as i64
+        );
     });
 }
 
@@ -137,7 +142,11 @@ fn old_runs_are_forgotten_with_all_that_is_theirs() {
         let open = open.unwrap().unwrap();
         assert_eq!(catalog.forget_runs(bed.now()).unwrap(), 0);
         bed.pass(60);
+        let totals = catalog.run_totals().unwrap();
+        assert_eq!(totals, [("web".to_owned(), RunState::Cancelled, 1)]);
         assert_eq!(catalog.forget_runs(bed.now()).unwrap(), 1);
+        // What is counted of all time does not fall.
+        assert_eq!(catalog.run_totals().unwrap(), totals);
         assert_eq!(catalog.run(old).unwrap_err().kind(), ErrorKind::NotFound);
         let task = catalog.task(lease.task.id).unwrap_err();
         assert_eq!(task.kind(), ErrorKind::NotFound);

@@ -1,7 +1,7 @@
 //! Stages, lanes, retries, cancels, and what becomes of runs.
 
 use lifeboat_catalog::{
-    Catalog, LeaseOffer, NewTask, RunId, RunState, Task, TaskEnd, TaskFilter, TaskState,
+    Catalog, LeaseOffer, NewTask, RunId, RunState, StepState, Task, TaskEnd, TaskFilter, TaskState,
 };
 use lifeboat_model::ErrorKind;
 use serde_json::json;
@@ -142,8 +142,9 @@ fn failures_are_tried_again_after_pauses_that_double() {
         assert_eq!(state, TaskState::Failed);
         assert_eq!(catalog.run(id).unwrap().state, RunState::Failed);
         let failures = catalog.failures().unwrap();
-        assert_eq!(failures.len(), 1);
-        assert_eq!(failures[0].1, 4);
+        assert_eq!(failures, [("backup io".to_owned(), 1)]);
+        let attempts = catalog.failed_attempts().unwrap();
+        assert_eq!(attempts, [("backup io".to_owned(), 4)]);
         let ended = only_task(&catalog, id);
         assert_eq!(ended.message.as_deref(), Some("a disk failed"));
     });
@@ -292,5 +293,45 @@ fn a_read_is_counted_once_however_often_it_is_told() {
         let reads = catalog.reads(&second.task.job).unwrap()["web01"];
         assert_eq!(reads.increments, 1);
         assert_eq!(reads.last_full, first.task.started);
+    });
+}
+
+#[test]
+fn steps_end_where_the_attempt_ended() {
+    on_both(|bed| {
+        let catalog = bed.open();
+        let twice = NewTask {
+            attempts_max: 2,
+            ..task("web01", 0)
+        };
+        begin(&catalog, vec![twice]);
+        let first = leased(&catalog, "n", 1).remove(0);
+        catalog.begin_step(&first, "capture").unwrap();
+        bed.pass(2);
+        catalog.begin_step(&first, "transfer").unwrap();
+        bed.pass(3);
+        catalog.end_task(&first, &badly()).unwrap();
+        bed.pass(60);
+        let second = leased(&catalog, "n", 1).remove(0);
+        catalog.begin_step(&second, "capture").unwrap();
+        let steps = catalog.steps(first.task.id).unwrap();
+        let shown: Vec<_> = steps
+            .iter()
+            .map(|step| (step.name.as_str(), step.attempt, step.state))
+            .collect();
+        let right = [
+            ("capture", 1, StepState::Done),
+            ("transfer", 1, StepState::Failed),
+            ("capture", 2, StepState::Running),
+        ];
+        assert_eq!(shown, right);
+        assert_eq!(steps[0].ended, Some(steps[1].began));
+        let took = steps[1].ended.unwrap().duration_since(steps[1].began);
+        assert_eq!(took.as_secs(), 3);
+        assert_eq!(steps[1].message.as_deref(), Some("a disk failed"));
+        assert_eq!((steps[2].ended, &steps[2].message), (None, &None));
+        catalog.end_task(&second, &TaskEnd::GivenBack).unwrap();
+        let steps = catalog.steps(first.task.id).unwrap();
+        assert_eq!(steps[2].state, StepState::Stopped);
     });
 }

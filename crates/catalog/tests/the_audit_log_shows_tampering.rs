@@ -1,10 +1,10 @@
 //! Whoever changes the audit log without its key is found out.
 
-use lifeboat_catalog::{AuditEntry, AuditFlaw, AuditKey, Catalog};
-use lifeboat_model::Secret;
+use lifeboat_catalog::{AuditEntry, AuditFlaw, AuditKey, Catalog, LogLevel, TaskEnd, TaskFilter};
+use lifeboat_model::{ErrorKind, Secret};
 use lifeboat_testkit::{Effort, SeededEntropy, figure};
 
-use crate::beds::{Bed, Raw, SealedRow, on_both};
+use crate::beds::{Bed, Raw, SealedRow, leased, on_both, run, task};
 
 fn key(byte: u8) -> AuditKey {
     AuditKey::new(Secret::new(vec![byte; 32])).unwrap()
@@ -227,4 +227,48 @@ fn nodes_that_write_at_once_make_one_chain() {
 #[test]
 fn short_keys_are_refused() {
     assert!(AuditKey::new(Secret::new(vec![1; 31])).is_err());
+}
+
+#[test]
+fn a_catalog_moves_to_another_database_with_its_seals() {
+    let mut beds = vec![Bed::sqlite(), Bed::sqlite()];
+    if let Some(server) = Bed::postgres() {
+        beds.insert(1, server);
+    }
+    let first = beds[0].open();
+    let subjects = (0..300).map(|number| task(&number.to_string(), 0));
+    let new = run("web", Some(beds[0].now()), subjects.collect());
+    let id = first.begin_run(&new).unwrap().unwrap();
+    let lease = leased(&first, "n", 1).remove(0);
+    first.begin_step(&lease, "capture").unwrap();
+    first.write_log(&lease, LogLevel::Note, "a line").unwrap();
+    first.cancel_run(id, "ann").unwrap();
+    first.end_task(&lease, &TaskEnd::Cancelled).unwrap();
+    write(&first, &key(1), 5);
+    let mut before = first;
+    for bed in &beds[1..] {
+        let here = bed.open();
+        assert!(here.take_rows_of(&before).unwrap() > 900);
+        let again = here.take_rows_of(&before).unwrap_err();
+        assert_eq!(again.kind(), ErrorKind::Exists, "{again}");
+        assert_eq!(here.run(id).unwrap(), before.run(id).unwrap());
+        let all = TaskFilter::default();
+        assert_eq!(here.tasks(&all).unwrap(), before.tasks(&all).unwrap());
+        let one = lease.task.id;
+        assert_eq!(here.steps(one).unwrap(), before.steps(one).unwrap());
+        let lines = here.log_after(one, 0, 9).unwrap();
+        assert_eq!(lines, before.log_after(one, 0, 9).unwrap());
+        assert_eq!(here.run_totals().unwrap(), before.run_totals().unwrap());
+        assert_eq!(flaws(&here), []);
+        write(&here, &key(1), 1);
+        assert_eq!(flaws(&here), []);
+        // No number is given twice.
+        assert!(
+            here.begin_run(&run("db", None, Vec::new()))
+                .unwrap()
+                .unwrap()
+                > id
+        );
+        before = here;
+    }
 }

@@ -29,7 +29,7 @@ use crate::args::{GlobalArguments, PlatformArguments};
 use crate::error::{Error, Result};
 use crate::output::Output;
 use crate::progress::ProgressDisplay;
-use crate::service::ENDS_WITH_STDIN;
+use crate::service::{ENDS_WITH_STDIN, TELLS_STEPS};
 
 /// A command whose owner is gone ends after this at the latest.
 const ORPHAN_GRACE: Duration = Duration::from_secs(30);
@@ -228,6 +228,9 @@ impl Context {
                 repository,
                 lock: None,
             });
+        }
+        if std::env::var_os(TELLS_STEPS).is_some() {
+            self.output.step("repository", "lock");
         }
         let wait = match &self.global.retry_lock {
             Some(text) => LockWait(parse_span(text)?),

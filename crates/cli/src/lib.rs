@@ -35,6 +35,7 @@ use lifeboat_scheduler::Node;
 
 use args::Arguments;
 use context::Context;
+pub use service::AnswerCommands;
 
 /// Opens a platform.
 ///
@@ -74,6 +75,8 @@ pub struct ServeParts {
     pub public_names: Vec<String>,
     /// Whether metrics are read without a token.
     pub is_metrics_open: bool,
+    /// Runs commands that answers are made of.
+    pub commands: AnswerCommands,
     /// Effective settings, each time they change.
     pub shown: Receiver<Vec<ShownSetting>>,
     /// Is told what an operator should know.

@@ -2,6 +2,7 @@
 //! tasks out, and the catalog of this host.
 
 mod child;
+mod commands;
 mod keys;
 mod message;
 mod notices;
@@ -23,7 +24,8 @@ use crate::configuration;
 use crate::context::Context;
 use crate::error::{Error, Result};
 
-pub(crate) use child::{Children, ENDS_WITH_STDIN};
+pub(crate) use child::{Children, ENDS_WITH_STDIN, TELLS_STEPS};
+pub use commands::AnswerCommands;
 use running::Running;
 
 pub(crate) use keys::{audit_head, audit_key, set_audit_head};

@@ -21,6 +21,7 @@ use crate::hook::{Hook, HookContext, HookRun, judge, run_and_judge};
 use crate::inside::WayInside;
 use crate::job::END_RECOVERY;
 use crate::parent::{node_at, read_file, read_manifest};
+use crate::steps::{Step, Watch};
 use crate::{Error, Result};
 
 /// What is wanted of a recovery.
@@ -210,7 +211,7 @@ pub fn apply_recovery(
     source: RecoverySource<'_>,
     plan: &RecoveryPlan,
     settings: &RecoverySettings,
-    (way, hooks): (&dyn WayInside, &mut Vec<HookRun>),
+    (way, hooks, watch): (&dyn WayInside, &mut Vec<HookRun>, &dyn Watch),
 ) -> Result<Recovered> {
     let mut recovered = Recovered {
         vm: VmId::new(""),
@@ -234,12 +235,15 @@ pub fn apply_recovery(
         settings,
         way,
         hooks,
+        watch,
     };
     work.hooks("pre_recovery", &mut recovered)?;
+    watch.step(name, Step::Build);
     let build = builder.begin(&plan.build);
     let mut build = build.doing(|| format!("cannot begin the machine {name}"))?;
     match work.build(&mut *build, &mut recovered) {
         Ok(()) => {
+            watch.step(name, Step::Keep);
             let kept = build.keep();
             let kept = kept.doing(|| format!("{name} is back, but"))?;
             recovered.findings.extend(kept);
@@ -271,6 +275,7 @@ struct Work<'a> {
     settings: &'a RecoverySettings,
     way: &'a dyn WayInside,
     hooks: &'a mut Vec<HookRun>,
+    watch: &'a dyn Watch,
 }
 
 impl<'a> Work<'a> {
@@ -286,13 +291,19 @@ impl<'a> Work<'a> {
         if !local.is_empty() {
             self.inside(&local, recovered)?;
         }
+        self.step(Step::Define);
         let vm = build.define();
         recovered.vm = vm.doing(|| format!("cannot define the machine {name}"))?;
         if self.settings.is_started {
+            self.step(Step::Start);
             let started = build.start();
             started.doing(|| format!("cannot start the machine {name}"))?;
         }
         self.hooks("post_recovery", recovered)
+    }
+
+    fn step(&self, step: Step) {
+        self.watch.step(&self.plan.build.name, step);
     }
 
     /// Where the disks are, for hooks inside them: asked before anything is written.
@@ -312,6 +323,7 @@ impl<'a> Work<'a> {
 
     /// Runs the hooks inside the restored disks, before the machine is defined.
     fn inside(&mut self, disks: &[(DiskName, LocalDisk)], into: &mut Recovered) -> Result<()> {
+        self.step(Step::EndRecovery);
         let mut facts = self.facts(END_RECOVERY, into).to_vec();
         let names: Vec<&str> = disks.iter().map(|(name, _)| name.as_str()).collect();
         facts.push(("LIFEBOAT_DISKS".to_owned(), names.join(" ")));
@@ -347,6 +359,7 @@ impl<'a> Work<'a> {
             writer: &*writer,
             existing: Existing::Ignore,
         };
+        self.step(Step::Restore);
         let planned = plan(repository, content.clone(), to);
         let planned = planned.doing(|| format!("cannot plan the disk {name}"))?;
         let done = apply(repository, index, &planned, to);
@@ -367,6 +380,7 @@ impl<'a> Work<'a> {
         content: &PlacedContent,
         recovered: &mut Recovered,
     ) -> Result<()> {
+        self.step(Step::Verify);
         let reader = build.read_back(name);
         let Some(reader) = reader.doing(|| format!("cannot read the disk {name} back"))? else {
             recovered.is_verified = false;
@@ -413,6 +427,10 @@ impl<'a> Work<'a> {
             cancel,
         };
         for hook in self.hooks_at(when) {
+            self.step(match when {
+                "pre_recovery" => Step::PreRecovery,
+                _ => Step::PostRecovery,
+            });
             if let Some(warning) = run_and_judge(hook, &context, self.hooks)? {
                 recovered.findings.push(Finding::warning(warning));
             }

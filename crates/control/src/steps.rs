@@ -5,7 +5,7 @@ use std::fmt;
 use lifeboat_model::VmName;
 use lifeboat_platform::Finding;
 
-/// The steps of a machine's backup, in order.
+/// The steps of a machine's backup, then those of its recovery, each in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Step {
     /// Other runs have taken all turns of the host or of the repository.
@@ -32,6 +32,24 @@ pub enum Step {
     Release,
     /// The hook after everything.
     PostSnapshot,
+    /// The hook before a recovery.
+    PreRecovery,
+    /// Places for the disks are made.
+    Build,
+    /// Disks are written.
+    Restore,
+    /// Disks are read back and compared.
+    Verify,
+    /// The hooks inside the restored disks.
+    EndRecovery,
+    /// The platform is told of the machine.
+    Define,
+    /// The machine is started.
+    Start,
+    /// The hook after a recovery.
+    PostRecovery,
+    /// What made room is removed.
+    Keep,
 }
 
 impl fmt::Display for Step {
@@ -49,6 +67,15 @@ impl fmt::Display for Step {
             Self::Record => "record",
             Self::Release => "release",
             Self::PostSnapshot => "post_snapshot",
+            Self::PreRecovery => "pre_recovery",
+            Self::Build => "build",
+            Self::Restore => "restore",
+            Self::Verify => "verify",
+            Self::EndRecovery => "end_recovery",
+            Self::Define => "define",
+            Self::Start => "start",
+            Self::PostRecovery => "post_recovery",
+            Self::Keep => "keep",
         })
     }
 }

@@ -2,14 +2,15 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 use lifeboat_control::hook::{Hook, HookEnd, HookRun};
 use lifeboat_control::{
-    InsideDisks, Recovered, RecoverySettings, RecoverySource, Result, WayInside, apply_recovery,
-    plan_recovery, snapshots_of,
+    InsideDisks, Quiet, Recovered, RecoverySettings, RecoverySource, Result, Step, Watch,
+    WayInside, apply_recovery, plan_recovery, snapshots_of,
 };
-use lifeboat_model::{DiskName, ErrorKind};
-use lifeboat_platform::{Identity, LocalDisk, Occupied, Placement, Platform, VmState};
+use lifeboat_model::{DiskName, ErrorKind, VmName};
+use lifeboat_platform::{Finding, Identity, LocalDisk, Occupied, Placement, Platform, VmState};
 use lifeboat_testkit::{FakePlatform, PlatformFault};
 
 use crate::world::{ID, Site, disk, job, name, platform};
@@ -69,6 +70,19 @@ impl InsideDisks for FakeDisks<'_> {
     }
 }
 
+/// Names the steps.
+#[derive(Default)]
+struct Steps(Mutex<Vec<String>>);
+
+impl Watch for Steps {
+    fn step(&self, vm: &VmName, step: Step) {
+        assert_eq!(vm.as_str(), "web01");
+        self.0.lock().unwrap().push(step.to_string());
+    }
+
+    fn finding(&self, _: &VmName, _: &Finding) {}
+}
+
 fn recover(site: &Site, to: &FakePlatform, settings: &RecoverySettings) -> Result<Recovered> {
     recover_by(site, to, settings, &FakeInside::default(), &mut Vec::new())
 }
@@ -80,6 +94,15 @@ fn recover_by(
     way: &FakeInside,
     hooks: &mut Vec<HookRun>,
 ) -> Result<Recovered> {
+    recover_told(site, to, settings, (way, hooks, &Quiet))
+}
+
+fn recover_told(
+    site: &Site,
+    to: &FakePlatform,
+    settings: &RecoverySettings,
+    told: (&dyn WayInside, &mut Vec<HookRun>, &dyn Watch),
+) -> Result<Recovered> {
     let index = site.repository.load_index().unwrap();
     let all = snapshots_of(&site.repository, &name("web01")).unwrap();
     let source = RecoverySource {
@@ -88,7 +111,7 @@ fn recover_by(
         snapshot: all.last().unwrap(),
     };
     let plan = plan_recovery(to, source, settings)?;
-    apply_recovery(to, to, source, &plan, settings, (way, hooks))
+    apply_recovery(to, to, source, &plan, settings, told)
 }
 
 fn stored() -> (FakePlatform, Site) {
@@ -114,6 +137,24 @@ fn a_machine_comes_back_at_another_place_and_runs() {
         (vms[0].name.as_str(), vms[0].state),
         ("web01", VmState::Running)
     );
+}
+
+#[test]
+fn steps_of_a_recovery_are_told_in_order_up_to_the_one_that_fails() {
+    let (_, site) = stored();
+    let (way, steps) = (FakeInside::default(), Steps::default());
+    let told = |steps, to: &FakePlatform| {
+        let told = (&way as &dyn WayInside, &mut Vec::new(), steps as &dyn Watch);
+        recover_told(&site, to, &settings(), told)
+    };
+    told(&steps, &FakePlatform::new()).unwrap();
+    let all = "build restore verify restore verify define start keep";
+    assert_eq!(steps.0.lock().unwrap().join(" "), all);
+    let (steps, broken) = (Steps::default(), FakePlatform::new());
+    broken.set_fault(Some(PlatformFault::Define));
+    told(&steps, &broken).unwrap_err();
+    let all = "build restore verify restore verify define";
+    assert_eq!(steps.0.lock().unwrap().join(" "), all);
 }
 
 #[test]

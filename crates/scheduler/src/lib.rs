@@ -26,9 +26,10 @@ pub use execute::{Executor, TaskWatch};
 pub use node::{Node, NodeOptions};
 pub use outcome::{BackupOutcome, FoundMachine, LookOutcome};
 pub use preview::{PlannedRun, simulate_job, upcoming};
-pub use request::Request;
+pub use request::{Request, RestoreRequest};
 pub use settings::{JobSettings, PlatformSettings, RepositorySettings, Settings};
 pub use status::{
     FailureStatus, JobStatus, MachineStatus, ObjectiveKind, ObjectiveState, ObjectiveStatus,
     Overview, RepositoryStatus,
 };
+pub use words::is_replacing;

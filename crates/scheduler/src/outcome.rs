@@ -5,7 +5,8 @@
 
 use jiff::Timestamp;
 use lifeboat_catalog::{
-    Action, Catalog, Machine, MachineKey, Point, PointKey, Proof, ProofKind, RepositorySize, Task,
+    Action, Catalog, Lease, Machine, MachineKey, Point, PointKey, Proof, ProofKind, RepositorySize,
+    Task,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -114,10 +115,11 @@ struct RawTotal {
 /// Writes down what a task that ended well has brought, and gives what its row keeps of it.
 pub(crate) fn keep(
     catalog: &Catalog,
-    task: &Task,
+    lease: &Lease,
     repository: Option<&str>,
     outcome: &Value,
 ) -> Result<Value> {
+    let task = &lease.task;
     let now = catalog.now();
     let messages = outcome.as_array().map(Vec::as_slice).unwrap_or_default();
     match (task.action, repository) {
@@ -138,7 +140,7 @@ pub(crate) fn keep(
             }
             Ok(told.map_or(Value::Null, |it| serde_json::json!(it)))
         }
-        (Action::Look, Some(repository)) => look(catalog, repository, messages, now),
+        (Action::Look, Some(repository)) => look(catalog, lease, repository, messages),
         (Action::Verify, Some(repository)) => {
             let proof = proof(task, repository, now, Ok(()));
             catalog.add_proof(&proof)?;
@@ -176,15 +178,13 @@ fn recovery(
     repository: &str,
     now: Timestamp,
 ) -> Result<Option<Proof>> {
-    let Some(asked) = task.words.last().filter(|it| it.len() >= 8) else {
+    // The machine, and the snapshot behind its `@`.
+    let Some((_, asked)) = task.words.last().and_then(|word| word.rsplit_once('@')) else {
         return Ok(None);
     };
-    let points = catalog.points_of(repository)?;
-    let point = points
-        .into_iter()
-        .find(|it| it.key.snapshot.starts_with(asked));
+    let points = catalog.points_starting(repository, asked)?;
     let began = task.started.unwrap_or(now);
-    Ok(point.map(|point| Proof {
+    Ok(points.into_iter().next().map(|point| Proof {
         point: point.key,
         machine: point.machine,
         kind: ProofKind::Restore,
@@ -276,7 +276,8 @@ fn point(task: &Task, repository: &str, told: &BackupOutcome, now: Timestamp) ->
     })
 }
 
-fn look(catalog: &Catalog, repository: &str, messages: &[Value], now: Timestamp) -> Result<Value> {
+fn look(catalog: &Catalog, lease: &Lease, repository: &str, messages: &[Value]) -> Result<Value> {
+    let now = catalog.now();
     if let Some(raw) = messages
         .iter()
         .rev()
@@ -300,7 +301,7 @@ fn look(catalog: &Catalog, repository: &str, messages: &[Value], now: Timestamp)
     });
     let found = flat.filter_map(|value| LookOutcome::deserialize(value).ok());
     let points: Vec<Point> = found.filter_map(|it| listed(repository, it)).collect();
-    catalog.set_points(repository, &points)?;
+    catalog.set_points_of(lease, repository, &points)?;
     Ok(serde_json::json!({ "points": points.len() }))
 }
 

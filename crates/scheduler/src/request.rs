@@ -33,26 +33,34 @@ pub enum Request {
         repository: String,
     },
     /// Brings a machine back.
-    Restore {
-        /// The repository's name.
-        repository: String,
-        /// The snapshot's id, or a beginning of it.
-        snapshot: String,
-        /// The platform's name.
-        platform: String,
-        /// The machine's new name; its own if there is none.
-        #[serde(default)]
-        name: Option<String>,
-        /// Starts it.
-        #[serde(default)]
-        is_started: bool,
-        /// Puts it into the place of the machine of that name.
-        #[serde(default)]
-        is_replacing: bool,
-    },
+    Restore(RestoreRequest),
     /// Lists what repositories hold, and how large they are.
     Look {
         /// The repository's name.
         repository: String,
     },
+}
+
+/// A machine that is to come back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreRequest {
+    /// The repository's name.
+    pub repository: String,
+    /// The snapshot's id, or a beginning of it.
+    pub snapshot: String,
+    /// The platform's name.
+    pub platform: String,
+    /// The machine's new name; its own if there is none.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Where its disks go: `pool:NAME` or `/folder/`; where the platform usually puts them if
+    /// there is none.
+    #[serde(default)]
+    pub to: Option<String>,
+    /// Starts it.
+    #[serde(default)]
+    pub is_started: bool,
+    /// Puts it into the place of the machine of that name.
+    #[serde(default)]
+    pub is_replacing: bool,
 }

@@ -2,7 +2,7 @@
 //!
 //! Names that come from platforms stand behind `--`, so that none is taken for an option.
 
-use lifeboat_catalog::{Action, Lane, NewTask};
+use lifeboat_catalog::{Action, Lane, NewTask, Task};
 
 use crate::settings::{JobSettings, Settings};
 
@@ -155,10 +155,19 @@ pub(crate) fn look(repository: &str, stage: u32) -> [NewTask; 2] {
     ]
 }
 
+/// What a restore is of: the machine's name and the snapshot's id, the repository's and the
+/// platform's names.
+pub(crate) struct RestorePlaces<'a> {
+    pub(crate) machine: &'a str,
+    pub(crate) snapshot: &'a str,
+    pub(crate) repository: &'a str,
+    pub(crate) platform: &'a str,
+}
+
 /// Brings a machine back.
 pub(crate) fn restore(
     settings: &Settings,
-    (repository, snapshot, platform): (&str, &str, &str),
+    places: &RestorePlaces<'_>,
     options: &[String],
 ) -> NewTask {
     let site = settings.site.as_deref().unwrap_or_default();
@@ -166,13 +175,14 @@ pub(crate) fn restore(
         "machine",
         "recover",
         "--repo",
-        &at(repository),
+        &at(places.repository),
         "--platform",
-        &at(platform),
+        &at(places.platform),
     ]);
     words.extend_from_slice(options);
-    words.extend(["--".to_owned(), snapshot.to_owned()]);
-    let subject = snapshot.get(..8).unwrap_or(snapshot);
+    let point = format!("{}@{}", places.machine, places.snapshot);
+    words.extend(["--".to_owned(), point]);
+    let subject = places.snapshot.get(..8).unwrap_or(places.snapshot);
     let subject = match site.is_empty() {
         true => subject.to_owned(),
         false => format!("{subject} at {site}"),
@@ -181,4 +191,19 @@ pub(crate) fn restore(
         attempts_max: 1,
         ..task(Action::Restore, &subject, words, 0)
     }
+}
+
+/// Puts what is restored into the place of what is there.
+pub(crate) const REPLACE: &str = "--replace";
+
+/// Whether a task puts something into the place of what is there.
+pub fn is_replacing(task: &Task) -> bool {
+    let mut options = task.words.iter().take_while(|word| *word != "--");
+    task.action == Action::Restore && options.any(|word| word == REPLACE)
+}
+
+/// Whether a backup reads everything.
+pub(crate) fn is_forced(task: &Task) -> bool {
+    let mut options = task.words.iter().take_while(|word| *word != "--");
+    options.any(|word| word == "--force")
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use lifeboat_catalog::{ProofKind, TaskState};
 use lifeboat_config::Objectives;
 use lifeboat_policy::{FullRule, KeepCount, Retention};
-use lifeboat_scheduler::{JobSettings, Request};
+use lifeboat_scheduler::{JobSettings, Request, RestoreRequest};
 
 use crate::world::{World, daily, job, settings};
 
@@ -209,16 +209,20 @@ fn a_restore_proves_its_point_and_measures_the_time() {
     let node = world.node("n");
     world.live(&node, 1);
     let point = world.catalog.points_of("main").unwrap().remove(0);
-    let request = Request::Restore {
+    let request = Request::Restore(RestoreRequest {
         repository: "main".to_owned(),
         snapshot: point.key.snapshot[..12].to_owned(),
         platform: "local".to_owned(),
-        name: None,
-        is_started: false,
-        is_replacing: false,
-    };
+        name: Some("b".to_owned()),
+        to: Some("pool:ssd".to_owned()),
+        ..RestoreRequest::default()
+    });
     node.begin(&request, "anna").unwrap();
     let lease = world.tick(&node).remove(0);
+    // As `machine recover` takes it.
+    let place = format!("a@{}", point.key.snapshot);
+    let words = ["--as=b", "--to=pool:ssd", "--", &place];
+    assert!(lease.task.words.ends_with(&words.map(str::to_owned)));
     world.pass(50);
     world.end(&node, lease);
     let proof = world.catalog.proofs(Some("a"), 9).unwrap().remove(0);

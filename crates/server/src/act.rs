@@ -8,12 +8,15 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use lifeboat_api as api;
 use lifeboat_api::FailureKind;
-use lifeboat_catalog::{Action, RunId, Task, TaskId};
-use lifeboat_scheduler::Request;
+use lifeboat_catalog::{Action, Role, RunId, Task, TaskId};
+use lifeboat_scheduler::{Request, is_replacing};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
-use crate::extract::{At, Sent};
+use crate::extract::{Asked, At, Sent};
 use crate::guard::{Caller, noted};
 use crate::refusal::{Answer, Refusal};
+use crate::routes::Access;
 use crate::shapes;
 use crate::state::State;
 
@@ -71,7 +74,22 @@ fn check_restore(request: &api::RestoreRequest) -> Answer<()> {
         let text = "a machine's new name has 1 to 63 letters and digits, also . _ and -, not first";
         return Err(Refusal::invalid(text));
     }
+    if !request.to.as_deref().is_none_or(is_place) {
+        let text = "to is pool:NAME, or a folder as /folder/, of letters, digits, . _ and -";
+        return Err(Refusal::invalid(text));
+    }
     Ok(())
+}
+
+/// A pool, or a folder: nothing that is there is written over.
+fn is_place(text: &str) -> bool {
+    let is_letter = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
+    let is_name = |name: &str| !name.is_empty() && name != ".." && name.chars().all(is_letter);
+    let inner = match text.strip_prefix("pool:") {
+        Some(pool) => Some(pool),
+        None => text.strip_prefix('/').and_then(|it| it.strip_suffix('/')),
+    };
+    text.len() <= 600 && inner.is_some_and(|inner| inner.split('/').all(is_name))
 }
 
 /// Asks for the end of a run.
@@ -106,53 +124,72 @@ pub(crate) async fn cancel_task(
     work.await?
 }
 
+/// What a task would do once more, before anybody asks for it.
+#[utoipa::path(get, path = "/api/v1/tasks/{id}/retry", params(("id" = i64, Path)),
+    responses((status = 200, body = api::RetryPlan)))]
+pub(crate) async fn plan_retry(In(state): Shared, At(id): At<i64>) -> Answer<Json<api::RetryPlan>> {
+    let found = state.work(move |state| state.node.catalog().task(TaskId(id)));
+    let task = found.await??;
+    let is_replacing = is_replacing(&task);
+    let task = shapes::task(task);
+    Ok(Json(api::RetryPlan {
+        action: task.action,
+        command: format!("lifeboat {}", task.words.join(" ")),
+        subject: task.subject,
+        job: task.job,
+        is_replacing,
+    }))
+}
+
+/// How a task is to be done once more.
+#[derive(Clone, Copy, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct RetryAsked {
+    /// The plan was looked at, and may replace what is there.
+    is_confirmed: Option<bool>,
+}
+
 /// Begins a run that does what a task did that has ended.
-#[utoipa::path(post, path = "/api/v1/tasks/{id}/retry", params(("id" = i64, Path)),
+#[utoipa::path(post, path = "/api/v1/tasks/{id}/retry", params(("id" = i64, Path), RetryAsked),
     responses((status = 201, body = api::Begun)))]
 pub(crate) async fn retry_task(
     In(state): Shared,
     caller: Caller,
     At(id): At<i64>,
+    Asked(asked): Asked<RetryAsked>,
 ) -> Answer<Response> {
-    let found = state.work(move |state| state.node.catalog().task(TaskId(id)));
-    let request = again(&found.await??)?;
-    begun(state, caller, request).await
+    let work = state.work(move |state| {
+        let task = state.node.catalog().task(TaskId(id))?;
+        may_retry(&task, caller.role, asked.is_confirmed.unwrap_or(false))?;
+        let RunId(run) = state.node.retry(&task, &caller.name)?;
+        let details = format!("run {run}: {} {} once more", task.action, task.subject);
+        let answer = (StatusCode::CREATED, Json(api::Begun { run }));
+        Ok(noted(answer, details))
+    });
+    work.await?
 }
 
-fn again(task: &Task) -> Answer<Request> {
-    if !task.state.is_over() {
-        let text = format!("task {} has not ended", task.id);
-        return Err(Refusal::new(FailureKind::Conflict, text));
+/// A restore is begun once more by those only who may begin one; one that replaces a machine only
+/// when its plan was looked at.
+fn may_retry(task: &Task, role: Role, is_confirmed: bool) -> Answer<()> {
+    if task.action == Action::Restore && !Access::Restore.allows(role) {
+        let text = format!("the role {role} may not restore");
+        let hint = "ask somebody with the role restore or admin";
+        return Err(Refusal::new(FailureKind::Denied, text).with_hint(hint));
     }
-    let subject = task.subject.clone();
-    let job = task.job.clone();
-    Ok(match task.action {
-        Action::Backup => Request::Backup {
-            job,
-            machines: vec![subject],
-            is_forced: false,
-        },
-        Action::Resolve => Request::Backup {
-            job,
-            machines: Vec::new(),
-            is_forced: false,
-        },
-        Action::Verify => Request::Verify { machine: subject },
-        Action::Check => Request::Check {
-            repository: subject,
-        },
-        Action::Prune => Request::Prune {
-            repository: subject,
-        },
-        Action::Look => Request::Look {
-            repository: subject,
-        },
-        Action::Copy | Action::Forget | Action::Restore => {
-            let text = format!("a task that does {} is not begun alone", task.action);
-            let hint = "begin a run of its job, or the restore anew";
-            return Err(Refusal::new(FailureKind::Unsupported, text).with_hint(hint));
-        }
-    })
+    if is_replacing(task) && !is_confirmed {
+        let text = format!(
+            "task {} puts a machine into the place of the one of its name",
+            task.id
+        );
+        let hint = format!(
+            "look at GET /api/v1/tasks/{}/retry, then ask with is_confirmed=true",
+            task.id
+        );
+        return Err(Refusal::new(FailureKind::Conflict, text).with_hint(hint));
+    }
+    Ok(())
 }
 
 /// Says that an alert was seen.

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use axum::Form;
 use axum::Json;
-use axum::extract::State as In;
+use axum::extract::{FromRequest, Request, State as In};
 use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -23,7 +23,7 @@ use crate::people::make_user;
 use crate::refusal::{Answer, Refusal};
 use crate::shapes;
 use crate::state::State;
-use crate::visitor::{COOKIE_NAME, Visitor, digest};
+use crate::visitor::{COOKIE_NAME, Visitor, digest, session_digest};
 
 /// A session lasts so many hours.
 const HOURS: i64 = 12;
@@ -226,16 +226,26 @@ pub(crate) struct SignOutForm {
     form_key: String,
 }
 
-/// Signs out by the form of the page.
-pub(crate) async fn logout_form(
+/// Signs out by the form of the page. Who is not in is sent to where one comes in.
+pub(crate) async fn sign_out_form(
     In(state): Shared,
-    visitor: Visitor,
-    request: axum::extract::Request,
-) -> Answer<Response> {
+    visitor: Result<Visitor, Redirect>,
+    request: Request,
+) -> Response {
+    let visitor = match visitor {
+        Ok(visitor) => visitor,
+        Err(elsewhere) => return silenced(elsewhere.into_response(), true),
+    };
+    let name = visitor.name.clone();
+    let answer = end_by_form(&state, visitor, request).await;
+    named(answer.into_response(), &name)
+}
+
+async fn end_by_form(state: &Arc<State>, visitor: Visitor, request: Request) -> Answer<Response> {
     let (parts, body) = request.into_parts();
-    let cookie = crate::visitor::session_digest(&parts).unwrap_or_default();
-    let request = axum::extract::Request::from_parts(parts, body);
-    let form = <Form<SignOutForm> as axum::extract::FromRequest<()>>::from_request(request, &());
+    let cookie = session_digest(&parts).unwrap_or_default();
+    let request = Request::from_parts(parts, body);
+    let form = <Form<SignOutForm> as FromRequest<()>>::from_request(request, &());
     let key = form.await.map(|Form(form)| form.form_key);
     if !is_same(&key.unwrap_or_default(), &visitor.form_key) {
         let text = "the form does not bring its key along: load the page again";

@@ -1,17 +1,23 @@
 //! Answers that change nothing.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State as In;
+use axum::http::Uri;
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_api as api;
-use lifeboat_catalog::{RunFilter, RunId, TaskFilter, TaskId, TaskState};
+use lifeboat_catalog::{
+    Alert, AlertSeverity, AuditEntry, LogLine, Point, PointFilter, PointKey, Run, RunFilter, RunId,
+    Task, TaskFilter, TaskId, TaskState,
+};
 use lifeboat_scheduler::{ObjectiveState, simulate_job, upcoming as upcoming_runs};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::extract::{Asked, At};
+use crate::paging::{Part, part};
 use crate::refusal::{Answer, Refusal};
 use crate::shapes;
 use crate::state::State;
@@ -23,11 +29,11 @@ const POINTS_MAX: u32 = 10_000;
 
 type Shared = In<Arc<State>>;
 
-/// A part of a long list.
+/// Which entries.
 #[derive(Clone, Copy, Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct Part {
+pub(crate) struct EntriesAsked {
     /// Only those with smaller numbers.
     before: Option<i64>,
     /// At most so many.
@@ -55,6 +61,11 @@ pub(crate) struct MachinesAsked {
 pub(crate) struct PointsAsked {
     /// Those of one machine.
     machine: Option<String>,
+    /// Those in one repository.
+    repository: Option<String>,
+    /// Only those after this one: microseconds since 1970, snapshot, repository.
+    #[param(pattern = "^[0-9]{1,17}/[^/]+/.+$")]
+    after: Option<String>,
     /// At most so many, the newest.
     #[param(minimum = 1, maximum = 10000)]
     count: Option<u32>,
@@ -82,6 +93,8 @@ pub(crate) struct RunsAsked {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct TasksAsked {
+    /// Those of one run.
+    run: Option<i64>,
     /// Those of one machine or repository.
     subject: Option<String>,
     /// Those in one state.
@@ -136,6 +149,11 @@ pub(crate) struct AlertsAsked {
     /// Also those that are over and began in the last so many days, newest first.
     #[param(minimum = 1, maximum = 366)]
     days: Option<u32>,
+    /// Only those after the one with this number.
+    after: Option<i64>,
+    /// At most so many.
+    #[param(minimum = 1, maximum = 1000)]
+    count: Option<u32>,
 }
 
 fn within(name: &str, asked: Option<u32>, usual: u32, most: u32) -> Answer<u32> {
@@ -205,9 +223,10 @@ fn summary(state: &Arc<State>) -> Answer<api::Overview> {
     responses((status = 200, body = Vec<api::Machine>)))]
 pub(crate) async fn machines(
     In(state): Shared,
+    uri: Uri,
     Asked(asked): Asked<MachinesAsked>,
-) -> Answer<Json<Vec<api::Machine>>> {
-    let count = within("count", asked.count, ROWS_MAX, ROWS_MAX)? as usize;
+) -> Answer<Part<api::Machine>> {
+    let count = within("count", asked.count, ROWS_MAX, ROWS_MAX)?;
     let after = match &asked.after {
         None => None,
         Some(text) => Some(text.split_once('/').map(owned).ok_or_else(|| {
@@ -218,13 +237,19 @@ pub(crate) async fn machines(
         let seen = state.node.overview()?;
         let mut sorted: Vec<_> = seen.machines.iter().collect();
         sorted.sort_by(|a, b| (&a.platform, &a.name).cmp(&(&b.platform, &b.name)));
-        let is_after = |machine: &&&lifeboat_scheduler::MachineStatus| {
+        let is_after = |machine: &&lifeboat_scheduler::MachineStatus| {
             let key = (machine.platform.clone(), machine.name.clone());
             after.as_ref().is_none_or(|after| key > *after)
         };
-        let wanted = sorted.iter().filter(is_after).take(count);
-        Ok(Json(
-            wanted.map(|machine| shapes::machine(machine)).collect(),
+        let wanted = sorted.into_iter().filter(is_after).take(count as usize + 1);
+        let place = |machine: &&lifeboat_scheduler::MachineStatus| {
+            ("after", format!("{}/{}", machine.platform, machine.name))
+        };
+        Ok(part(
+            &uri,
+            (wanted.collect(), count),
+            place,
+            shapes::machine,
         ))
     });
     work.await?
@@ -272,15 +297,45 @@ pub(crate) async fn machine(
     responses((status = 200, body = Vec<api::Point>)))]
 pub(crate) async fn points(
     In(state): Shared,
+    uri: Uri,
     Asked(asked): Asked<PointsAsked>,
-) -> Answer<Json<Vec<api::Point>>> {
+) -> Answer<Part<api::Point>> {
     let count = within("count", asked.count, ROWS_MAX, POINTS_MAX)?;
+    let filter = PointFilter {
+        machine: asked.machine,
+        repository: asked.repository,
+        behind: asked.after.as_deref().map(point_place).transpose()?,
+        count: count + 1,
+    };
     let work = state.work(move |state| {
-        let machine = asked.machine.as_deref();
-        let points = state.node.catalog().points(machine, count)?;
-        Ok(Json(points.into_iter().map(shapes::point).collect()))
+        let points = state.node.catalog().points_by(&filter)?;
+        let place = |point: &Point| {
+            let (at, key) = (point.at.as_microsecond(), &point.key);
+            ("after", format!("{at}/{}/{}", key.snapshot, key.repository))
+        };
+        Ok(part(&uri, (points, count), place, shapes::point))
     });
     work.await?
+}
+
+fn point_place(text: &str) -> Answer<(Timestamp, PointKey)> {
+    let mut words = text.splitn(3, '/');
+    let at = words.next().and_then(|word| word.parse().ok());
+    let at = at.and_then(|at| Timestamp::from_microsecond(at).ok());
+    match (at, words.next(), words.next()) {
+        (Some(at), Some(snapshot), Some(repository)) => {
+            let (snapshot, repository) = (snapshot.to_owned(), repository.to_owned());
+            let key = PointKey {
+                repository,
+                snapshot,
+            };
+            Ok((at, key))
+        }
+        _ => Err(Refusal::invalid(
+            "after is a moment, a snapshot and a repository with / between them, as the header \
+             Link of the part before gives it",
+        )),
+    }
 }
 
 /// Runs, newest first.
@@ -288,18 +343,21 @@ pub(crate) async fn points(
     responses((status = 200, body = Vec<api::Run>)))]
 pub(crate) async fn runs(
     In(state): Shared,
+    uri: Uri,
     Asked(asked): Asked<RunsAsked>,
-) -> Answer<Json<Vec<api::Run>>> {
+) -> Answer<Part<api::Run>> {
+    let count = within("count", asked.count, 100, ROWS_MAX)?;
     let filter = RunFilter {
         job: asked.job,
         state: asked.state.map(shapes::run_state_inside),
         before: asked.before.map(RunId),
         since: None,
-        count: within("count", asked.count, 100, ROWS_MAX)?,
+        count: count + 1,
     };
     let work = state.work(move |state| {
         let runs = state.node.catalog().runs(&filter)?;
-        Ok(Json(runs.into_iter().map(shapes::run).collect()))
+        let place = |run: &Run| ("before", run.id.to_string());
+        Ok(part(&uri, (runs, count), place, shapes::run))
     });
     work.await?
 }
@@ -330,18 +388,22 @@ pub(crate) async fn run(In(state): Shared, At(id): At<i64>) -> Answer<Json<api::
     responses((status = 200, body = Vec<api::Task>)))]
 pub(crate) async fn tasks(
     In(state): Shared,
+    uri: Uri,
     Asked(asked): Asked<TasksAsked>,
-) -> Answer<Json<Vec<api::Task>>> {
+) -> Answer<Part<api::Task>> {
+    let count = within("count", asked.count, 100, ROWS_MAX)?;
     let filter = TaskFilter {
+        run: asked.run.map(RunId),
         subject: asked.subject,
         state: asked.state.map(shapes::task_state_inside),
         before: asked.before.map(TaskId),
-        count: within("count", asked.count, 100, ROWS_MAX)?,
+        count: count + 1,
         ..TaskFilter::default()
     };
     let work = state.work(move |state| {
         let tasks = state.node.catalog().tasks(&filter)?;
-        Ok(Json(tasks.into_iter().map(shapes::task).collect()))
+        let place = |task: &Task| ("before", task.id.to_string());
+        Ok(part(&uri, (tasks, count), place, shapes::task))
     });
     work.await?
 }
@@ -368,14 +430,16 @@ pub(crate) async fn task(In(state): Shared, At(id): At<i64>) -> Answer<Json<api:
 pub(crate) async fn log(
     In(state): Shared,
     At(id): At<i64>,
+    uri: Uri,
     Asked(asked): Asked<LinesAsked>,
-) -> Answer<Json<Vec<api::LogLine>>> {
+) -> Answer<Part<api::LogLine>> {
     let count = within("count", asked.count, ROWS_MAX, ROWS_MAX)?;
     let work = state.work(move |state| {
         let catalog = state.node.catalog();
         catalog.task(TaskId(id))?;
-        let lines = catalog.log_after(TaskId(id), asked.after.unwrap_or(0), count)?;
-        Ok(Json(lines.into_iter().map(shapes::line).collect()))
+        let lines = catalog.log_after(TaskId(id), asked.after.unwrap_or(0), count + 1)?;
+        let place = |line: &LogLine| ("after", line.number.to_string());
+        Ok(part(&uri, (lines, count), place, shapes::line))
     });
     work.await?
 }
@@ -468,18 +532,36 @@ pub(crate) async fn sizes(
     responses((status = 200, body = Vec<api::Alert>)))]
 pub(crate) async fn alerts(
     In(state): Shared,
+    uri: Uri,
     Asked(asked): Asked<AlertsAsked>,
-) -> Answer<Json<Vec<api::Alert>>> {
+) -> Answer<Part<api::Alert>> {
     let days = days_of(asked.days, 1, 366)?;
+    let count = within("count", asked.count, ROWS_MAX, ROWS_MAX)?;
     let work = state.work(move |state| {
         let catalog = state.node.catalog();
-        let alerts = match asked.days {
-            Some(_) => catalog.alerts_since(state.clock.now() - days, ROWS_MAX)?,
-            None => catalog.open_alerts()?,
+        let alerts = match (asked.days, asked.after) {
+            (Some(_), after) => {
+                let (after, since) = (after.unwrap_or(i64::MAX), state.clock.now() - days);
+                catalog.alerts_before(after, since, count + 1)?
+            }
+            (None, None) => catalog.open_alerts()?,
+            (None, Some(after)) => {
+                // One that is over by now still has its place.
+                let last = catalog.alert(after)?;
+                let mut alerts = catalog.open_alerts()?;
+                alerts.retain(|alert| worst_first(alert) > worst_first(&last));
+                alerts
+            }
         };
-        Ok(Json(alerts.into_iter().map(shapes::alert).collect()))
+        let place = |alert: &Alert| ("after", alert.id.to_string());
+        Ok(part(&uri, (alerts, count), place, shapes::alert))
     });
     work.await?
+}
+
+/// Where an alert stands among those that hold.
+fn worst_first(alert: &Alert) -> (Reverse<AlertSeverity>, Timestamp, i64) {
+    (Reverse(alert.severity), alert.since, alert.id)
 }
 
 /// Values of the configuration that count, and where each was written.
@@ -496,16 +578,19 @@ pub(crate) async fn config(In(state): Shared) -> Json<Vec<api::ConfigValue>> {
 }
 
 /// Who did what, newest first.
-#[utoipa::path(get, path = "/api/v1/audit", params(Part),
+#[utoipa::path(get, path = "/api/v1/audit", params(EntriesAsked),
     responses((status = 200, body = Vec<api::AuditEntry>)))]
 pub(crate) async fn audit(
     In(state): Shared,
-    Asked(asked): Asked<Part>,
-) -> Answer<Json<Vec<api::AuditEntry>>> {
+    uri: Uri,
+    Asked(asked): Asked<EntriesAsked>,
+) -> Answer<Part<api::AuditEntry>> {
     let count = within("count", asked.count, 100, ROWS_MAX)?;
     let work = state.work(move |state| {
-        let entries = state.node.catalog().audit_entries(asked.before, count)?;
-        Ok(Json(entries.into_iter().map(shapes::audit_entry).collect()))
+        let catalog = state.node.catalog();
+        let entries = catalog.audit_entries(asked.before, count + 1)?;
+        let place = |entry: &AuditEntry| ("before", entry.number.to_string());
+        Ok(part(&uri, (entries, count), place, shapes::audit_entry))
     });
     work.await?
 }

@@ -7,12 +7,14 @@ use axum::response::IntoResponse;
 use lifeboat_api::Failure;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder};
 use utoipa::openapi::security::{SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{Content, OpenApi as Document, Ref, RefOr, ResponseBuilder};
+use utoipa::openapi::{
+    Content, Header, Object, OpenApi as Document, Ref, RefOr, ResponseBuilder, Type,
+};
 use utoipa::{Modify, OpenApi};
 
 use crate::routes::{Access, ROUTES};
 use crate::visitor::COOKIE_NAME;
-use crate::{act, events, export, login, look, people};
+use crate::{act, events, export, login, look, people, repository_catalog};
 
 /// The paths of the document; whoever may use them is told by the table of routes.
 #[derive(OpenApi)]
@@ -28,10 +30,11 @@ use crate::{act, events, export, login, look, people};
         look::run, look::tasks, look::task, look::log, look::jobs, look::simulate,
         look::upcoming, look::repositories, look::sizes, look::alerts, look::config,
         look::audit, look::verify_audit, act::begin, act::restore, act::cancel_run,
-        act::cancel_task, act::retry_task, act::acknowledge, act::rebuild, people::me,
+        act::cancel_task, act::plan_retry, act::retry_task, act::acknowledge, act::rebuild, people::me,
         people::change_password, people::users, people::add_user, people::change_user,
         people::remove_user, people::tokens, people::add_token, people::remove_token,
-        login::sign_in, login::sign_out, login::set_up, events::events, export::catalog,
+        repository_catalog::export, repository_catalog::import, repository_catalog::plan,
+        repository_catalog::verify, login::sign_in, login::sign_out, login::set_up, events::events, export::catalog,
     ),
     components(schemas(Failure)),
     modifiers(&Shared),
@@ -64,7 +67,12 @@ impl Modify for Shared {
             let refusal = ResponseBuilder::new()
                 .description("Refused")
                 .content("application/json", content);
+            let parameters = operation.parameters.iter().flatten();
+            let is_part = parameters.into_iter().any(|it| it.name == "count");
             let responses = &mut operation.responses.responses;
+            if let (true, Some(RefOr::T(answer))) = (is_part, responses.get_mut("200")) {
+                answer.headers.insert("Link".to_owned(), link());
+            }
             responses.insert("default".to_owned(), RefOr::T(refusal.build()));
             if route.access != Access::Open {
                 let none = Vec::<String>::new();
@@ -74,6 +82,15 @@ impl Modify for Shared {
             }
         }
     }
+}
+
+/// The header of lists that leads to the next part.
+fn link() -> Header {
+    let mut header = Header::new(Object::with_type(Type::String));
+    let text = "Where the next part of the list is: `</api/v1/...>; rel=\"next\"`. Without it \
+                this is the last part.";
+    header.description = Some(text.to_owned());
+    header
 }
 
 /// The document as text.

@@ -9,7 +9,7 @@ use lifeboat_catalog::Role;
 
 use crate::guard::{Post, guard, unknown_path, wrong_method};
 use crate::state::State;
-use crate::{act, events, export, login, look, metrics, openapi, people};
+use crate::{act, events, export, login, look, metrics, openapi, people, repository_catalog};
 
 /// Who may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +90,7 @@ macro_rules! routes {
 }
 
 /// The table.
-pub(crate) static ROUTES: [Route; 45] = routes! {
+pub(crate) static ROUTES: [Route; 51] = routes! {
     GET "/api/v1/health" Open "health" look::health;
     GET "/api/v1/openapi.json" Open "document" openapi::document;
     GET "/api/v1/overview" See "overview" look::overview;
@@ -106,12 +106,21 @@ pub(crate) static ROUTES: [Route; 45] = routes! {
     GET "/api/v1/tasks/{id}" See "task" look::task;
     GET "/api/v1/tasks/{id}/log" See "log" look::log;
     POST "/api/v1/tasks/{id}/cancel" Operate "task cancel" act::cancel_task;
+    GET "/api/v1/tasks/{id}/retry" See "task retry plan" act::plan_retry;
     POST "/api/v1/tasks/{id}/retry" Operate "task retry" act::retry_task;
     GET "/api/v1/jobs" See "jobs" look::jobs;
     GET "/api/v1/jobs/{name}/simulate" See "simulate" look::simulate;
     GET "/api/v1/upcoming" See "upcoming" look::upcoming;
     GET "/api/v1/repositories" See "repositories" look::repositories;
     GET "/api/v1/repositories/{name}/sizes" See "sizes" look::sizes;
+    GET "/api/v1/repositories/{name}/catalog" Administer "repository catalog export"
+        repository_catalog::export;
+    POST "/api/v1/repositories/{name}/catalog" Administer "repository catalog import"
+        repository_catalog::import;
+    POST "/api/v1/repositories/{name}/catalog/plan" Administer "repository catalog plan"
+        repository_catalog::plan;
+    POST "/api/v1/repositories/{name}/catalog/verify" Administer "repository catalog verify"
+        repository_catalog::verify;
     GET "/api/v1/alerts" See "alerts" look::alerts;
     POST "/api/v1/alerts/{id}/acknowledge" Operate "alert acknowledge" act::acknowledge;
     GET "/api/v1/events" See "events" events::events;
@@ -135,13 +144,13 @@ pub(crate) static ROUTES: [Route; 45] = routes! {
     GET "/metrics" See "metrics" metrics::metrics;
     GET "/metrics/backups" See "metrics" metrics::metrics;
     POST "/login" Open "sign in" login::form;
+    POST "/logout" Open "sign out" login::sign_out_form;
     POST "/setup" Open "setup" login::setup_form;
 };
 
 /// All routes with their guards, and the pages.
 pub(crate) fn router(state: &Arc<State>) -> Router {
     let mut router: Router<Arc<State>> = crate::pages::router();
-    router = router.route("/logout", on(MethodFilter::POST, login::logout_form));
     for route in &ROUTES {
         let post = Post {
             state: Arc::clone(state),

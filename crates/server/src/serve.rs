@@ -31,6 +31,7 @@ use crate::error::{Error, Result};
 use crate::events::look_for_news;
 use crate::guard::Peer;
 use crate::refusal::Refusal;
+use crate::repository_catalog::is_upload;
 use crate::routes::router;
 use crate::state::State;
 use crate::tls::{Encryption, Shown};
@@ -59,6 +60,8 @@ pub struct Limits {
     pub head: Duration,
     /// How long a request may take until its answer begins.
     pub request: Duration,
+    /// The same for one that brings a catalog along.
+    pub upload: Duration,
     /// How long nothing may move on a connection.
     pub idle: Duration,
     /// Bytes of a request's body.
@@ -72,6 +75,7 @@ impl Default for Limits {
             per_address: 512,
             head: Duration::from_secs(10),
             request: Duration::from_secs(60),
+            upload: Duration::from_secs(900),
             idle: Duration::from_secs(75),
             body: 1024 * 1024,
         }
@@ -330,11 +334,19 @@ async fn finish(In(finishing): In<Finishing>, request: Request, next: Next) -> R
     let is_json = !request.uri().path().starts_with("/assets/");
     let length = request.headers().get(CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    let mut answer = if length.is_some_and(|length| length > limits.body as u64) {
+    // A catalog is counted where it is received, after it is known who sends it.
+    let is_upload = is_upload(request.uri().path());
+    let is_large = length.is_some_and(|length| length > limits.body as u64);
+    let patience = if is_upload {
+        limits.upload
+    } else {
+        limits.request
+    };
+    let mut answer = if is_large && !is_upload {
         let text = format!("the body is larger than {} bytes", limits.body);
         Refusal::new(FailureKind::TooLarge, text).into_response()
     } else {
-        match timeout(limits.request, next.run(request)).await {
+        match timeout(patience, next.run(request)).await {
             Ok(answer) => answer,
             Err(_) => {
                 let text = "the request took too long";

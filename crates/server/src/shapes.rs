@@ -131,6 +131,14 @@ pub(crate) fn step(step: catalog::StepRecord) -> api::Step {
         name: step.name,
         attempt: step.attempt,
         began: step.began,
+        ended: step.ended,
+        state: match step.state {
+            catalog::StepState::Running => api::StepState::Running,
+            catalog::StepState::Done => api::StepState::Done,
+            catalog::StepState::Failed => api::StepState::Failed,
+            catalog::StepState::Stopped => api::StepState::Stopped,
+        },
+        message: step.message,
     }
 }
 
@@ -364,14 +372,15 @@ pub(crate) fn request(request: api::RunRequest) -> scheduler::Request {
 
 /// What a request for a restore asks of the node.
 pub(crate) fn restore(request: api::RestoreRequest) -> scheduler::Request {
-    scheduler::Request::Restore {
+    scheduler::Request::Restore(scheduler::RestoreRequest {
         repository: request.repository,
         snapshot: request.snapshot,
         platform: request.platform,
         name: request.name,
+        to: request.to,
         is_started: request.is_started,
         is_replacing: request.is_replacing,
-    }
+    })
 }
 
 pub(crate) fn planned(run: scheduler::PlannedRun) -> api::PlannedRun {

@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::accounts::{Passwords, is_same, new_secret};
 use crate::events::LISTENERS;
 use crate::limiter::Limiter;
+use crate::repository_catalog::{Commands, TURNS};
 use crate::visitor::digest;
 
 /// Answers that ask the catalog at the same time; others wait in line.
@@ -37,7 +38,14 @@ pub struct StateParts {
     pub is_metrics_open: bool,
     /// Effective values of the configuration: path, value, origin.
     pub config: Vec<(String, String, String)>,
+    /// Who runs commands; answers that need one are refused if nobody does.
+    pub commands: Option<Arc<dyn Commands>>,
+    /// Bytes of a catalog that is sent, at most.
+    pub upload_max: u64,
 }
+
+/// Catalogs that are sent are at most so large: the command reads no larger ones.
+pub const UPLOAD_MAX: u64 = 256 << 20;
 
 /// What all answers share.
 pub struct State {
@@ -55,6 +63,9 @@ pub struct State {
     pub(crate) strangers: Limiter,
     /// Who came in from where.
     pub(crate) known: Mutex<HashSet<(String, String)>>,
+    pub(crate) commands: Option<Arc<dyn Commands>>,
+    pub(crate) upload_max: u64,
+    pub(crate) catalog_turns: Arc<Semaphore>,
     pub(crate) listeners: Arc<Semaphore>,
     pub(crate) newest_event: watch::Sender<i64>,
     pub(crate) stop: watch::Sender<bool>,
@@ -80,6 +91,9 @@ impl State {
             failures: Limiter::new(FAILURES, minutes(10)),
             strangers: Limiter::new(STRANGERS, minutes(60)),
             known: Mutex::default(),
+            commands: parts.commands,
+            upload_max: parts.upload_max,
+            catalog_turns: Arc::new(Semaphore::new(TURNS)),
             listeners: Arc::new(Semaphore::new(LISTENERS)),
             newest_event: watch::Sender::new(0),
             stop: watch::Sender::new(false),

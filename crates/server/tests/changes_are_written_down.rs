@@ -50,6 +50,39 @@ fn a_change_by_cookie_needs_the_forms_key() {
 }
 
 #[test]
+fn signing_out_by_the_page_ends_the_session_and_is_written_down() {
+    let stage = Stage::new();
+    stage.add_anna();
+    let (cookie, key) = sign_in(&stage);
+    let sign_out = |key: &str| {
+        let kind = ("Content-Type", "application/x-www-form-urlencoded");
+        let headers = [("Cookie", cookie.as_str()), kind];
+        stage.ask("POST /logout", &headers, &format!("form_key={key}"))
+    };
+    assert_eq!(sign_out("wrong").status, 403);
+    let reply = sign_out(&key);
+    assert_eq!(
+        (reply.status, reply.header("location")),
+        (303, Some("/login"))
+    );
+    let me = stage.ask("GET /api/v1/me", &[("Cookie", &cookie)], "");
+    assert_eq!(me.status, 401);
+    // Who is not in signs out of nothing: nobody writes that down.
+    assert_eq!(sign_out(&key).status, 303);
+    let entries = stage.catalog.audit_entries(None, 9).unwrap();
+    let shown: Vec<_> = entries
+        .iter()
+        .map(|it| (it.who.as_str(), it.action.as_str(), it.is_done))
+        .collect();
+    let right = [
+        ("anna", "sign out", true),
+        ("anna", "sign out", false),
+        ("anna", "sign in", true),
+    ];
+    assert_eq!(shown, right);
+}
+
+#[test]
 fn cookies_are_for_this_host_and_no_script() {
     let stage = Stage::new();
     stage.add_anna();
@@ -91,7 +124,11 @@ fn changes_are_in_the_log_with_who_and_from_where() {
     let operator = stage.token(Role::Operator, &[]);
     let admin = stage.token(Role::Admin, &[]);
     let check = r#"{"action":"check","repository":"main"}"#;
-    let restore = r#"{"repository":"main","snapshot":"abcd","platform":"local"}"#;
+    let snapshot = &stage.catalog.points(Some("web01"), 1).unwrap()[0]
+        .key
+        .snapshot;
+    let restore = format!(r#"{{"repository":"main","snapshot":"{snapshot}","platform":"local"}}"#);
+    let restore = restore.as_str();
     let user = format!(r#"{{"name":"bert","password":"{PASSWORD}","role":"viewer"}}"#);
     assert_eq!(
         stage.as_token(&operator, "POST /api/v1/runs", check).status,

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use lifeboat_catalog::{
     Action, Alert, AlertSeverity, AuditEntry, Cause, LogLevel, LogLine, Node, Point, PointKey,
     Progress, Proof, ProofKind, RepositoryFacts, RepositorySize, Role, Run, RunId, RunState,
-    StepRecord, Task, TaskId, TaskState, Token, User,
+    StepRecord, StepState, Task, TaskId, TaskState, Token, User,
 };
 use lifeboat_scheduler::{
     JobStatus, MachineStatus, ObjectiveKind, ObjectiveState, ObjectiveStatus, Overview,
@@ -442,6 +442,9 @@ pub(crate) fn tasks() -> Vec<TaskView> {
         name: name.to_owned(),
         attempt: 1,
         began: ago(seconds),
+        ended: None,
+        state: StepState::Running,
+        message: None,
     };
     let log = log();
     let steps = vec![

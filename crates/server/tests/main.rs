@@ -3,11 +3,14 @@
 mod demo_fleet;
 mod stage;
 
+mod catalogs_of_repositories_are_sent;
 mod changes_are_written_down;
 mod every_route_has_its_roles;
 mod guesses_are_slowed_and_lock_nobody_out;
+mod lists_come_part_by_part;
 mod metrics_are_as_prometheus_wants_them;
 mod pages_answer_and_escape;
+mod tasks_are_done_once_more;
 mod the_dashboard_works_in_a_browser;
 mod the_document_says_what_is_answered;
 mod those_who_listen_miss_nothing;

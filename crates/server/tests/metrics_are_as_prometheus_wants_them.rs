@@ -1,11 +1,13 @@
 //! Prometheus' own tool finds nothing wrong, and names and values are those of the contract.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
 use lifeboat_api::Role;
+use lifeboat_catalog::{Machine, MachineKey};
 
-use crate::stage::Stage;
+use crate::stage::{Stage, root};
 
 fn promtool(text: &str) -> Option<(bool, String)> {
     let tool = lifeboat_testkit::tool("promtool")?;
@@ -92,4 +94,81 @@ fn who_asks_for_open_metrics_gets_them() {
     assert!(reply.body.ends_with("# EOF\n"));
     assert!(reply.body.contains("# TYPE lifeboat_runs counter\n"));
     assert!(reply.body.contains("lifeboat_runs_total{"));
+}
+
+/// Name and type of every family.
+fn emitted(stage: &Stage) -> BTreeSet<(String, String)> {
+    let token = stage.token(Role::Viewer, &[]);
+    let text = stage.as_token(&token, "GET /metrics", "").body;
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let pairs = types.map(|line| line.split_once(' ').unwrap());
+    pairs
+        .map(|(name, kind)| (name.to_owned(), kind.to_owned()))
+        .collect()
+}
+
+#[test]
+fn every_metric_is_in_the_document_and_every_other_is_not() {
+    let document = std::fs::read_to_string(root("docs/operating/metrics.md")).unwrap();
+    let rows = document.lines().filter_map(|line| line.strip_prefix("| `"));
+    let written: BTreeSet<_> = rows
+        .filter(|row| row.starts_with("lifeboat_"))
+        .map(|row| {
+            let (name, rest) = row.split_once("` | ").unwrap();
+            let kind = rest.split(' ').next().unwrap();
+            (name.to_owned(), kind.to_owned())
+        })
+        .collect();
+    let emitted = emitted(&Stage::new());
+    assert_eq!(written, emitted);
+    // Rules and pictures ask for nothing that is not there.
+    for file in [
+        "packaging/prometheus/lifeboat.rules.yml",
+        "packaging/grafana/lifeboat.json",
+    ] {
+        let text = std::fs::read_to_string(root(file)).unwrap();
+        let is_word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+        let words = text.split(|letter| !is_word(letter));
+        for word in words.filter(|word| word.starts_with("lifeboat_")) {
+            assert!(
+                emitted.iter().any(|(name, _)| name == word),
+                "{file}: {word}"
+            );
+        }
+    }
+}
+
+#[test]
+fn ten_thousand_machines_with_any_names_are_not_too_many() {
+    let stage = Stage::new();
+    let machines: Vec<_> = (0..10_000)
+        .map(|number| Machine {
+            key: MachineKey {
+                platform: "local".into(),
+                id: number.to_string(),
+            },
+            name: format!("{number}\"\\\n{{}}=,# \u{1f6df}\r\t\u{1b}[31m"),
+            state: "running".into(),
+            bytes: 1,
+            jobs: vec!["web".into()],
+            seen: jiff::Timestamp::now(),
+            gone: None,
+        })
+        .collect();
+    stage.catalog.set_machines("local", &machines).unwrap();
+    let token = stage.token(Role::Viewer, &[]);
+    let reply = stage.as_token(&token, "GET /metrics", "");
+    assert_eq!(reply.status, 200);
+    let text = &reply.body;
+    let begins = |start: &str| text.lines().filter(|line| line.starts_with(start)).count();
+    assert_eq!(begins("lifeboat_machine_protected{"), 5_000);
+    let left_out = "lifeboat_machines_left_out ";
+    let left_out = text.lines().find_map(|line| line.strip_prefix(left_out));
+    let left_out: usize = left_out.unwrap().parse().unwrap();
+    let all = stage.catalog.machines().unwrap();
+    assert_eq!(all.len(), 10_003);
+    assert!((5_000..=5_003).contains(&left_out), "{left_out}");
+    if let Some(found) = promtool(text) {
+        assert_eq!(found, (true, String::new()));
+    }
 }

@@ -14,8 +14,8 @@ use lifeboat_catalog::{
     MachineKey, Point, PointKey, RepositorySize, Role, Task, TaskEnd,
 };
 use lifeboat_config::Objectives;
-use lifeboat_model::{CancelToken, Clock, Secret, SystemClock, SystemEntropy};
-use lifeboat_policy::{FullRule, Timing};
+use lifeboat_model::{CancelToken, Clock, ErrorKind, Secret, SystemClock, SystemEntropy};
+use lifeboat_policy::{FullRule, KeepCount, Retention, Timing};
 use lifeboat_scheduler::{
     Executor, JobSettings, Node, NodeOptions, PlatformSettings, RepositorySettings, Request,
     Settings, TaskWatch,
@@ -33,6 +33,35 @@ struct Idle;
 impl Executor for Idle {
     fn execute(&self, _: &Task, _: &dyn TaskWatch, _: &CancelToken) -> TaskEnd {
         TaskEnd::GivenBack
+    }
+}
+
+/// Says what it was asked to do, and what it was given.
+struct Parrot(PathBuf);
+
+impl lifeboat_server::Commands for Parrot {
+    fn run(
+        &self,
+        words: &[String],
+        take: &mut dyn FnMut(Vec<u8>) -> bool,
+    ) -> Result<(), (ErrorKind, String)> {
+        let sent = words.last().and_then(|path| std::fs::read(path).ok());
+        if sent
+            .as_deref()
+            .is_some_and(|sent| !sent.starts_with(b"{\"version\""))
+        {
+            let text = format!("{} is no catalog", words.last().unwrap());
+            return Err((ErrorKind::Invalid, text));
+        }
+        take(format!("{}\n", serde_json::json!({"words": words})).into_bytes());
+        match words.iter().any(|word| word == "compare") {
+            true => Err((ErrorKind::Unreachable, "the place is gone".into())),
+            false => Ok(()),
+        }
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.0.clone()
     }
 }
 
@@ -75,6 +104,8 @@ impl Stage {
             clock,
             entropy: Arc::new(SystemEntropy),
             audit_key: AuditKey::new(Secret::new(vec![7; 32])).unwrap(),
+            commands: Some(Arc::new(Parrot(folder.path().to_owned()))),
+            upload_max: 64 << 10,
             config: vec![("site".into(), "berlin".into(), "lifeboat.toml:1".into())],
         });
         let state = state.unwrap();
@@ -228,12 +259,15 @@ fn settings() -> Settings {
     let job = JobSettings {
         platform: "local".into(),
         repository: "main".into(),
-        copies_to: Vec::new(),
+        copies_to: vec!["far".into()],
         policy: None,
         timing: Some(Timing::new("daily 02:00".parse().unwrap(), TimeZone::UTC)),
         full: FullRule::default(),
         guard: Default::default(),
-        retention: None,
+        retention: Some(Retention {
+            last: KeepCount::newest(9),
+            ..Retention::default()
+        }),
         verify: None,
         objectives: Objectives {
             recovery_point: Some(Duration::from_secs(86_400)),

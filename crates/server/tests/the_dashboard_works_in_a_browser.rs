@@ -176,6 +176,8 @@ impl Site {
         let node = Node::new(options, parts.0, parts.1, parts.2, Arc::clone(&clock));
         let node = Arc::new(node.expect("a node"));
         let state = State::new(StateParts {
+            commands: None,
+            upload_max: 0,
             is_metrics_open: false,
             node: Arc::clone(&node),
             clock,

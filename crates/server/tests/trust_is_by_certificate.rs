@@ -43,8 +43,11 @@ fn the_client_works_with_the_own_authority_and_not_without() {
     let operator = client(&stage, Some(authority(&stage)), Role::Operator);
     assert!(operator.health().unwrap().is_up);
     assert_eq!(operator.overview().unwrap().site.as_deref(), Some("berlin"));
-    assert_eq!(operator.machines(None).unwrap().len(), 3);
-    assert_eq!(operator.machines(Some("local/web01")).unwrap().len(), 1);
+    let first = operator.machines(2).unwrap();
+    let second = operator.next(&first).unwrap().unwrap();
+    assert_eq!((first.rows.len(), second.rows.len()), (2, 1));
+    assert!(operator.next(&second).unwrap().is_none());
+    assert_eq!(operator.points(Some("web01"), 9).unwrap().rows.len(), 3);
     assert_eq!(operator.jobs().unwrap()[0].name, "web");
     let request = RunRequest::Check {
         repository: "main".into(),
@@ -52,15 +55,16 @@ fn the_client_works_with_the_own_authority_and_not_without() {
     let begun = operator.begin(&request).unwrap();
     assert_eq!(operator.run(begun.run).unwrap().run.state, RunState::Open);
     operator.cancel(begun.run).unwrap();
-    assert_eq!(
-        operator.runs(None, 1).unwrap()[0].state,
-        RunState::Cancelled
-    );
+    assert_eq!(operator.runs(1).unwrap().rows[0].state, RunState::Cancelled);
     assert_eq!(operator.task(1).unwrap().steps[0].name, "validate");
-    assert_eq!(operator.log(1, 0).unwrap()[0].line, "looking");
-    let alert = operator.alerts().unwrap().remove(0);
+    assert_eq!(operator.log(1, 9).unwrap().rows[0].line, "looking");
+    let alert = operator.alerts(9).unwrap().rows.remove(0);
     operator.acknowledge(alert.id).unwrap();
-    assert!(operator.alerts().unwrap()[0].acknowledged_by.is_some());
+    assert!(
+        operator.alerts(9).unwrap().rows[0]
+            .acknowledged_by
+            .is_some()
+    );
     let error = operator.run(999_999).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
 }

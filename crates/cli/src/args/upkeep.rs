@@ -224,6 +224,16 @@ pub(crate) enum CatalogCommand {
         #[arg(value_name = "FILE")]
         catalog: PathBuf,
     },
+    /// Take the rows of the service's former catalog (runs, audit log, accounts) over into the
+    /// configured one, which is empty; the service stands still meanwhile
+    Move {
+        /// The former catalog: sqlite:/path or postgresql://user@host/database
+        #[arg(value_name = "CATALOG")]
+        from: String,
+        /// Read the former one's password from the first line of this file
+        #[arg(long, value_name = "FILE")]
+        password_from: Option<PathBuf>,
+    },
 }
 
 /// `chain`

@@ -3,6 +3,7 @@
 mod compare;
 mod document;
 mod recover;
+mod rows;
 
 use std::io::Write;
 use std::path::Path;
@@ -21,6 +22,10 @@ pub(crate) fn run(context: &Context, command: &CatalogCommand) -> Result<u8> {
         CatalogCommand::Export { filter, target } => export(context, filter, target.as_deref()),
         CatalogCommand::Import { catalog, dry_run } => recover::run(context, catalog, *dry_run),
         CatalogCommand::Compare { catalog } => compare::run(context, catalog),
+        CatalogCommand::Move {
+            from,
+            password_from,
+        } => rows::run(context, from, password_from.as_deref()),
     }
 }
 

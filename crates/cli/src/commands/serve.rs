@@ -15,7 +15,11 @@ use crate::configuration;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::output::Output;
+<<<<<<< HEAD
 use crate::service::{Notices, Service, Watched, audit_key, settings, sound};
+=======
+use crate::service::{AnswerCommands, Notices, Service, audit_key, settings, sound};
+>>>>>>> api
 use crate::{Encryption, ServeParts, ShownSetting};
 
 /// Pause between two looks at files and notices.
@@ -108,6 +112,7 @@ fn parts(
         },
         public_names: server.public_names.clone(),
         is_metrics_open: server.is_metrics_open,
+        commands: AnswerCommands::new(service.children()?, &service.state)?,
         shown,
         say: Arc::new(move |text| {
             // The journal may be full; the service goes on.

@@ -22,6 +22,8 @@ use super::running::Running;
 
 /// The variable that tells a child to end with its standard input.
 pub(crate) const ENDS_WITH_STDIN: &str = "LIFEBOAT_ENDS_WITH_STDIN";
+/// The variable that lets a child tell every step, as its owner shows it.
+pub(crate) const TELLS_STEPS: &str = "LIFEBOAT_TELLS_STEPS";
 /// A child that was asked to stop is killed after this.
 const GRACE: Duration = Duration::from_secs(120);
 /// Pause between two looks at a child.
@@ -45,8 +47,63 @@ pub(crate) struct Children {
 struct Heard {
     results: Vec<Value>,
     bytes: usize,
+    failure: Failure,
+}
+
+/// Why a child failed, as it said itself.
+#[derive(Default)]
+pub(super) struct Failure {
     failure: Option<String>,
     last_words: Option<String>,
+}
+
+impl Failure {
+    /// Takes a line in.
+    fn hear(&mut self, said: Said) {
+        match said {
+            Said::Failure(text) => self.failure = Some(text),
+            Said::Words(text) if !text.is_empty() => {
+                // What is wrong with a command line comes first, help after it.
+                let is_error = |it: &String| it.starts_with("error:");
+                if !self.last_words.as_ref().is_some_and(is_error) {
+                    self.last_words = Some(text);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether it said that it failed.
+    pub(super) fn is_said(&self) -> bool {
+        self.failure.is_some()
+    }
+
+    /// The kind of an exit code, and what was said.
+    pub(super) fn told(self, code: Option<i32>) -> (ErrorKind, String) {
+        let text = self.failure.or(self.last_words);
+        let text = text.unwrap_or_else(|| match code {
+            Some(code) => format!("it ended with exit code {code} and no word"),
+            None => "it was killed by a signal".to_owned(),
+        });
+        (code.map_or(ErrorKind::Io, kind), text)
+    }
+}
+
+/// Reads why a child fails, from its standard error.
+pub(super) fn listen_for_failure(stream: impl Read, failure: &Mutex<Failure>) {
+    let mut reader = BufReader::new(stream);
+    while let Some(line) = next_line(&mut reader) {
+        lock(failure).hear(Said::read(line.trim_end()));
+    }
+}
+
+/// A line, if there is one more; longer ones come in pieces.
+fn next_line(reader: &mut impl BufRead) -> Option<String> {
+    let mut line = Vec::new();
+    match reader.take(LINE_BYTES_MAX).read_until(b'\n', &mut line) {
+        Ok(0) | Err(_) => None,
+        Ok(_) => Some(String::from_utf8_lossy(&line).into_owned()),
+    }
 }
 
 impl Executor for Children {
@@ -62,9 +119,12 @@ impl Executor for Children {
         let stdin = child.stdin.take();
         let heard = Mutex::new(Heard::default());
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        // Others name no steps of their own: what is known of them is what their progress says.
+        let is_stepped = matches!(task.action, Action::Backup | Action::Restore);
+        let told = Telling { watch, is_stepped };
         let status = thread::scope(|scope| {
-            scope.spawn(|| stdout.map(|stream| listen(stream, &heard, watch)));
-            scope.spawn(|| stderr.map(|stream| listen(stream, &heard, watch)));
+            scope.spawn(|| stdout.map(|stream| listen(stream, &heard, &told)));
+            scope.spawn(|| stderr.map(|stream| listen(stream, &heard, &told)));
             wait(&mut child, cancel)
         });
         drop(stdin);
@@ -80,22 +140,29 @@ impl Executor for Children {
 
 impl Children {
     fn start(&self, task: &Task) -> std::io::Result<Child> {
-        Command::new(&self.program)
+        let mut command = self.command(&task.words);
+        command.env(TELLS_STEPS, "1").spawn()
+    }
+
+    /// This program with these words and the configuration that counts.
+    pub(super) fn command(&self, words: &[String]) -> Command {
+        let mut command = Command::new(&self.program);
+        command
             .arg("--config")
             .arg(self.running.file())
             .arg("--json")
-            .args(&task.words)
+            .args(words)
             .env(ENDS_WITH_STDIN, "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .process_group(0)
-            .spawn()
+            .process_group(0);
+        command
     }
 }
 
 /// Waits for the end; asks for it when `cancel` is set, and insists later.
-fn wait(child: &mut Child, cancel: &CancelToken) -> std::io::Result<ExitStatus> {
+pub(super) fn wait(child: &mut Child, cancel: &CancelToken) -> std::io::Result<ExitStatus> {
     let mut asked: Option<Instant> = None;
     loop {
         if let Some(status) = child.try_wait()? {
@@ -117,44 +184,40 @@ fn wait(child: &mut Child, cancel: &CancelToken) -> std::io::Result<ExitStatus> 
     }
 }
 
-fn listen(stream: impl Read, heard: &Mutex<Heard>, watch: &dyn TaskWatch) {
+/// Who is told what a child says.
+struct Telling<'a> {
+    watch: &'a dyn TaskWatch,
+    /// It names its steps itself.
+    is_stepped: bool,
+}
+
+fn listen(stream: impl Read, heard: &Mutex<Heard>, told: &Telling<'_>) {
+    let watch = told.watch;
     let mut reader = BufReader::new(stream);
-    let mut told: Option<Instant> = None;
-    loop {
-        let mut line = Vec::new();
-        match (&mut reader)
-            .take(LINE_BYTES_MAX)
-            .read_until(b'\n', &mut line)
-        {
-            Ok(0) | Err(_) => return,
-            Ok(_) => {}
-        }
-        let line = String::from_utf8_lossy(&line);
+    let mut phase = String::new();
+    let mut shown: Option<Instant> = None;
+    while let Some(line) = next_line(&mut reader) {
         match Said::read(line.trim_end()) {
             Said::Step(name) => watch.step(&name),
             Said::Progress(progress) => {
-                if told.is_none_or(|at| at.elapsed() >= PROGRESS_EVERY) {
+                if !told.is_stepped && phase != progress.phase {
+                    phase.clone_from(&progress.phase);
+                    watch.step(&phase);
+                }
+                if shown.is_none_or(|at| at.elapsed() >= PROGRESS_EVERY) {
                     watch.progress(&progress);
-                    told = Some(Instant::now());
+                    shown = Some(Instant::now());
                 }
             }
             Said::Warning(text) => watch.line(LogLevel::Warning, &text),
             Said::Failure(text) => {
                 watch.line(LogLevel::Error, &text);
-                lock(heard).failure = Some(text);
+                lock(heard).failure.hear(Said::Failure(text));
             }
             Said::Words(text) if text.is_empty() => {}
             Said::Words(text) => {
                 watch.line(LogLevel::Note, &text);
-                let mut heard = lock(heard);
-                // What is wrong with a command line comes first, help after it.
-                let is_error = heard
-                    .last_words
-                    .as_ref()
-                    .is_some_and(|it| it.starts_with("error:"));
-                if !is_error {
-                    heard.last_words = Some(text);
-                }
+                lock(heard).failure.hear(Said::Words(text));
             }
             Said::Result(value) => {
                 let mut heard = lock(heard);
@@ -167,7 +230,7 @@ fn listen(stream: impl Read, heard: &Mutex<Heard>, watch: &dyn TaskWatch) {
     }
 }
 
-fn lock(heard: &Mutex<Heard>) -> std::sync::MutexGuard<'_, Heard> {
+fn lock<T>(heard: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     heard.lock().unwrap_or_else(|poison| poison.into_inner())
 }
 
@@ -194,9 +257,12 @@ fn ended(
         }
         _ if cancel.is_cancelled() => TaskEnd::Cancelled,
         code => {
-            let text = heard.failure.or(heard.last_words);
-            let text = text.unwrap_or_else(|| format!("it ended with {status} and no word"));
-            TaskEnd::Failed(code.map_or(ErrorKind::Io, |code| kind(action, code)), text)
+            let is_looking = matches!(action, Action::Check | Action::Verify);
+            let (kind, text) = heard.failure.told(code);
+            match code {
+                Some(1) if is_looking => TaskEnd::Failed(ErrorKind::Corrupt, text),
+                _ => TaskEnd::Failed(kind, text),
+            }
         }
     }
 }
@@ -217,9 +283,8 @@ fn why(told: &Value) -> String {
 }
 
 /// The kind of failure that an exit code stands for.
-fn kind(action: Action, code: i32) -> ErrorKind {
+fn kind(code: i32) -> ErrorKind {
     match code {
-        1 | 20 | 25 if matches!(action, Action::Check | Action::Verify) => ErrorKind::Corrupt,
         2 => ErrorKind::Invalid,
         10 => ErrorKind::NotFound,
         11 => ErrorKind::Busy,

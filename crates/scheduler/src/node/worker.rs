@@ -197,7 +197,7 @@ impl Node {
     ) -> Result<(Value, Vec<NewTask>)> {
         let task = &lease.task;
         let repository = repository_of(settings, task);
-        let kept = keep(&self.catalog, task, repository.as_deref(), outcome)?;
+        let kept = keep(&self.catalog, lease, repository.as_deref(), outcome)?;
         let tasks = match (task.action, settings.jobs.get(&task.job)) {
             (Action::Resolve, Some(job)) => self.resolved(&task.job, job, outcome)?,
             _ => Vec::new(),
@@ -249,7 +249,7 @@ impl Node {
 
     /// The newest verified point of each machine of a job in a repository, and those that are
     /// being verified.
-    fn spared(&self, repository: &str, job: &str) -> Result<Vec<String>> {
+    pub(super) fn spared(&self, repository: &str, job: &str) -> Result<Vec<String>> {
         let running = self.catalog.tasks(&TaskFilter {
             state: Some(TaskState::Running),
             ..TaskFilter::default()

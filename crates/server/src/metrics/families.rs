@@ -10,7 +10,7 @@ use super::Part;
 use super::text::{Format, Kind, Text};
 use crate::look::unix;
 
-/// Machines that have series; those left out are counted.
+/// Machines that have series, one of several jobs once for each; those left out are counted.
 const MACHINES_MAX: usize = 5_000;
 /// The same for the names of jobs, repositories, nodes and targets.
 const NAMES_MAX: usize = 1_000;
@@ -36,10 +36,14 @@ pub(super) fn write(node: &Node, part: Part, format: Format) -> Result<String> {
     Ok(text.finish())
 }
 
-/// A machine and its labels: once for each of its jobs, or once without.
-fn rows(seen: &Overview) -> Vec<(&MachineStatus, Labels<'_>)> {
+/// A machine and its labels, once for each of its jobs, or once without; and how many machines
+/// have no place.
+fn rows(seen: &Overview) -> (Vec<(&MachineStatus, Labels<'_>)>, usize) {
     let mut rows = Vec::new();
-    for machine in seen.machines.iter().take(MACHINES_MAX) {
+    for (number, machine) in seen.machines.iter().enumerate() {
+        if rows.len() + machine.jobs.len().max(1) > MACHINES_MAX {
+            return (rows, seen.machines.len() - number);
+        }
         let labels = |job| {
             [
                 ("site", seen.site.as_deref()),
@@ -58,7 +62,7 @@ fn rows(seen: &Overview) -> Vec<(&MachineStatus, Labels<'_>)> {
             ),
         }
     }
-    rows
+    (rows, 0)
 }
 
 type Value = fn(&MachineStatus) -> Option<f64>;
@@ -107,7 +111,7 @@ const MACHINE: [(&str, &str, Value); 8] = [
 ];
 
 fn machines(text: &mut Text, seen: &Overview) {
-    let rows = rows(seen);
+    let (rows, left_out) = rows(seen);
     for (name, help, value) in MACHINE {
         let mut family = text.family(Kind::Gauge, name, help);
         for (machine, labels) in &rows {
@@ -131,7 +135,6 @@ fn machines(text: &mut Text, seen: &Overview) {
     }
     let name = "lifeboat_machines_left_out";
     let help = "Machines without series, because there are too many.";
-    let left_out = seen.machines.len().saturating_sub(MACHINES_MAX);
     text.family(Kind::Gauge, name, help).sample(&[], left_out);
 }
 
@@ -185,7 +188,7 @@ fn runs(text: &mut Text, seen: &Overview, catalog: &Catalog) -> Result<()> {
             counts.insert((job.name.clone(), word), 0);
         }
     }
-    for (job, state, count) in catalog.run_counts()?.by_job {
+    for (job, state, count) in catalog.run_totals()? {
         let word = ENDED.iter().find(|(ended, _)| *ended == state);
         if let Some(known) = word.and_then(|(_, word)| counts.get_mut(&(job, *word))) {
             *known = count;
@@ -216,18 +219,31 @@ const KINDS: [ErrorKind; 11] = [
 ];
 
 fn failures(text: &mut Text, catalog: &Catalog) -> Result<()> {
-    let counted: BTreeMap<String, i64> = catalog.failures()?.into_iter().collect();
-    let name = "lifeboat_task_failures_total";
-    let mut family = text.family(Kind::Counter, name, "Attempts of tasks that failed.");
-    for action in Action::ALL {
-        for kind in KINDS {
-            let count = counted.get(&format!("{action} {kind}")).copied();
-            let word = kind.to_string().replace(' ', "_");
-            let labels = [
-                ("kind", Some(word.as_str())),
-                ("action", Some(action.as_str())),
-            ];
-            family.sample(&labels, count.unwrap_or(0));
+    let families = [
+        (
+            "lifeboat_task_failures_total",
+            "Tasks that failed and are not tried again.",
+            catalog.failures()?,
+        ),
+        (
+            "lifeboat_task_failed_attempts_total",
+            "Attempts that failed, those that are tried again too.",
+            catalog.failed_attempts()?,
+        ),
+    ];
+    for (name, help, counted) in families {
+        let counted: BTreeMap<String, i64> = counted.into_iter().collect();
+        let mut family = text.family(Kind::Counter, name, help);
+        for action in Action::ALL {
+            for kind in KINDS {
+                let count = counted.get(&format!("{action} {kind}")).copied();
+                let word = kind.to_string().replace(' ', "_");
+                let labels = [
+                    ("kind", Some(word.as_str())),
+                    ("action", Some(action.as_str())),
+                ];
+                family.sample(&labels, count.unwrap_or(0));
+            }
         }
     }
     Ok(())

@@ -195,15 +195,29 @@ fn actions(frame: &Frame, view: &RunView<'_>) -> Markup {
 /// What can be done with one task: stop it, or begin it again.
 fn task_actions(frame: &Frame, task: &Task) -> Markup {
     let to = |what: &str| format!("/api/v1/tasks/{}/{what}", task.id);
-    let is_alone = !matches!(task.action, Did::Copy | Did::Forget | Did::Restore);
+    let replaces = lifeboat_scheduler::is_replacing(task);
+    let retry = Action {
+        question: replaces.then_some("Replace the machine once more, by the same command?"),
+        ..Action::new(
+            to(if replaces {
+                "retry?is_confirmed=true"
+            } else {
+                "retry"
+            }),
+            "retry",
+            "Retry",
+        )
+    };
+    let role = match task.action {
+        Did::Restore => Role::Restore,
+        _ => Role::Operator,
+    };
     html! {
         @match task.state {
             TaskState::Queued | TaskState::Running => {
                 (Action::new(to("cancel"), "stop", "Cancel").form(frame, Role::Operator))
             }
-            TaskState::Failed | TaskState::Cancelled if is_alone => {
-                (Action::new(to("retry"), "retry", "Retry").form(frame, Role::Operator))
-            }
+            TaskState::Failed | TaskState::Cancelled => { (retry.form(frame, role)) }
             _ => {}
         }
     }

@@ -175,7 +175,7 @@ fn show(context: &Context, platform: &dyn Platform, job: &Job, machines: &[&Vm])
 }
 
 /// Tells steps with `-v` and findings always.
-struct Told(Output);
+pub(super) struct Told(pub(super) Output);
 
 impl Watch for Told {
     fn step(&self, vm: &VmName, step: Step) {

@@ -14,7 +14,7 @@ use lifeboat_repository::{LockMode, Snapshot};
 use serde::Serialize;
 
 use super::super::files::rescue_settings;
-use super::backup::read_job;
+use super::backup::{Told, read_job};
 use crate::args::MachineRecoverArguments;
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -23,11 +23,15 @@ use crate::tables::{Table, shown, span};
 
 /// Brings a machine back on a platform.
 pub(crate) fn run(context: &Context, arguments: &MachineRecoverArguments) -> Result<u8> {
+    let step = |name| context.output.step(&arguments.machine, name);
+    step("validate");
     let settings = settings(context, arguments)?;
     let repository = context.open()?;
     let _locked = context.lock(&repository, LockMode::Shared)?;
+    step("inspect");
     let snapshot = select::machine_point(&repository, &arguments.machine)?;
     let index = context.load_index_to_read(&repository)?;
+    step("plan");
     let platform = context.open_platform(&arguments.platform)?;
     let builder = platform.builder().ok_or_else(|| {
         let message = format!("{}: this platform cannot make machines", platform.place());
@@ -64,7 +68,7 @@ pub(crate) fn run(context: &Context, arguments: &MachineRecoverArguments) -> Res
         source,
         &plan,
         &settings,
-        (&way, &mut hooks),
+        (&way, &mut hooks, &Told(context.output)),
     );
     drop(display);
     show_hooks(context, &hooks, done.is_err())?;
