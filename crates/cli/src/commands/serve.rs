@@ -15,11 +15,7 @@ use crate::configuration;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::output::Output;
-<<<<<<< HEAD
-use crate::service::{Notices, Service, Watched, audit_key, settings, sound};
-=======
-use crate::service::{AnswerCommands, Notices, Service, audit_key, settings, sound};
->>>>>>> api
+use crate::service::{AnswerCommands, Notices, Service, Watched, audit_key, settings, sound};
 use crate::{Encryption, ServeParts, ShownSetting};
 
 /// Pause between two looks at files and notices.
