@@ -8,7 +8,7 @@ use lifeboat_catalog::{Role, Token, User};
 use lifeboat_cli::{Encryption, ServeParts, WantedToken};
 use lifeboat_model::{CancelToken, Clock, Entropy, ErrorKind};
 use lifeboat_scheduler::Node;
-use lifeboat_server::{Limits, ServerOptions, State, StateParts};
+use lifeboat_server::{Limits, Server, ServerOptions, State, StateParts};
 
 /// Answers requests until `stop` is set.
 pub(crate) fn serve(parts: ServeParts, stop: &CancelToken) -> Result<(), (ErrorKind, String)> {
@@ -45,7 +45,11 @@ pub(crate) fn serve(parts: ServeParts, stop: &CancelToken) -> Result<(), (ErrorK
             shows.set_config(settings);
         }
     });
-    lifeboat_server::serve(options, state, stop).map_err(|error| (error.kind(), error.to_string()))
+    let told = |error: lifeboat_server::Error| (error.kind(), error.to_string());
+    let server = Server::bind(options, state).map_err(told)?;
+    server.introduce().map_err(told)?;
+    (parts.ready)();
+    server.run(stop).map_err(told)
 }
 
 /// All metrics as text.

@@ -36,6 +36,6 @@ pub use error::{Error, Result};
 pub use metrics::textfile;
 pub use openapi::openapi;
 pub use routes::matrix;
-pub use serve::{Limits, Server, ServerOptions, serve};
+pub use serve::{Limits, Server, ServerOptions};
 pub use state::{State, StateParts};
 pub use tls::Encryption;

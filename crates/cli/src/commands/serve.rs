@@ -1,5 +1,7 @@
 //! `lifeboat serve`: the service.
 
+use std::io::IsTerminal;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, SystemTime};
@@ -14,7 +16,8 @@ use crate::configuration;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::output::Output;
-use crate::service::{Notices, Service, audit_key, settings, sound};
+use crate::service::{Notices, Service, audit_key, settings, sound, tell_supervisor};
+use crate::tables::count;
 use crate::{Encryption, ServeParts, ShownSetting};
 
 /// Pause between two looks at files and notices.
@@ -25,6 +28,7 @@ pub(crate) fn run(context: &Context, arguments: &ServeArguments) -> Result<u8> {
     let service = Service::open(context)?;
     let node = service.node_of_host()?;
     let stop = &context.environment.cancel;
+    let asked = hangup()?;
     let output = context.output;
     let (tell_shown, shown) = mpsc::channel();
     let parts = parts(context, &service, &node, (arguments, shown))?;
@@ -32,9 +36,9 @@ pub(crate) fn run(context: &Context, arguments: &ServeArguments) -> Result<u8> {
     service.running.keep(&service.path, &service.files)?;
     let mut notices = Notices::new(&service.loaded.config)?;
     output.result(format!(
-        "node {} serves {} jobs of {}",
+        "node {} serves {} of {}",
         node.name(),
-        node.settings().jobs.len(),
+        count(node.settings().jobs.len(), "job"),
         service.path.display()
     ))?;
     let served = thread::scope(|scope| {
@@ -51,15 +55,16 @@ pub(crate) fn run(context: &Context, arguments: &ServeArguments) -> Result<u8> {
                     output.warn(format!("notices wait: {error}"));
                 }
                 textfile(context, arguments, &node);
-                rest(stop);
+                rest(stop, &asked);
                 let now = changed(&service);
-                if now != seen {
+                let is_asked = asked.swap(false, Ordering::Relaxed);
+                if is_asked || now != seen {
                     seen = now;
                     reload(
                         output,
                         &service,
                         &node,
-                        (&mut notices, &tell_shown, &mut counts),
+                        (&mut notices, &tell_shown, &mut counts, is_asked),
                     );
                 }
             }
@@ -67,6 +72,7 @@ pub(crate) fn run(context: &Context, arguments: &ServeArguments) -> Result<u8> {
         let served = (context.wiring.serve)(parts, stop);
         // Whatever ended the server ends the rest.
         stop.cancel();
+        tell_supervisor("STOPPING=1\nSTATUS=gives running tasks back");
         served
     });
     served.map_err(|(kind, text)| Error::new(kind, text))?;
@@ -113,11 +119,30 @@ fn parts(
         public_names: server.public_names.clone(),
         is_metrics_open: server.is_metrics_open,
         shown,
+        ready: Box::new(ready(service, node)),
         say: Arc::new(move |text| {
             // The journal may be full; the service goes on.
             let _ = output.result(text);
         }),
     })
+}
+
+/// Tells that requests are answered from now on.
+fn ready(service: &Service, node: &Node) -> impl FnOnce() + Send + use<> {
+    let jobs = count(node.settings().jobs.len(), "job");
+    let state = format!("READY=1\nSTATUS={jobs} of {}", service.path.display());
+    move || tell_supervisor(&state)
+}
+
+/// Whether somebody has asked to read the configuration anew, by SIGHUP. A service that somebody
+/// started by hand ends with its terminal, as everything else does.
+fn hangup() -> Result<Arc<AtomicBool>> {
+    let asked = Arc::new(AtomicBool::new(false));
+    if !std::io::stdin().is_terminal() {
+        signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&asked))
+            .map_err(|e| Error::usage(format!("cannot catch signals: {e}")))?;
+    }
+    Ok(asked)
 }
 
 /// Every effective value with where it came from.
@@ -143,15 +168,17 @@ fn changed(service: &Service) -> [Option<SystemTime>; 3] {
     ]
 }
 
-/// Goes on with the configuration as it is now; a broken one is told, and changes nothing.
+/// Goes on with the configuration as it is now; a broken one is told, and changes nothing. Whoever
+/// asked for it hears that nothing has changed.
 fn reload(
     output: Output,
     service: &Service,
     node: &Node,
-    (notices, tell, shown): (
+    (notices, tell, shown, is_asked): (
         &mut Notices,
         &mpsc::Sender<Vec<ShownSetting>>,
         &mut Vec<ShownSetting>,
+        bool,
     ),
 ) {
     let read = configuration::load_with_files(&service.path);
@@ -161,7 +188,11 @@ fn reload(
     });
     match read {
         // Something else was written beside it.
-        Ok((_, loaded, _)) if shown_of(&loaded) == *shown => {}
+        Ok((_, loaded, _)) if shown_of(&loaded) == *shown => {
+            if is_asked {
+                let _ = output.result("the configuration says what it said before");
+            }
+        }
         Ok((fresh, loaded, files)) => {
             if let Err(error) = service.running.keep(&service.path, &files) {
                 output.warn(format!("the configuration before goes on: {error}"));
@@ -196,10 +227,10 @@ fn textfile(context: &Context, arguments: &ServeArguments, node: &Node) {
     }
 }
 
-fn rest(stop: &CancelToken) {
+fn rest(stop: &CancelToken, asked: &AtomicBool) {
     let step = Duration::from_millis(200);
     for _ in 0..PAUSE.as_millis() / step.as_millis() {
-        if stop.is_cancelled() {
+        if stop.is_cancelled() || asked.load(Ordering::Relaxed) {
             return;
         }
         thread::sleep(step);

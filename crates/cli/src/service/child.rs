@@ -81,6 +81,7 @@ impl Executor for Children {
 impl Children {
     fn start(&self, task: &Task) -> std::io::Result<Child> {
         Command::new(&self.program)
+            .arg0("lifeboat")
             .arg("--config")
             .arg(self.running.file())
             .arg("--json")
