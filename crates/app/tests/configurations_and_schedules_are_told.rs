@@ -146,6 +146,32 @@ fn schedules_are_listed_and_played() {
 }
 
 #[test]
+fn a_job_of_the_configuration_is_listed_and_played_as_it_stands_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = CONFIG
+        .replace(
+            "dayly 02:00\"",
+            "daily 02:00\"\nkeep_daily = 5\nzone = \"Europe/Berlin\"",
+        )
+        .replace("\"lokal\"", "\"local\"\npolicy = \"gold\"")
+        .replace("quiesce = \"sometimes\"\n", "");
+    fs::write(folder.path().join("lifeboat.toml"), text).unwrap();
+    let from = ["--from", "2026-03-28T00:00:00Z"];
+    let preview = ["--json", "schedule", "preview", "@web", "--count", "2"];
+    let shown = well(folder.path(), &[&preview[..], &from].concat());
+    let planned: Vec<_> = shown.lines().map(|line| value(line, "planned")).collect();
+    assert_eq!(planned, ["2026-03-28T01:00:00Z", "2026-03-29T01:00:00Z"]);
+    let simulate = ["schedule", "simulate", "@web", "--days", "30"];
+    let shown = well(folder.path(), &[&simulate[..], &from].concat());
+    assert!(shown.contains("5 recovery points left"), "{shown}");
+    let what_if = [&simulate[..], &from, &["--keep-last", "2"]].concat();
+    let shown = well(folder.path(), &what_if);
+    assert!(shown.contains("2 recovery points left"), "{shown}");
+    let unknown = ["schedule", "preview", "@wob"];
+    refused(folder.path(), &unknown, "did you mean @web?");
+}
+
+#[test]
 fn the_published_schema_and_the_example_are_those_of_the_program() {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operating");
     let published = fs::read_to_string(docs.join("lifeboat.schema.json")).unwrap();

@@ -9,6 +9,7 @@ mod running;
 mod settings;
 mod state;
 mod supervisor;
+mod watched;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ pub(crate) use keys::{audit_head, audit_key, set_audit_head};
 pub(crate) use notices::{Notices, targets};
 pub(crate) use settings::{guard, settings};
 pub(crate) use supervisor::tell as tell_supervisor;
+pub(crate) use watched::Watched;
 
 /// This very program, also when another one has taken its place since it was started.
 const THIS_PROGRAM: &str = "/proc/self/exe";

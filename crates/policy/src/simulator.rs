@@ -51,27 +51,31 @@ impl Simulator<'_> {
     /// Plays all runs that begin after `from` and not after `until`; gives every point that was
     /// there at any time, in order of time.
     ///
-    /// `existing` are the machine's points of today, of which none is in the future.
+    /// `existing` are the machine's points of today, of which none is in the future; the key of
+    /// one says whether it was proved to come back, so that no rule removes it.
     ///
     /// Errors: `Invalid` if the rules would remove every point.
     pub fn play(
         &self,
-        existing: &[Zoned],
+        existing: &[RecoveryPoint<bool>],
         history: FullHistory,
         (from, until): (Timestamp, Timestamp),
     ) -> Result<Vec<SimulatedPoint>> {
-        let mut points: Vec<_> = existing.iter().cloned().map(before).collect();
-        let mut alive: Vec<RecoveryPoint<usize>> = Vec::new();
-        for (key, point) in points.iter().enumerate() {
-            alive.push(self.recovery_point(&point.time, key));
-        }
+        let mut points: Vec<_> = existing.iter().map(before).collect();
+        let mut alive: Vec<_> = existing.iter().enumerate().map(begun).collect();
         let mut history = history;
         let runs = self.timing.after(from, self.job);
         for occurrence in runs.take_while(|run| run.begins <= until) {
             let time = occurrence.begins.to_zoned(self.timing.zone.clone());
             let full = self.full.cause(&time, &history);
             history = history.with(&time, full.is_some());
-            alive.push(self.recovery_point(&time, points.len()));
+            alive.push(RecoveryPoint {
+                time: time.clone(),
+                host: String::new(),
+                paths: Vec::new(),
+                tags: Vec::new(),
+                key: (points.len(), false),
+            });
             points.push(SimulatedPoint {
                 time,
                 run: Some(SimulatedRun { occurrence, full }),
@@ -84,20 +88,10 @@ impl Simulator<'_> {
         Ok(points)
     }
 
-    fn recovery_point(&self, time: &Zoned, key: usize) -> RecoveryPoint<usize> {
-        RecoveryPoint {
-            time: time.clone(),
-            host: String::new(),
-            paths: Vec::new(),
-            tags: Vec::new(),
-            key,
-        }
-    }
-
     fn forget(
         &self,
         points: &mut [SimulatedPoint],
-        alive: &mut Vec<RecoveryPoint<usize>>,
+        alive: &mut Vec<RecoveryPoint<Key>>,
         now: Timestamp,
     ) -> Result<()> {
         // The point of this very run is not in the future.
@@ -108,11 +102,11 @@ impl Simulator<'_> {
             ..self.guard.clone()
         };
         let rules = (self.retention, &guard);
-        let mut plans = plan_guarded(rules, Grouping::NONE, alive, after, &|_| false)?;
+        let mut plans = plan_guarded(rules, Grouping::NONE, alive, after, &|key| key.1)?;
         let decisions = plans.pop().map(|plan| plan.decisions).unwrap_or_default();
         let mut kept = Vec::new();
         for decision in decisions {
-            let Some(point) = points.get_mut(decision.point.key) else {
+            let Some(point) = points.get_mut(decision.point.key.0) else {
                 continue;
             };
             match decision.keep() {
@@ -126,9 +120,23 @@ impl Simulator<'_> {
     }
 }
 
-fn before(time: Zoned) -> SimulatedPoint {
+/// Its number among all points, and whether it was proved.
+type Key = (usize, bool);
+
+/// All points are of one machine: only their times and tags decide.
+fn begun((number, point): (usize, &RecoveryPoint<bool>)) -> RecoveryPoint<Key> {
+    RecoveryPoint {
+        time: point.time.clone(),
+        host: String::new(),
+        paths: Vec::new(),
+        tags: point.tags.clone(),
+        key: (number, point.key),
+    }
+}
+
+fn before(point: &RecoveryPoint<bool>) -> SimulatedPoint {
     SimulatedPoint {
-        time,
+        time: point.time.clone(),
         run: None,
         removed: None,
         reasons: Vec::new(),

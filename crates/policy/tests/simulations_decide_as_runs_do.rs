@@ -33,13 +33,14 @@ fn timing(text: &str) -> Timing {
     )
 }
 
-fn point(time: &Zoned) -> RecoveryPoint<usize> {
+/// One that nobody proved.
+fn point(time: &Zoned) -> RecoveryPoint<bool> {
     RecoveryPoint {
         time: time.clone(),
         host: String::new(),
         paths: Vec::new(),
         tags: Vec::new(),
-        key: 0,
+        key: false,
     }
 }
 
@@ -66,7 +67,7 @@ proptest! {
             guard: &Guard::default(),
             timing: &timing, job: "job", retention: &retention, full: &FullRule::default(),
         };
-        let before: Vec<_> = (0..existing).map(|day| at(day - existing)).collect();
+        let before: Vec<_> = (0..existing).map(|day| point(&at(day - existing))).collect();
         let span = (at(0).timestamp(), at(days).timestamp());
         let points = simulator.play(&before, FullHistory::default(), span).unwrap();
         let runs = points.iter().filter(|point| point.run.is_some()).count();
@@ -130,4 +131,45 @@ fn full_reads_come_by_day_age_and_length_of_the_row() {
         always.cause(&at(1), &history(0, 0)),
         Some(FullCause::Always)
     );
+}
+
+#[test]
+fn pins_tags_and_proofs_of_points_that_were_there_count() {
+    let retention = Retention {
+        last: KeepCount::newest(2),
+        tags: vec![vec!["keep".to_owned()]],
+        ..Retention::default()
+    };
+    let simulator = Simulator {
+        timing: &timing("daily 02:00"),
+        job: "job",
+        retention: &retention,
+        guard: &Guard::default(),
+        full: &FullRule::default(),
+    };
+    let tagged = |day, tag: &str| RecoveryPoint {
+        tags: vec![tag.to_owned()],
+        ..point(&at(day))
+    };
+    let existing = [
+        tagged(-5, "keep"),
+        tagged(-4, "pinned-until=2026-01-06"),
+        tagged(-3, "pinned-until=2027-01-06"),
+        RecoveryPoint {
+            key: true,
+            ..point(&at(-2))
+        },
+        point(&at(-1)),
+    ];
+    let span = (at(0).timestamp(), at(20).timestamp());
+    let points = simulator
+        .play(&existing, FullHistory::default(), span)
+        .unwrap();
+    let stays: Vec<bool> = points[..5]
+        .iter()
+        .map(|point| point.removed.is_none())
+        .collect();
+    assert_eq!(stays, [true, false, true, true, false]);
+    let gone = points[1].removed.unwrap();
+    assert_eq!(gone, "2026-01-07T01:00:00Z".parse().unwrap());
 }

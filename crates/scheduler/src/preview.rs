@@ -1,9 +1,12 @@
 //! What will be: coming runs, and what rules will have made of recovery points.
 
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_catalog::Point;
 use lifeboat_model::ErrorKind;
-use lifeboat_policy::{FullHistory, KeepCount, Retention, SimulatedPoint, Simulator};
+use lifeboat_policy::{
+    FullHistory, KeepCount, RecoveryPoint, Retention, SimulatedPoint, Simulator,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::due::scheduled;
@@ -42,7 +45,8 @@ pub fn upcoming(settings: &Settings, from: Timestamp, until: Timestamp) -> Vec<P
     runs
 }
 
-/// Plays the runs of a job and its keep rules over days to come.
+/// Plays the runs of a job and its keep rules over days to come, from `existing` points of a
+/// machine on: those of the job in its repository count, others live by other rules.
 ///
 /// Errors: `NotFound` for an unknown job; `Invalid` if it has no schedule, or its rules would
 /// remove every point.
@@ -69,19 +73,35 @@ pub fn simulate_job(
         full: &found.full,
     };
     let zone = &timing.zone;
-    let times: Vec<_> = existing
+    let own = existing
         .iter()
-        .map(|point| point.at.to_zoned(zone.clone()))
-        .collect();
+        .filter(|it| it.key.repository == found.repository && it.job.as_deref() == Some(job));
+    let mut own: Vec<&Point> = own.collect();
+    own.sort_by_key(|point| point.at);
+    let points = recovery_points(&own, zone);
     let until = from.checked_add(SignedDuration::from_hours(i64::from(days) * 24));
     let until = until.map_err(|error| invalid(format!("{days} days: {error}")))?;
     simulator
-        .play(&times, history(existing, zone), (from, until))
+        .play(&points, history(&own, zone), (from, until))
         .map_err(|error| invalid(error.to_string()))
 }
 
+/// Points in order of time, as rules see them; the newest that was proved is marked.
+fn recovery_points(points: &[&Point], zone: &TimeZone) -> Vec<RecoveryPoint<bool>> {
+    let is_proved = |it: &&&Point| it.verified.is_some_and(|(_, is_ok)| is_ok);
+    let proved = points.iter().rev().find(is_proved).map(|it| &it.key);
+    let one = |it: &&Point| RecoveryPoint {
+        time: it.at.to_zoned(zone.clone()),
+        host: it.machine.clone(),
+        paths: Vec::new(),
+        tags: it.tags.clone(),
+        key: proved == Some(&it.key),
+    };
+    points.iter().map(one).collect()
+}
+
 /// What is known of the full reads of a machine's points.
-pub(crate) fn history(points: &[Point], zone: &jiff::tz::TimeZone) -> FullHistory {
+fn history(points: &[&Point], zone: &TimeZone) -> FullHistory {
     let last = points
         .iter()
         .filter(|point| point.is_full)

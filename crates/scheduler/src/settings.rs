@@ -59,6 +59,13 @@ pub struct JobSettings {
     pub retry_seconds: u64,
 }
 
+impl JobSettings {
+    /// Whether points of the job go at all: by keep rules, or by age alone.
+    pub(crate) fn forgets(&self) -> bool {
+        self.retention.is_some() || self.guard.age_max.is_some()
+    }
+}
+
 /// A platform.
 #[derive(Clone, Debug, Default)]
 pub struct PlatformSettings {

@@ -186,7 +186,8 @@ impl Outside {
                 key: it.id.clone(),
             })
             .collect();
-        let rules = (job.retention.as_ref().unwrap(), &job.guard);
+        let keep = job.retention.clone().unwrap_or_default();
+        let rules = (&keep, &job.guard);
         let grouping = Grouping::parse("host").unwrap();
         let going: BTreeSet<String> =
             match plan_guarded(rules, grouping, &points, self.now, &spared) {

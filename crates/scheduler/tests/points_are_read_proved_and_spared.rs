@@ -83,6 +83,19 @@ fn what_a_backup_told_of_its_point_stays_when_the_repository_is_listed() {
     assert_eq!(point.job.as_deref(), Some("web"));
 }
 
+#[test]
+fn an_age_alone_removes_what_is_older() {
+    let mut web = job();
+    web.guard.age_max = Some(Duration::from_secs(3 * 86_400));
+    let world = World::new(settings(&[("web", web)]), &[("web01", "web")]);
+    let node = world.node("n");
+    world.live(&node, 8);
+    let points = world.catalog.points_of("main").unwrap();
+    let oldest = points.iter().map(|point| point.at).min().unwrap();
+    assert_eq!(points.len(), 4);
+    assert_eq!(oldest, "2026-03-06T02:00:00Z".parse().unwrap());
+}
+
 /// A job that is backed up each day at 02:00, and proved each Tuesday at 12:00.
 fn proved(keep: u32) -> World {
     let web = JobSettings {

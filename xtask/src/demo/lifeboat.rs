@@ -12,16 +12,16 @@ use crate::narrator::Narrator;
 use crate::process;
 
 /// The demo's repository holds nothing worth a secret.
-pub(super) const PASSWORD: &str = "a password for the demo";
+const PASSWORD: &str = "a password for the demo";
 
-pub(super) const REPOSITORY: &str = "repository";
+const REPOSITORY: &str = "repository";
 
 /// lifeboat and the repository it works on.
 #[derive(Debug)]
 pub(crate) struct Lifeboat {
-    pub(super) program: PathBuf,
+    program: PathBuf,
     /// Where it is run, so that paths in the commands stay short.
-    pub(super) folder: PathBuf,
+    folder: PathBuf,
 }
 
 /// What a backup takes.

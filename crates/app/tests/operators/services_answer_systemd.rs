@@ -80,7 +80,7 @@ fn it_says_when_it_answers_reads_anew_and_ends() {
     TcpStream::connect(("127.0.0.1", service.port)).unwrap();
     service.says("there is no user yet");
     service.signal("HUP");
-    service.says("the configuration says what it said before");
+    service.says("the configuration is as it was");
     site.configure("[jobs.more]\nplatform = \"here\"\nrepository = \"main\"\n");
     service.signal("HUP");
     service.says("the configuration was read anew");

@@ -126,7 +126,9 @@ is_done() { [ "$(unit Result "$1")" = success ] && [ "$(unit ActiveState "$1")" 
 
 places_and_hooks_outside_need_a_drop_in() {
     mark
-    ! run systemctl start lifeboat-run@outside && tells lifeboat-run@outside 'Read-only file system' &&
+    run systemctl start --no-block lifeboat-run@outside &&
+    soon tells lifeboat-run@outside 'ReadWritePaths=/backup/outside' &&
+    run systemctl stop lifeboat-run@outside &&
     ! run systemctl start lifeboat-run@hooked && tells lifeboat-run@hooked 'Read-only file system' ||
         return 1
     journal 'lifeboat-run@*'

@@ -18,14 +18,14 @@ const FORMS: &str = "Schedules:
 pub(crate) enum ScheduleCommand {
     /// List the next runs of a schedule
     Preview(SchedulePreviewArguments),
-    /// Show which recovery points a schedule and keep rules will have made
+    /// Show which recovery points a schedule and keep rules will have made, or those of a job
     Simulate(Box<ScheduleSimulateArguments>),
 }
 
 /// What decides when runs begin.
 #[derive(Debug, Args)]
 pub(crate) struct TimingArguments {
-    /// The schedule, as in 'weekdays 02:00'
+    /// The schedule, as in 'weekdays 02:00', or that of a job: @NAME
     #[arg(value_name = "SCHEDULE", required = true)]
     pub(crate) words: Vec<String>,
     /// Zone of its times, as in Europe/Berlin; this computer's unless given
@@ -38,8 +38,8 @@ pub(crate) struct TimingArguments {
     #[arg(long, value_name = "SPAN")]
     pub(crate) jitter: Option<String>,
     /// The job whose share of the jitter is shown
-    #[arg(long, value_name = "NAME", default_value = "job")]
-    pub(crate) job: String,
+    #[arg(long, value_name = "NAME")]
+    pub(crate) job: Option<String>,
     /// Nothing begins then: 'weekdays 08:00-18:00'; may be given again
     #[arg(long, value_name = "SPAN")]
     pub(crate) blackout: Vec<String>,

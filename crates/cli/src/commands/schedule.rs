@@ -33,13 +33,13 @@ pub(crate) fn run(context: &Context, command: &ScheduleCommand) -> Result<u8> {
 }
 
 fn preview(context: &Context, arguments: &SchedulePreviewArguments) -> Result<u8> {
-    let timing = timing(&arguments.timing)?;
+    let timing = timing(context, &arguments.timing)?;
     let from = from(context, &arguments.timing)?;
     if arguments.count > COUNT_MAX {
         return Err(Error::usage(format!("--count is {COUNT_MAX} at most")));
     }
     let found: Vec<_> = timing
-        .after(from, &arguments.timing.job)
+        .after(from, job_name(&arguments.timing))
         .take(arguments.count)
         .collect();
     if found.is_empty() && arguments.count > 0 {
@@ -78,7 +78,39 @@ fn from(context: &Context, arguments: &TimingArguments) -> Result<Timestamp> {
     }
 }
 
-fn timing(arguments: &TimingArguments) -> Result<Timing> {
+/// The job that is meant by `@NAME` in place of a schedule.
+fn configured_job(arguments: &TimingArguments) -> Option<&str> {
+    match &arguments.words[..] {
+        [word] => word.strip_prefix('@'),
+        _ => None,
+    }
+}
+
+/// The job whose share of the jitter counts.
+fn job_name(arguments: &TimingArguments) -> &str {
+    let typed = arguments.job.as_deref().or(configured_job(arguments));
+    typed.unwrap_or("job")
+}
+
+/// The timing of a job's policy, as it stands in the configuration.
+fn timing_of_job(context: &Context, arguments: &TimingArguments, job: &str) -> Result<Timing> {
+    let is_typed = arguments.zone.is_some() || arguments.jitter.is_some();
+    if is_typed || !arguments.blackout.is_empty() {
+        return Err(Error::usage(format!(
+            "@{job} brings its zone, jitter and blackouts: leave them out, or type a schedule"
+        )));
+    }
+    let timing = context.policy_of_job(job)?.timing.clone();
+    timing.ok_or_else(|| {
+        let message = format!("the policy of job \"{job}\" has no schedule");
+        Error::new(ErrorKind::Invalid, message)
+    })
+}
+
+fn timing(context: &Context, arguments: &TimingArguments) -> Result<Timing> {
+    if let Some(job) = configured_job(arguments) {
+        return timing_of_job(context, arguments, job);
+    }
     let schedule: Schedule = arguments.words.join(" ").parse()?;
     let zone = match &arguments.zone {
         None => TimeZone::system(),

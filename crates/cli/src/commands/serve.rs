@@ -4,11 +4,11 @@ use std::io::IsTerminal;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use lifeboat_catalog::AuditEntry;
 use lifeboat_config::Origin;
-use lifeboat_model::CancelToken;
+use lifeboat_model::{CancelToken, ErrorKind};
 use lifeboat_scheduler::Node;
 
 use crate::args::ServeArguments;
@@ -16,7 +16,7 @@ use crate::configuration;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::output::Output;
-use crate::service::{Notices, Service, audit_key, settings, sound, tell_supervisor};
+use crate::service::{Notices, Service, Watched, audit_key, settings, sound, tell_supervisor};
 use crate::tables::count;
 use crate::{Encryption, ServeParts, ShownSetting};
 
@@ -28,8 +28,8 @@ pub(crate) fn run(context: &Context, arguments: &ServeArguments) -> Result<u8> {
     let service = Service::open(context)?;
     let node = service.node_of_host()?;
     let stop = &context.environment.cancel;
-    let asked = hangup()?;
     let output = context.output;
+    let asked = reload_signal()?;
     let (tell_shown, shown) = mpsc::channel();
     let parts = parts(context, &service, &node, (arguments, shown))?;
     let _ = tell_shown.send(shown_of(&service.loaded));
@@ -48,24 +48,17 @@ pub(crate) fn run(context: &Context, arguments: &ServeArguments) -> Result<u8> {
             });
         });
         scope.spawn(|| {
-            let mut seen = changed(&service);
+            let mut watched = Watched::new(&service.path, &service.loaded, &service.files);
             let mut counts = shown_of(&service.loaded);
             while !stop.is_cancelled() {
                 if let Err(error) = notices.look(&service.catalog, node.name()) {
                     output.warn(format!("notices wait: {error}"));
                 }
                 textfile(context, arguments, &node);
-                rest(stop, &asked);
-                let now = changed(&service);
-                let is_asked = asked.swap(false, Ordering::Relaxed);
-                if is_asked || now != seen {
-                    seen = now;
-                    reload(
-                        output,
-                        &service,
-                        &node,
-                        (&mut notices, &tell_shown, &mut counts, is_asked),
-                    );
+                let is_asked = rest(stop, &asked);
+                if watched.has_changed() || is_asked {
+                    let told = (&mut notices, &tell_shown, &mut counts);
+                    reload(output, (&service, &mut watched), &node, (told, is_asked));
                 }
             }
         });
@@ -134,17 +127,6 @@ fn ready(service: &Service, node: &Node) -> impl FnOnce() + Send + use<> {
     move || tell_supervisor(&state)
 }
 
-/// Whether somebody has asked to read the configuration anew, by SIGHUP. A service that somebody
-/// started by hand ends with its terminal, as everything else does.
-fn hangup() -> Result<Arc<AtomicBool>> {
-    let asked = Arc::new(AtomicBool::new(false));
-    if !std::io::stdin().is_terminal() {
-        signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&asked))
-            .map_err(|e| Error::usage(format!("cannot catch signals: {e}")))?;
-    }
-    Ok(asked)
-}
-
 /// Every effective value with where it came from.
 fn shown_of(loaded: &lifeboat_config::Loaded<lifeboat_control::Job>) -> Vec<ShownSetting> {
     let origin = |origin: &Origin| match origin {
@@ -157,32 +139,38 @@ fn shown_of(loaded: &lifeboat_config::Loaded<lifeboat_control::Job>) -> Vec<Show
         .collect()
 }
 
-/// When the configuration was last written; its folder tells of files beside it.
-fn changed(service: &Service) -> [Option<SystemTime>; 3] {
-    let modified = |path: &std::path::Path| std::fs::metadata(path).ok()?.modified().ok();
-    let folder = service.path.parent().unwrap_or(std::path::Path::new("."));
-    [
-        modified(&service.path),
-        modified(folder),
-        modified(&folder.join("conf.d")),
-    ]
+/// Is set by SIGHUP, by which services are asked to read their configuration anew; one that
+/// somebody started by hand ends with its terminal, as everything else does.
+fn reload_signal() -> Result<Arc<AtomicBool>> {
+    let asked = Arc::new(AtomicBool::new(false));
+    if std::io::stdin().is_terminal() {
+        return Ok(asked);
+    }
+    let registered = signal_hook::flag::register(signal_hook::consts::SIGHUP, asked.clone());
+    registered.map_err(|error| {
+        let text = format!("cannot catch SIGHUP: {error}");
+        Error::new(ErrorKind::of_io(&error), text)
+    })?;
+    Ok(asked)
 }
 
-/// Goes on with the configuration as it is now; a broken one is told, and changes nothing. Whoever
-/// asked for it hears that nothing has changed.
+/// Who is told of another configuration, and the values that were shown last.
+type Told<'a> = (
+    &'a mut Notices,
+    &'a mpsc::Sender<Vec<ShownSetting>>,
+    &'a mut Vec<ShownSetting>,
+);
+
+/// Goes on with the configuration as it is now; a broken one is told, and changes nothing.
 fn reload(
     output: Output,
-    service: &Service,
+    (service, watched): (&Service, &mut Watched),
     node: &Node,
-    (notices, tell, shown, is_asked): (
-        &mut Notices,
-        &mpsc::Sender<Vec<ShownSetting>>,
-        &mut Vec<ShownSetting>,
-        bool,
-    ),
+    ((notices, tell, shown), is_asked): (Told<'_>, bool),
 ) {
     let read = configuration::load_with_files(&service.path);
     let read = read.and_then(|(loaded, files)| {
+        watched.follow(&service.path, &loaded, &files);
         let loaded = sound(loaded)?;
         Ok((Notices::new(&loaded.config)?, loaded, files))
     });
@@ -190,7 +178,7 @@ fn reload(
         // Something else was written beside it.
         Ok((_, loaded, _)) if shown_of(&loaded) == *shown => {
             if is_asked {
-                let _ = output.result("the configuration says what it said before");
+                let _ = output.result("the configuration is as it was");
             }
         }
         Ok((fresh, loaded, files)) => {
@@ -227,12 +215,17 @@ fn textfile(context: &Context, arguments: &ServeArguments, node: &Node) {
     }
 }
 
-fn rest(stop: &CancelToken, asked: &AtomicBool) {
+/// Waits for the next look; says whether somebody asked for one.
+fn rest(stop: &CancelToken, asked: &AtomicBool) -> bool {
     let step = Duration::from_millis(200);
     for _ in 0..PAUSE.as_millis() / step.as_millis() {
-        if stop.is_cancelled() || asked.load(Ordering::Relaxed) {
-            return;
+        if stop.is_cancelled() {
+            return false;
+        }
+        if asked.swap(false, Ordering::SeqCst) {
+            return true;
         }
         thread::sleep(step);
     }
+    false
 }

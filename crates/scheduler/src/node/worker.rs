@@ -226,7 +226,7 @@ impl Node {
         }
         let repositories = std::iter::once(&job.repository).chain(&job.copies_to);
         for repository in repositories {
-            if job.retention.is_some() {
+            if job.forgets() {
                 let spared = self.spared(repository, name)?;
                 tasks.push(words::forget(repository, name, &spared));
             }

@@ -3,18 +3,20 @@
 use std::collections::BTreeMap;
 
 use jiff::civil::Date;
-use jiff::{Timestamp, ToSpan, Zoned};
+use jiff::{Timestamp, ToSpan};
 use lifeboat_policy::{
-    FullCause, FullHistory, FullRule, Guard, SimulatedPoint, Simulator, Timing, parse_weekdays,
+    FullCause, FullHistory, FullRule, Guard, RecoveryPoint, Retention, SimulatedPoint, Simulator,
+    Timing, parse_weekdays,
 };
 use serde::Serialize;
 
-use super::{from, never, timing};
+use super::{configured_job, from, job_name, never, timing};
 use crate::args::{FilterArguments, ScheduleSimulateArguments};
 use crate::commands::forget::retention;
 use crate::context::Context;
 use crate::error::{EXIT_REFUSED, Error, Result, chain};
 use crate::select;
+use crate::service::{guard, job_tag};
 use crate::tables::{Table, count};
 
 /// Limit: days that are played.
@@ -34,21 +36,22 @@ pub(super) fn run(context: &Context, arguments: &ScheduleSimulateArguments) -> R
     if !(1..=DAYS_MAX).contains(&arguments.days) {
         return Err(Error::usage(format!("--days is 1 to {DAYS_MAX}")));
     }
-    let timing = timing(&arguments.timing)?;
+    let timing = timing(context, &arguments.timing)?;
     let begin = from(context, &arguments.timing)?;
     let until = begin.to_zoned(timing.zone.clone());
     let until = until.checked_add(i64::from(arguments.days).days());
     let until = until.map_err(|_| Error::usage("--from and --days reach beyond all time"))?;
     let existing = existing(context, arguments, &timing, begin)?;
+    let rules = Rules::of(context, arguments)?;
     let simulator = Simulator {
-        guard: &Guard::default(),
+        guard: &rules.guard,
         timing: &timing,
-        job: &arguments.timing.job,
-        retention: &retention(&arguments.keep)?,
-        full: &full_rule(arguments)?,
+        job: job_name(&arguments.timing),
+        retention: &rules.retention,
+        full: &rules.full,
     };
     let history = FullHistory {
-        last_full: existing.last().cloned(),
+        last_full: existing.last().map(|point| point.time.clone()),
         increments: 0,
     };
     let points = simulator
@@ -58,6 +61,41 @@ pub(super) fn run(context: &Context, arguments: &ScheduleSimulateArguments) -> R
         return Err(never(&timing));
     }
     show(context, &points)
+}
+
+/// What decides which points stay, and which runs read everything.
+struct Rules {
+    retention: Retention,
+    guard: Guard,
+    full: FullRule,
+}
+
+impl Rules {
+    /// What was typed; what was not, of the job.
+    fn of(context: &Context, arguments: &ScheduleSimulateArguments) -> Result<Self> {
+        let typed = Self {
+            retention: retention(&arguments.keep)?,
+            guard: Guard::default(),
+            full: full_rule(arguments)?,
+        };
+        let Some(job) = configured_job(&arguments.timing) else {
+            return Ok(typed);
+        };
+        let policy = context.policy_of_job(job)?;
+        let of_job = policy.retention.clone().unwrap_or_default();
+        let is_full_typed = typed.full != FullRule::default();
+        Ok(Self {
+            retention: match typed.retention.is_empty() {
+                true => of_job,
+                false => typed.retention,
+            },
+            guard: guard(policy),
+            full: match is_full_typed {
+                true => typed.full,
+                false => policy.full.clone(),
+            },
+        })
+    }
 }
 
 fn full_rule(arguments: &ScheduleSimulateArguments) -> Result<FullRule> {
@@ -70,30 +108,47 @@ fn full_rule(arguments: &ScheduleSimulateArguments) -> Result<FullRule> {
     })
 }
 
-/// The machine's snapshots until now, in order of time.
+/// The machine's snapshots until now, in order of time; of a job's those that it made.
 fn existing(
     context: &Context,
     arguments: &ScheduleSimulateArguments,
     timing: &Timing,
     begin: Timestamp,
-) -> Result<Vec<Zoned>> {
+) -> Result<Vec<RecoveryPoint<bool>>> {
     let Some(machine) = &arguments.machine else {
         return Ok(Vec::new());
     };
-    let repository = context.open()?;
-    let filter = FilterArguments {
+    let mut filter = FilterArguments {
         machine: vec![machine.clone()],
         ..FilterArguments::default()
     };
+    let repository = match configured_job(&arguments.timing) {
+        None => context.open()?,
+        Some(job) => {
+            filter.tag.push(job_tag(job));
+            let (_, repository) = context.ends_of_job(job)?;
+            context.with_repository(repository).open()?
+        }
+    };
     let snapshots = select::many(&repository, &[], &filter)?;
-    let times = snapshots.iter().map(|it| it.file.time.timestamp());
-    let mut times: Vec<_> = times.filter(|time| *time <= begin).collect();
-    times.sort_unstable();
-    let zone = &timing.zone;
-    Ok(times
-        .into_iter()
-        .map(|it| it.to_zoned(zone.clone()))
-        .collect())
+    let point = |snapshot: lifeboat_repository::Snapshot| RecoveryPoint {
+        time: snapshot.file.time.timestamp().to_zoned(timing.zone.clone()),
+        host: snapshot.file.hostname,
+        paths: snapshot.file.paths,
+        tags: snapshot.file.tags,
+        // Repositories do not know what was proved.
+        key: false,
+    };
+    let mut points: Vec<_> = snapshots.into_iter().map(point).collect();
+    points.retain(|point| point.time.timestamp() <= begin);
+    points.sort_by_key(|point| point.time.timestamp());
+    if points.is_empty() {
+        context.output.warn(format!(
+            "machine {} has no snapshots there: it begins with none",
+            crate::tables::shown(machine)
+        ));
+    }
+    Ok(points)
 }
 
 fn show(context: &Context, points: &[SimulatedPoint]) -> Result<u8> {
