@@ -68,9 +68,9 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let about = control::About::of(workspace)?;
     tree::fill(workspace, &program, &stage)?;
     copyright::write(workspace, &stage)?;
-    control::write(&about, &folder, &stage)?;
+    control::write(workspace, &about, (&folder, &stage))?;
     let package = folder.join(format!("{}.deb", about.file_name()));
-    build(&stage, &package, options.is_fast)?;
+    build(&stage, &package, (options.is_fast, about.changed()))?;
     fs::remove_dir_all(&stage).context("removing the stage")?;
     println!("{}", package.display());
     Ok(())
@@ -89,7 +89,7 @@ fn release(workspace: &Workspace) -> Result<PathBuf> {
     Ok(workspace.target.join("release/lifeboat"))
 }
 
-fn build(stage: &Path, package: &Path, is_fast: bool) -> Result<()> {
+fn build(stage: &Path, package: &Path, (is_fast, changed): (bool, u64)) -> Result<()> {
     // Whatever the mask of this process is.
     let mut modes = Command::new("find");
     modes
@@ -97,6 +97,7 @@ fn build(stage: &Path, package: &Path, is_fast: bool) -> Result<()> {
         .args(["-type", "d", "!", "-path", "*/etc/lifeboat"]);
     process::quiet(modes.args(["-exec", "chmod", "755", "{}", "+"]))?;
     let mut command = Command::new("dpkg-deb");
+    command.env("SOURCE_DATE_EPOCH", changed.to_string());
     command.args(["--root-owner-group", "-Zxz"]);
     command.arg(if is_fast { "-z0" } else { "-z6" });
     process::quiet(command.arg("--build").args([stage, package]))

@@ -9,7 +9,7 @@ use lifeboat_catalog::{Role, Token, User};
 use lifeboat_cli::{AnswerCommands, Encryption, ServeParts, WantedToken};
 use lifeboat_model::{CancelToken, Clock, Entropy, ErrorKind};
 use lifeboat_scheduler::Node;
-use lifeboat_server::{Limits, ServerOptions, State, StateParts, UPLOAD_MAX};
+use lifeboat_server::{Limits, Server, ServerOptions, State, StateParts, UPLOAD_MAX};
 
 /// The program's commands, as the server asks for them.
 struct Commands(AnswerCommands);
@@ -65,7 +65,11 @@ pub(crate) fn serve(parts: ServeParts, stop: &CancelToken) -> Result<(), (ErrorK
             shows.set_config(settings);
         }
     });
-    lifeboat_server::serve(options, state, stop).map_err(|error| (error.kind(), error.to_string()))
+    let told = |error: lifeboat_server::Error| (error.kind(), error.to_string());
+    let server = Server::bind(options, state).map_err(told)?;
+    server.introduce().map_err(told)?;
+    (parts.ready)();
+    server.run(stop).map_err(told)
 }
 
 /// All metrics as text.

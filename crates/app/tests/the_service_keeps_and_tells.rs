@@ -364,6 +364,16 @@ fn lost_records_come_back_by_the_api(host: &Host) {
 }
 
 impl Host {
+    /// A run that fails, of which somebody is told in vain.
+    fn fails_once(&self) {
+        let words = ["run", "broken", "--detach"];
+        assert!(self.run(&words).status.success());
+        self.wait("the broken job fails", || {
+            let runs = self.get("/api/v1/runs?job=broken").unwrap_or_default();
+            ["failed", "partial"].contains(&state(&runs[0]))
+        });
+    }
+
     /// Sends something as JSON, whatever is answered.
     fn send(&self, route: &str, more: &[&str]) -> Output {
         Command::new("curl")
@@ -382,27 +392,62 @@ impl Host {
     }
 }
 
-/// The shipped rules fire in a real Prometheus that scrapes the service, and clear again.
+/// A job that fails, and a target that refuses.
+const TROUBLE: &str = r#"
+[policies.once]
+retry_times = 0
+[jobs.broken]
+platform = "files"
+repository = "main"
+policy = "once"
+pre_snapshot = [{ run = ["false"] }]
+[notifications.targets.refusing]
+kind = "command"
+run = ["false"]
+[[notifications.routes]]
+jobs = ["broken"]
+to = ["refusing"]
+per_run = "always"
+group_wait = "0s"
+"#;
+
+/// The shipped rules fire in a real Prometheus that scrapes the service, and clear again; every
+/// panel of the shipped dashboard has something to show.
 #[test]
 fn a_real_prometheus_fires_and_clears() {
     let mut host = Host::new();
+    host.configure("1d", TROUBLE);
     host.serve();
     assert!(host.run(&["run", "nightly", "--detach"]).status.success());
     host.wait("the first run ends", || {
         state(&host.newest_run()) == "succeeded"
     });
+    for request in [
+        r#"{"action":"verify","machine":"MACHINE"}"#,
+        r#"{"action":"check","repository":"main"}"#,
+    ] {
+        let machines = host.get("/api/v1/machines").unwrap();
+        let machine = machines[0]["name"].as_str().unwrap();
+        let began = host.post("/api/v1/runs", &request.replace("MACHINE", machine));
+        assert!(began.status.success(), "{began:?}");
+    }
+    host.fails_once();
     let prometheus = prometheus::Prometheus::start(host.folder.path(), host.port);
     host.wait("it scrapes", || {
         prometheus.asks("up{job=\"lifeboat\"} == 1")
     });
+    host.fails_once();
+    for expression in prometheus::expressions_of_the_dashboard() {
+        host.wait(&expression, || prometheus.asks(&expression));
+    }
     let alert = "ALERTS{alertname=\"LifeboatRpoMissed\",alertstate=\"firing\"}";
     assert!(!prometheus.asks(alert));
-    host.configure("1s", "");
+    host.configure("1s", TROUBLE);
     host.wait("it fires", || prometheus.asks(alert));
     host.wait("people are told", || {
         host.notices().contains("newest recovery point")
     });
-    host.configure("1d", "");
+    host.configure("1d", TROUBLE);
     host.wait("it clears", || !prometheus.asks(alert));
     host.wait("people are told that it is over", || {
         host.notices().contains("resolved")

@@ -56,6 +56,11 @@ impl Error {
         self.code == code_of(ErrorKind::Full)
     }
 
+    /// Whether this program is not made for it.
+    pub(crate) fn is_unsupported(&self) -> bool {
+        self.code == code_of(ErrorKind::Unsupported)
+    }
+
     /// Adds what more there is to say.
     pub(crate) fn add(mut self, text: &str) -> Self {
         self.message.push_str(text);

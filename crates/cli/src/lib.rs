@@ -79,6 +79,8 @@ pub struct ServeParts {
     pub commands: AnswerCommands,
     /// Effective settings, each time they change.
     pub shown: Receiver<Vec<ShownSetting>>,
+    /// Is called when it listens.
+    pub ready: Box<dyn FnOnce() + Send>,
     /// Is told what an operator should know.
     pub say: Arc<dyn Fn(&str) + Send + Sync>,
 }

@@ -9,6 +9,7 @@ mod notices;
 mod running;
 mod settings;
 mod state;
+mod supervisor;
 mod watched;
 
 use std::path::PathBuf;
@@ -31,7 +32,15 @@ use running::Running;
 pub(crate) use keys::{audit_head, audit_key, set_audit_head};
 pub(crate) use notices::{Notices, targets};
 pub(crate) use settings::{guard, settings};
+pub(crate) use supervisor::tell as tell_supervisor;
 pub(crate) use watched::Watched;
+
+/// This very program, also when another one has taken its place since it was started.
+const THIS_PROGRAM: &str = "/proc/self/exe";
+
+/// Between the name of a host's node and a process: nodes of one run, and of one look.
+pub(crate) const RUN: &str = " run ";
+pub(crate) const LOOK: &str = " look ";
 
 /// What is configured, and the catalog that goes with it.
 pub(crate) struct Service {
@@ -83,25 +92,22 @@ impl Service {
     }
 
     /// Children with this configuration.
-    pub(crate) fn children(&self) -> Result<Children> {
-        let program = std::env::current_exe().map_err(|error| {
-            let text = format!("cannot find this program: {error}");
-            Error::new(ErrorKind::of_io(&error), text)
-        })?;
+    fn children(&self) -> Children {
+        let program = PathBuf::from(THIS_PROGRAM);
         let running = self.running.clone();
-        Ok(Children { program, running })
+        Children { program, running }
     }
 
     /// A node that carries out one run and ends.
     pub(crate) fn node_for_a_run(&self) -> Result<Arc<Node>> {
         let name = self.node_name();
-        self.node(&format!("{name} run {}", std::process::id()), false)
+        self.node(&format!("{name}{RUN}{}", std::process::id()), false)
     }
 
     /// A node that only looks: the tasks of the host's node stay with it.
     pub(crate) fn node_to_look(&self) -> Result<Arc<Node>> {
         let name = self.node_name();
-        self.node(&format!("{name} look {}", std::process::id()), false)
+        self.node(&format!("{name}{LOOK}{}", std::process::id()), false)
     }
 
     /// The node of this host.
@@ -118,7 +124,7 @@ impl Service {
             options,
             settings(&self.loaded.config),
             Arc::clone(&self.catalog),
-            Arc::new(self.children()?),
+            Arc::new(self.children()),
             Arc::clone(&self.clock),
         );
         Ok(Arc::new(node?))

@@ -39,6 +39,6 @@ pub use metrics::textfile;
 pub use openapi::openapi;
 pub use repository_catalog::Commands;
 pub use routes::matrix;
-pub use serve::{Limits, Server, ServerOptions, serve};
+pub use serve::{Limits, Server, ServerOptions};
 pub use state::{State, StateParts, UPLOAD_MAX};
 pub use tls::Encryption;

@@ -103,15 +103,6 @@ pub struct Server {
     state: Arc<State>,
 }
 
-/// Listens, says where and what to trust, and answers until `stop` is set.
-///
-/// Errors: those of [`Server::bind`] and [`Server::run`].
-pub fn serve(options: ServerOptions, state: Arc<State>, stop: &CancelToken) -> Result<()> {
-    let server = Server::bind(options, state)?;
-    server.introduce()?;
-    server.run(stop)
-}
-
 impl Server {
     /// Takes the addresses and opens certificates.
     ///
@@ -157,7 +148,10 @@ impl Server {
         self.shown.as_ref()?.fingerprint()
     }
 
-    fn introduce(&self) -> Result<()> {
+    /// Says where it listens, what to trust, and how the first user is made.
+    ///
+    /// Errors: those of the catalog, which knows the users.
+    pub fn introduce(&self) -> Result<()> {
         let say = &self.options.say;
         let scheme = if self.shown.is_some() {
             "https"

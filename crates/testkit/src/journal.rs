@@ -105,6 +105,25 @@ impl JournalGuest {
         })
     }
 
+    /// Puts modules of its kernel, and what they need, where a root's `modprobe` finds them.
+    pub fn add_modules(root: &Path, modules: &[&str]) -> Option<()> {
+        let (modprobe, depmod) = (tool("modprobe")?, tool("depmod")?);
+        let (release, _) = newest_kernel()?;
+        for module in modules {
+            let arguments = ["-S", &release, "--show-depends", module];
+            for word in words_of(&modprobe, &arguments) {
+                if word.starts_with('/') {
+                    copy_into(root, Path::new(&word));
+                }
+            }
+        }
+        for list in ["modules.builtin", "modules.order"] {
+            copy_into(root, &Path::new("/lib/modules").join(&release).join(list));
+        }
+        words_of(&depmod, &["-b", shown(root), &release]);
+        Some(())
+    }
+
     /// The kernel's line; the first serial port is the console.
     pub fn line(duty: JournalDuty<'_>) -> String {
         let duty = match duty {

@@ -9,6 +9,7 @@
 mod clock;
 pub mod conformance;
 pub mod crash;
+mod debian;
 mod disk;
 mod effort;
 mod entropy;
@@ -23,6 +24,7 @@ pub mod postgres;
 mod tool;
 
 pub use clock::{FixedClock, ManualClock};
+pub use debian::Debian;
 pub use disk::{ChangeRule, Content, DiskPattern, PatternDisk};
 pub use effort::{Effort, figure};
 pub use entropy::SeededEntropy;

@@ -66,6 +66,11 @@ pub(super) fn fill(workspace: &Workspace, program: &Path, stage: &Path) -> Resul
     manuals(program, stage)?;
     completions(program, stage)?;
     pages(workspace, stage)?;
+    let overrides = workspace.root.join("packaging/debian/lintian-overrides");
+    copy(
+        &overrides,
+        &stage.join("usr/share/lintian/overrides/lifeboat"),
+    )?;
     let settings = stage.join("etc/lifeboat");
     fs::create_dir_all(&settings).context("making etc/lifeboat")?;
     // Places and names of everything are there; secrets may be.

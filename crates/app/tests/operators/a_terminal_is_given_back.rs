@@ -1,74 +1,24 @@
 //! `lifeboat top` draws, answers to keys, and leaves the terminal as it was.
 
-use std::io::{Read, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
 use lifeboat_catalog::{LogLevel, Progress};
 
 use super::site::{Site, begin, machine, point};
+use super::terminal::Terminal;
 use crate::trial::lifeboat;
 
-/// A pty with the program in it, between two looks at the terminal's modes.
-struct Terminal {
-    child: Child,
-    keys: ChildStdin,
-    screen: ChildStdout,
-    seen: String,
+fn top(site: &Site) -> Terminal {
+    let command = site.command(Path::new("script"));
+    let line = format!("{} top", lifeboat().display());
+    Terminal::start(command, &site.path(""), &line)
 }
 
-impl Terminal {
-    fn start(site: &Site) -> Self {
-        // A signal of the terminal reaches the shell too, which has to look afterwards.
-        let words = format!(
-            "trap : INT; stty rows 24 cols 80; stty -g > before; {} top; echo $? > code; \
-             stty -g > after",
-            lifeboat().display()
-        );
-        let mut command = site.command(Path::new("script"));
-        command.args(["-q", "-e", "-c", &words, "/dev/null"]);
-        command.env("TERM", "xterm").env_remove("NO_COLOR");
-        let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = pipes.spawn().unwrap();
-        let keys = child.stdin.take().unwrap();
-        let screen = child.stdout.take().unwrap();
-        let seen = String::new();
-        Self {
-            child,
-            keys,
-            screen,
-            seen,
-        }
-    }
-
-    /// Reads until something is drawn that was not before.
-    fn waits_for(&mut self, text: &str) {
-        while !self.seen.contains(text) {
-            let mut bytes = [0; 4096];
-            let count = self.screen.read(&mut bytes).unwrap();
-            assert_ne!(count, 0, "waiting for {text}: {}", self.seen);
-            self.seen
-                .push_str(&String::from_utf8_lossy(&bytes[..count]));
-        }
-    }
-
-    /// Presses keys; what was drawn before does not count any more.
-    fn press(&mut self, keys: &str) {
-        self.seen.clear();
-        self.keys.write_all(keys.as_bytes()).unwrap();
-    }
-
-    fn ends(mut self, site: &Site) {
-        let mut rest = Vec::new();
-        self.screen.read_to_end(&mut rest).unwrap();
-        self.child.wait().unwrap();
-        self.seen.push_str(&String::from_utf8_lossy(&rest));
-        let read = |name: &str| std::fs::read_to_string(site.path(name)).unwrap();
-        assert_eq!(read("code"), "0\n", "{}", self.seen);
-        assert_eq!(read("before"), read("after"));
-        for end in ["\x1b[?25h", "\x1b[?1049l"] {
-            assert!(self.seen.contains(end), "{:?}", self.seen);
-        }
+/// The screen of before and the cursor are there again.
+fn is_given_back(terminal: Terminal) {
+    let seen = terminal.ends();
+    for end in ["\x1b[?25h", "\x1b[?1049l"] {
+        assert!(seen.contains(end), "{seen:?}");
     }
 }
 
@@ -96,7 +46,7 @@ fn it_draws_shows_a_log_and_cancels_after_a_question() {
     catalog
         .write_log(&lease, LogLevel::Note, "the first line")
         .unwrap();
-    let mut terminal = Terminal::start(&site);
+    let mut terminal = top(&site);
     terminal.waits_for("Yes: 1 machine can be recovered");
     terminal.waits_for("[##########..........]  50 %");
     terminal.waits_for("c cancel  q quit");
@@ -116,19 +66,53 @@ fn it_draws_shows_a_log_and_cancels_after_a_question() {
     terminal.waits_for("is asked to stop");
     assert!(catalog.task(lease.task.id).unwrap().cancelled_by.is_some());
     terminal.press("q");
-    terminal.ends(&site);
+    is_given_back(terminal);
+}
+
+#[test]
+fn what_is_said_last_stands_last_whoever_says_it() {
+    let site = Site::new();
+    let catalog = site.catalog();
+    let names = ["a-machine-with-a-very-long-name-and-more-of-it", "web02"];
+    catalog.set_machines("here", &names.map(machine)).unwrap();
+    let tasks = names.map(|name| begin(&catalog, name));
+    for (number, lease) in [
+        (1, &tasks[1]),
+        (2, &tasks[0]),
+        (3, &tasks[1]),
+        (4, &tasks[0]),
+    ] {
+        site.clock.advance(std::time::Duration::from_secs(1));
+        let line = format!("says {number}");
+        catalog.write_log(lease, LogLevel::Note, &line).unwrap();
+    }
+    let mut terminal = top(&site);
+    terminal.waits_for("q quit");
+    let places = [1, 2, 3, 4].map(|number| terminal.seen.find(&format!("says {number}")));
+    assert!(
+        places.is_sorted() && places[0].is_some(),
+        "{}",
+        terminal.seen
+    );
+    assert!(
+        terminal.seen.contains("a-machine-with-a-v.."),
+        "{}",
+        terminal.seen
+    );
+    terminal.press("q");
+    is_given_back(terminal);
 }
 
 #[test]
 fn it_ends_in_order_when_it_is_interrupted() {
     let site = site();
-    let mut terminal = Terminal::start(&site);
+    let mut terminal = top(&site);
     terminal.waits_for("q quit");
     for line in terminal.seen.split("\r\n") {
         assert!(width(line) <= 80, "{line:?}");
     }
     terminal.press("\x03");
-    terminal.ends(&site);
+    is_given_back(terminal);
 }
 
 /// Characters that take room.
@@ -146,8 +130,23 @@ fn width(line: &str) -> usize {
 }
 
 #[test]
-fn without_a_terminal_it_names_the_command_to_use() {
+fn where_nothing_can_be_drawn_it_names_the_command_to_use() {
     let site = site();
+    let mut dumb = site.command(Path::new("script"));
+    dumb.args([
+        "-q",
+        "-e",
+        "-c",
+        &format!("{} top", lifeboat().display()),
+        "/dev/null",
+    ]);
+    let drawn = dumb.env("TERM", "dumb").output().unwrap();
+    let told = String::from_utf8(drawn.stdout).unwrap();
+    assert_eq!(drawn.status.code(), Some(2), "{told}");
+    assert!(
+        told.contains("lifeboat status") && !told.contains('\x1b'),
+        "{told}"
+    );
     let output = site.run(&["top"]);
     assert_eq!(output.status.code(), Some(2));
     let complaint = String::from_utf8(output.stderr).unwrap();

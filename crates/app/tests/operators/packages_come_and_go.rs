@@ -14,7 +14,7 @@ const UNITS: [&str; 2] = ["lifeboat.service", "lifeboat-run@.service"];
 /// What systemd finds open in a unit, from 0 to 100, may not become more.
 const EXPOSURE_MAX: &str = "--threshold=32";
 
-fn well(command: &mut Command) -> Output {
+pub(super) fn well(command: &mut Command) -> Output {
     let output = command.output().unwrap();
     let told = String::from_utf8_lossy(&output.stdout);
     let complaint = String::from_utf8_lossy(&output.stderr);
@@ -23,7 +23,7 @@ fn well(command: &mut Command) -> Output {
 }
 
 /// Packages the program that is tested.
-fn package(folder: &Path) -> PathBuf {
+pub(super) fn package(folder: &Path) -> PathBuf {
     let mut command = Command::new(env!("CARGO"));
     command.args([
         "run",

@@ -70,6 +70,7 @@ impl Site {
             .current_dir(self.folder.path())
             .env("LIFEBOAT_CONFIG", self.path("lifeboat.toml"))
             .env("LIFEBOAT_STATE", self.path("state"))
+            .env("LIFEBOAT_INSTANT_STATE", self.path("instant"))
             .env("TZ", "UTC")
             .env_remove("RESTIC_PASSWORD_FILE")
             .env_remove("RESTIC_REPOSITORY");

@@ -58,6 +58,23 @@ impl Prometheus {
     }
 }
 
+/// What the shipped dashboard asks, as Grafana would with all sites, machines and repositories.
+pub(super) fn expressions_of_the_dashboard() -> Vec<String> {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/grafana");
+    let text = fs::read_to_string(shipped.join("lifeboat.json")).unwrap();
+    let dashboard: Value = serde_json::from_str(&text).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap().iter();
+    let targets = panels.filter_map(|panel| panel["targets"].as_array());
+    let expressions = targets.flatten().map(|target| {
+        let expression = target["expr"].as_str().unwrap();
+        let expression = expression.replace("$__rate_interval", "1m");
+        let all = ["$site", "$machine", "$repository"];
+        all.iter()
+            .fold(expression, |text, name| text.replace(name, ".*"))
+    });
+    expressions.collect()
+}
+
 impl Drop for Prometheus {
     fn drop(&mut self) {
         let _ = self.process.kill();

@@ -4,6 +4,7 @@
 
 mod certificate;
 mod host;
+mod leftovers;
 mod platforms;
 mod repositories;
 mod secrets;
@@ -117,6 +118,7 @@ pub(crate) fn run(context: &Context) -> Result<u8> {
         secrets::look(&loaded.config, &mut checks);
         repositories::look(context, &loaded.config, &mut checks);
         platforms::look(context, &loaded.config, &mut checks);
+        leftovers::look(&loaded.config, &mut checks);
         host::look(&loaded.config, &mut checks);
         service::look(context, loaded, &mut checks);
     }

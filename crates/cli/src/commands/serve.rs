@@ -1,5 +1,6 @@
 //! `lifeboat serve`: the service.
 
+use std::io::IsTerminal;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -15,7 +16,10 @@ use crate::configuration;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::output::Output;
-use crate::service::{AnswerCommands, Notices, Service, Watched, audit_key, settings, sound};
+use crate::service::{
+    AnswerCommands, Notices, Service, Watched, audit_key, settings, sound, tell_supervisor,
+};
+use crate::tables::count;
 use crate::{Encryption, ServeParts, ShownSetting};
 
 /// Pause between two looks at files and notices.
@@ -34,9 +38,9 @@ pub(crate) fn run(context: &Context, arguments: &ServeArguments) -> Result<u8> {
     service.running.keep(&service.path, &service.files)?;
     let mut notices = Notices::new(&service.loaded.config)?;
     output.result(format!(
-        "node {} serves {} jobs of {}",
+        "node {} serves {} of {}",
         node.name(),
-        node.settings().jobs.len(),
+        count(node.settings().jobs.len(), "job"),
         service.path.display()
     ))?;
     let served = thread::scope(|scope| {
@@ -63,6 +67,7 @@ pub(crate) fn run(context: &Context, arguments: &ServeArguments) -> Result<u8> {
         let served = (context.wiring.serve)(parts, stop);
         // Whatever ended the server ends the rest.
         stop.cancel();
+        tell_supervisor("STOPPING=1\nSTATUS=gives running tasks back");
         served
     });
     served.map_err(|(kind, text)| Error::new(kind, text))?;
@@ -110,11 +115,19 @@ fn parts(
         is_metrics_open: server.is_metrics_open,
         commands: AnswerCommands::new(service.children()?, &service.state)?,
         shown,
+        ready: Box::new(ready(service, node)),
         say: Arc::new(move |text| {
             // The journal may be full; the service goes on.
             let _ = output.result(text);
         }),
     })
+}
+
+/// Tells that requests are answered from now on.
+fn ready(service: &Service, node: &Node) -> impl FnOnce() + Send + use<> {
+    let jobs = count(node.settings().jobs.len(), "job");
+    let state = format!("READY=1\nSTATUS={jobs} of {}", service.path.display());
+    move || tell_supervisor(&state)
 }
 
 /// Every effective value with where it came from.
@@ -129,9 +142,13 @@ fn shown_of(loaded: &lifeboat_config::Loaded<lifeboat_control::Job>) -> Vec<Show
         .collect()
 }
 
-/// Is set by SIGHUP, by which services are asked to read their configuration anew.
+/// Is set by SIGHUP, by which services are asked to read their configuration anew; one that
+/// somebody started by hand ends with its terminal, as everything else does.
 fn reload_signal() -> Result<Arc<AtomicBool>> {
     let asked = Arc::new(AtomicBool::new(false));
+    if std::io::stdin().is_terminal() {
+        return Ok(asked);
+    }
     let registered = signal_hook::flag::register(signal_hook::consts::SIGHUP, asked.clone());
     registered.map_err(|error| {
         let text = format!("cannot catch SIGHUP: {error}");

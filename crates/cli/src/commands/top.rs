@@ -15,7 +15,7 @@ use crate::service::Service;
 use crate::situation::Situation;
 use crate::tables::shown;
 
-use screen::{Page, View};
+use screen::{Page, SaidLine, View};
 use terminal::{Key, Terminal};
 
 /// Pause between two looks.
@@ -28,7 +28,8 @@ const LINES_MAX: usize = 500;
 /// Shows it until somebody presses q.
 pub(crate) fn run(context: &Context) -> Result<u8> {
     if !terminal::is_there() {
-        let text = "top needs a terminal; 'lifeboat status' says the same once";
+        let text = "top draws on a terminal, and this is none (TERM): 'lifeboat status' says the \
+                    same once";
         return Err(Error::usage(text));
     }
     let service = Service::open(context)?;
@@ -101,10 +102,11 @@ impl<'s> Top<'s> {
         heard.extend(view.page.task());
         view.said.retain(|task, _| heard.contains(task));
         for task in heard {
-            let (number, lines): &mut (i64, VecDeque<String>) = view.said.entry(task).or_default();
+            let (number, lines): &mut (i64, VecDeque<SaidLine>) =
+                view.said.entry(task).or_default();
             for said in self.service.catalog.log_after(task, *number, 1_000)? {
                 *number = said.number;
-                lines.push_back(shown(&said.line));
+                lines.push_back((said.at, shown(&said.line)));
             }
             let over = lines.len().saturating_sub(LINES_MAX);
             lines.drain(..over);

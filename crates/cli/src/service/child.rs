@@ -148,6 +148,7 @@ impl Children {
     pub(super) fn command(&self, words: &[String]) -> Command {
         let mut command = Command::new(&self.program);
         command
+            .arg0("lifeboat")
             .arg("--config")
             .arg(self.running.file())
             .arg("--json")

@@ -8,7 +8,6 @@
 //! `freeze` and milliseconds; it is told `done` and answers `unused`, or `thawed` if it had to
 //! thaw before.
 
-use std::env;
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
@@ -22,6 +21,9 @@ use crate::binding::{Code, Connection, Domain};
 /// The argument with which this program is started again to watch over a frozen guest; the
 /// program must then call [`guard_a_frozen_guest`] and nothing else.
 pub const GUARD_ARGUMENT: &str = "--watch-over-a-frozen-guest";
+
+/// This very program, also when another one has taken its place since it was started.
+const THIS_PROGRAM: &str = "/proc/self/exe";
 
 /// How long the guard may take to come up, a cold daemon included.
 const READY_LIMIT: Duration = Duration::from_secs(20);
@@ -62,7 +64,7 @@ impl Guard {
                 command
             }
             _ => {
-                let mut command = Command::new(env::current_exe().map_err(failed)?);
+                let mut command = Command::new(THIS_PROGRAM);
                 command.arg(GUARD_ARGUMENT);
                 command
             }

@@ -112,11 +112,8 @@ fn find(
         return Ok(vec![look(context, ("local", "the platform"), uri)?]);
     }
     let mut found = Vec::new();
-    let here = look(
-        context,
-        ("local", "machines of libvirt"),
-        "qemu:///system".to_owned(),
-    );
+    let usual = libvirt_of_this_host();
+    let here = look(context, ("local", "machines of libvirt"), usual.clone());
     match here {
         Ok(here) => {
             let mut disks = here.machines.iter().flat_map(|it| &it.disks);
@@ -124,12 +121,10 @@ fn find(
             found.push(here);
             if has_volumes {
                 let about = ("volumes", "the same by snapshots of their volumes");
-                found.extend(look(context, about, "lvm+qemu:///system".to_owned()));
+                found.extend(look(context, about, format!("lvm+{usual}")));
             }
         }
-        Err(error) => context
-            .output
-            .detail_aside(format!("qemu:///system: {error}")),
+        Err(error) => context.output.detail_aside(format!("{usual}: {error}")),
     }
     // This computer itself is only protected by somebody who wants that.
     if is_asking {
@@ -150,6 +145,13 @@ fn find(
         .into_iter()
         .take(if is_asking { 3 } else { 1 })
         .collect())
+}
+
+/// The daemon that libvirt's own programs would ask, if it is one of QEMU's.
+fn libvirt_of_this_host() -> String {
+    let named = std::env::var("LIBVIRT_DEFAULT_URI");
+    let named = named.ok().filter(|uri| uri.starts_with("qemu"));
+    named.unwrap_or_else(|| "qemu:///system".to_owned())
 }
 
 fn look(context: &Context, (name, about): (&str, &'static str), uri: String) -> Result<Found> {
@@ -234,7 +236,12 @@ fn check(text: &str, found: &[Found], wish: &Wish) -> Result<()> {
     if let Some(finding) = loaded.findings.first() {
         return Err(Error::new(ErrorKind::Invalid, finding.to_string()));
     }
-    for word in &wish.machines {
+    are_there(&wish.machines, found)
+}
+
+/// Whether there is a machine for every name; a pattern may wait for its first one.
+pub(super) fn are_there(words: &[String], found: &[Found]) -> Result<()> {
+    for word in words {
         let rule: Rule = word.parse()?;
         if let Rule::Name(name) = &rule
             && !name.contains(['*', '?'])

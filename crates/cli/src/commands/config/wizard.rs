@@ -5,7 +5,7 @@ use std::io::{BufRead, IsTerminal, Write};
 use lifeboat_model::ErrorKind;
 use lifeboat_policy::Schedule;
 
-use super::generate::{Found, Wish};
+use super::generate::{Found, Wish, are_there};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::tables::{count, shown};
@@ -35,13 +35,13 @@ pub(super) fn ask(context: &Context, found: Vec<Found>, wish: &mut Wish) -> Resu
             .collect()
     };
     if wish.machines.is_empty() {
-        let answer = question("which machines, as in web*, db01", "all", |answer| {
-            Ok(answer.to_owned())
+        wish.machines = question("which machines, as in web*, db01", "all", |answer| {
+            let words = answer.split(',').map(str::trim);
+            let words = words.filter(|it| !it.is_empty() && *it != "all");
+            let words: Vec<String> = words.map(str::to_owned).collect();
+            let named = are_there(&words, &chosen);
+            named.map(|()| words).map_err(|error| error.to_string())
         })?;
-        if answer != "all" {
-            let words = answer.split(',').map(str::trim).filter(|it| !it.is_empty());
-            wish.machines = words.map(str::to_owned).collect();
-        }
     }
     if wish.place.is_none() {
         let place = question("where do backups go, a folder", "/srv/backup", |answer| {

@@ -10,6 +10,7 @@ use lifeboat_config::Config;
 use lifeboat_control::Job;
 use rustix::fs::{Access, access};
 
+use super::repositories::room;
 use super::{Check, certificate};
 use crate::service::state_of;
 use crate::tables::moment;
@@ -31,6 +32,9 @@ pub(super) fn look(config: &Config<Job>, checks: &mut Vec<Check>) {
         }
         Ok(state) => {
             checks.push(folder(&state));
+            if state.exists() {
+                checks.push(room(("state.space", &state.display().to_string()), &state));
+            }
             if !config.server.is_plain_http {
                 checks.push(encryption(config, &state));
             }

@@ -17,6 +17,11 @@ use crate::tables::count;
 /// Disks that cannot be read are told one by one up to so many.
 const DISKS_MAX: usize = 20;
 
+/// The device of file systems of programs.
+const FUSE: &str = "/dev/fuse";
+/// Starts the VM that reads files inside disks.
+const RESCUE: &str = "qemu-system-x86_64";
+
 /// A tool: its Debian package, and what needs it.
 type Tool = (&'static str, &'static str);
 
@@ -24,6 +29,7 @@ type Tool = (&'static str, &'static str);
 pub(super) fn look(context: &Context, config: &Config<Job>, checks: &mut Vec<Check>) {
     let mut tools: BTreeMap<&str, Tool> = BTreeMap::new();
     tools.insert("fusermount3", ("fuse3", "'lifeboat files mount'"));
+    tools.insert(RESCUE, ("qemu-system-x86", "what reads files inside disks"));
     for (name, entry) in &config.platforms {
         if let Some(why) = &entry.carried_over {
             checks.push(Check::skipped(("platform.reach", name), why));
@@ -39,6 +45,7 @@ pub(super) fn look(context: &Context, config: &Config<Job>, checks: &mut Vec<Che
         one(context, (name, entry), checks);
     }
     checks.extend(tools.into_iter().map(|(name, tool)| of_tool(name, tool)));
+    checks.push(fuse());
 }
 
 fn of_tool(name: &'static str, (package, needs): Tool) -> Check {
@@ -49,10 +56,23 @@ fn of_tool(name: &'static str, (package, needs): Tool) -> Check {
             let seen = format!("{needs} needs it, and it is not there");
             let advice = format!("apt-get install {package}");
             match name {
-                "fusermount3" => Check::warning(about, seen, advice),
+                "fusermount3" | RESCUE => Check::warning(about, seen, advice),
                 _ => Check::wrong(about, seen, advice),
             }
         }
+    }
+}
+
+/// Whether the kernel takes file systems of programs.
+fn fuse() -> Check {
+    let about = ("tool", FUSE);
+    match Path::new(FUSE).exists() {
+        true => Check::well(about, "the kernel offers it"),
+        false => Check::warning(
+            about,
+            "it is not there, and 'lifeboat files mount' needs it",
+            "modprobe fuse; a container is given it by whoever starts it",
+        ),
     }
 }
 

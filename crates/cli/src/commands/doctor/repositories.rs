@@ -3,14 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use jiff::{SignedDuration, Timestamp};
 use lifeboat_backend::{FileHandle, Location};
+use lifeboat_catalog::RepositoryFacts;
 use lifeboat_config::{Config, RepositoryEntry};
 use lifeboat_control::Job;
 use lifeboat_model::ByteCount;
 use lifeboat_repository::{Repository, lock};
 use rustix::fs::{Access, access, statvfs};
 
-use super::Check;
+use super::{Check, leftovers};
 use crate::context::Context;
 use crate::error::Result;
 use crate::tables::{moment, shown, span};
@@ -20,6 +22,9 @@ const ROOM_PERCENT: u64 = 5;
 const ROOM_MIN: u64 = 1 << 30;
 /// Files of the future by more than this were dated by another clock.
 const SKEW_MAX: Duration = Duration::from_secs(60);
+
+/// A repository that was not checked for longer is told.
+const CHECK_AGE_MAX: SignedDuration = SignedDuration::from_hours(24 * 35);
 
 /// Looks at every repository of the configuration.
 pub(super) fn look(context: &Context, config: &Config<Job>, checks: &mut Vec<Check>) {
@@ -50,7 +55,8 @@ fn one(context: &Context, (name, entry): (&str, &RepositoryEntry), checks: &mut 
     let seen = format!("{} is a repository", folder.display());
     checks.push(Check::well(("repository.reach", name), seen));
     checks.push(rights(name, &folder));
-    checks.push(room(name, &folder));
+    checks.push(room(("repository.space", name), &folder));
+    checks.push(leftovers::of_repository(name, &folder));
     checks.extend(clock(name, &folder));
     match opened(context, name) {
         Ok(repository) => {
@@ -58,7 +64,13 @@ fn one(context: &Context, (name, entry): (&str, &RepositoryEntry), checks: &mut 
                 ("repository.open", name),
                 "its password opens it",
             ));
+            checks.push(version(name, repository.config().version));
             locks(name, &repository, checks);
+        }
+        Err(error) if error.is_unsupported() => {
+            let about = ("repository.version", name);
+            let advice = "a newer program made it: use that one, or a newer lifeboat";
+            checks.push(Check::wrong(about, error.to_string(), advice));
         }
         Err(error) => {
             let advice = "look at password_file and its relatives of this repository";
@@ -79,6 +91,19 @@ fn opened(context: &Context, name: &str) -> Result<Repository> {
     context.with_global(global).open()
 }
 
+/// Older formats of restic cannot compress.
+fn version(name: &str, version: u32) -> Check {
+    let about = ("repository.version", name);
+    match version {
+        2 => Check::well(about, "its format is version 2"),
+        version => Check::warning(
+            about,
+            format!("its format is version {version}: what is stored is not compressed"),
+            format!("'restic migrate upgrade_repo_v2' makes it version 2, of @{name}"),
+        ),
+    }
+}
+
 fn rights(name: &str, folder: &Path) -> Check {
     let about = ("repository.rights", name);
     let kinds = ["", "data", "index", "snapshots", "locks", "keys"];
@@ -94,8 +119,8 @@ fn rights(name: &str, folder: &Path) -> Check {
     Check::well(about, "it can be written")
 }
 
-fn room(name: &str, folder: &Path) -> Check {
-    let about = ("repository.space", name);
+/// Whether there is room where something is kept.
+pub(super) fn room(about: (&'static str, &str), folder: &Path) -> Check {
     let seen = match statvfs(folder) {
         Ok(seen) => seen,
         Err(error) => {
@@ -105,9 +130,12 @@ fn room(name: &str, folder: &Path) -> Check {
     let free = seen.f_bavail.saturating_mul(seen.f_frsize);
     let all = seen.f_blocks.saturating_mul(seen.f_frsize);
     let text = format!("{} of {} are free", ByteCount(free), ByteCount(all));
-    let advice = format!(
-        "make room: fewer points in the policy, 'lifeboat -r @{name} prune', or a larger place"
-    );
+    let advice = match about {
+        ("repository.space", name) => format!(
+            "make room: fewer points in the policy, 'lifeboat -r @{name} prune', or a larger place"
+        ),
+        _ => format!("make room in the file system of {}", folder.display()),
+    };
     match all {
         0 => Check::skipped(about, "its file system does not tell how large it is"),
         _ if free < ROOM_MIN.min(all / 100) => Check::wrong(about, text, advice),
@@ -174,6 +202,39 @@ fn locks(name: &str, repository: &Repository, checks: &mut Vec<Check>) {
             held => format!("{held} held by those who work on it"),
         };
         checks.push(Check::well(about, seen));
+    }
+}
+
+/// Whether somebody has looked lately that a repository is whole, by what the catalog knows.
+pub(super) fn checked(entry: &RepositoryEntry, facts: &RepositoryFacts, now: Timestamp) -> Check {
+    let name = facts.name.as_str();
+    let about = ("repository.check", name);
+    let advice = match entry.check {
+        None => format!("write check = \"weekly sun 05:00\" into [repositories.{name}]"),
+        Some(_) => {
+            format!("'lifeboat -r @{name} check' looks now; 'lifeboat status' shows what fails")
+        }
+    };
+    match (facts.checked, facts.is_ok) {
+        (None, _) if entry.check.is_some() => {
+            Check::skipped(about, "it was not checked yet; its schedule does")
+        }
+        (None, _) => Check::warning(about, "it was never checked, and no schedule does", advice),
+        (Some(at), Some(false)) => Check::wrong(
+            about,
+            format!(
+                "its check at {} found: {}",
+                moment(at),
+                shown(&facts.findings.join("; "))
+            ),
+            format!("'lifeboat -r @{name} check' shows all of it, 'lifeboat repair' mends"),
+        ),
+        (Some(at), _) if now.duration_since(at) > CHECK_AGE_MAX => Check::warning(
+            about,
+            format!("it was last checked at {}", moment(at)),
+            advice,
+        ),
+        (Some(at), _) => Check::well(about, format!("whole at {}", moment(at))),
     }
 }
 

@@ -5,23 +5,27 @@ use std::path::Path;
 use std::process::Command;
 
 use jiff::SignedDuration;
-use lifeboat_catalog::Catalog;
+use lifeboat_catalog::{Catalog, Node};
 use lifeboat_config::Loaded;
 use lifeboat_control::Job;
 
-use super::{Check, repositories};
+use super::{Check, Verdict, repositories};
 use crate::context::Context;
-use crate::service::{Service, audit_head, audit_key, catalog_file, state_of};
-use crate::tables::{count, moment, span};
+use crate::service::{LOOK, RUN, Service, audit_head, audit_key, catalog_file, state_of};
+use crate::tables::{count, moment, shown, span};
 
 /// A node that was not seen for so long has ended.
 const NODE_SILENT: SignedDuration = SignedDuration::from_mins(5);
+/// Is there where systemd runs.
+const SYSTEMD: &str = "/run/systemd/system";
 /// Clocks that differ by more decide differently what is due.
 const SKEW_MAX: SignedDuration = SignedDuration::from_secs(5);
 
 /// Looks at the service of this host.
 pub(super) fn look(context: &Context, loaded: Loaded<Job>, checks: &mut Vec<Check>) {
-    checks.extend(unit());
+    let unit = unit();
+    let starts = unit.as_ref().is_some_and(|it| it.verdict == Verdict::Well);
+    checks.extend(unit);
     if !loaded.is_sound() {
         let seen = "it is not looked at while the configuration has errors";
         return checks.push(Check::skipped(("catalog", ""), seen));
@@ -35,7 +39,7 @@ pub(super) fn look(context: &Context, loaded: Loaded<Job>, checks: &mut Vec<Chec
         return checks.push(Check::skipped(("catalog", &shown), seen));
     }
     match Service::of(context, context.configuration_path(), loaded, Vec::new()) {
-        Ok(service) => of_service(context, &service, checks),
+        Ok(service) => of_service(context, &service, starts, checks),
         Err(error) => {
             let advice = "look at [catalog] of the configuration";
             checks.push(Check::wrong(("catalog", ""), error.to_string(), advice));
@@ -43,23 +47,84 @@ pub(super) fn look(context: &Context, loaded: Loaded<Job>, checks: &mut Vec<Chec
     }
 }
 
-fn of_service(context: &Context, service: &Service, checks: &mut Vec<Check>) {
+fn of_service(context: &Context, service: &Service, starts: bool, checks: &mut Vec<Check>) {
     let catalog = &service.catalog;
     checks.push(whole(catalog));
     checks.extend(clock(catalog));
     checks.push(audit(context, service));
     let (node, runs) = node(service);
     checks.push(node);
+    checks.extend(others(service));
     if !runs {
         checks.push(listening(service));
+        checks.extend(begun(service, starts));
     }
     for facts in catalog.repositories().unwrap_or_default() {
-        let entry = service.loaded.config.repositories.get(&facts.name);
-        let most = entry.and_then(|it| it.size_max);
-        if let (Some(most), Some(size)) = (most, facts.size) {
+        let Some(entry) = service.loaded.config.repositories.get(&facts.name) else {
+            continue;
+        };
+        if let (Some(most), Some(size)) = (entry.size_max, facts.size) {
             checks.push(repositories::size(&facts.name, size.bytes, most));
         }
+        checks.push(repositories::checked(entry, &facts, catalog.now()));
     }
+}
+
+/// Nodes of other hosts that have ended without a word.
+fn others(service: &Service) -> Vec<Check> {
+    let name = service.node_name();
+    let nodes = service.catalog.nodes().unwrap_or_default();
+    let is_run = |node: &Node| node.name.contains(RUN) || node.name.contains(LOOK);
+    let others = nodes
+        .into_iter()
+        .filter(|it| it.name != name && !is_run(it));
+    let silent = |node: &Node| service.catalog.now().duration_since(node.seen) > NODE_SILENT;
+    let told = others.filter(silent).map(|node| {
+        Check::warning(
+            ("service.node", &shown(&node.name)),
+            format!("it ended without a word, last seen {}", moment(node.seen)),
+            "start lifeboat there; its tasks go to other nodes meanwhile",
+        )
+    });
+    told.collect()
+}
+
+/// Whether anything begins jobs that have a schedule.
+fn begun(service: &Service, starts: bool) -> Option<Check> {
+    let config = &service.loaded.config;
+    let timed = |job: &lifeboat_config::JobEntry<Job>| {
+        let policy = job.policy.as_ref().and_then(|it| config.policies.get(it));
+        job.is_enabled && policy.is_some_and(|it| it.timing.is_some())
+    };
+    let jobs: Vec<&str> = config
+        .jobs
+        .iter()
+        .filter(|(_, job)| timed(job))
+        .map(|(name, _)| name.as_str())
+        .collect();
+    if starts || jobs.is_empty() || !Path::new(SYSTEMD).exists() {
+        return None;
+    }
+    let asked = Command::new("systemctl")
+        .args(["list-unit-files", "--state=enabled", "--no-legend"])
+        .arg("lifeboat-run@*.timer")
+        .output();
+    let told = String::from_utf8_lossy(&asked.ok()?.stdout).into_owned();
+    let without = jobs.iter().filter(|job| {
+        let timer = format!("lifeboat-run@{job}.timer");
+        !told.split_whitespace().any(|word| word == timer)
+    });
+    let without: Vec<&str> = without.copied().collect();
+    Some(match without.first() {
+        None => Check::well(("service.timer", ""), "timers begin every job"),
+        Some(first) => Check::warning(
+            ("service.timer", &without.join(", ")),
+            "neither the service nor a timer begins it",
+            format!(
+                "systemctl enable --now lifeboat, or lifeboat-run@{first}.timer; cron does as well"
+            ),
+        ),
+    })
 }
 
 fn whole(catalog: &Catalog) -> Check {
@@ -162,7 +227,7 @@ fn listening(service: &Service) -> Check {
 
 /// Whether the unit is enabled, where systemd runs.
 fn unit() -> Option<Check> {
-    if !Path::new("/run/systemd/system").exists() {
+    if !Path::new(SYSTEMD).exists() {
         return None;
     }
     let about = ("service.unit", "lifeboat.service");

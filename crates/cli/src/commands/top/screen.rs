@@ -6,12 +6,15 @@ use jiff::Timestamp;
 use lifeboat_catalog::{AlertSeverity, Progress, Task, TaskId};
 use lifeboat_model::ByteCount;
 
-use crate::situation::{Health, Situation, word};
+use crate::situation::{Health, Situation, has_no_point, word};
 use crate::tables::{moment, shown, span};
 
 const BOLD: &str = "1";
 const REVERSED: &str = "7";
 const BAR: usize = 20;
+/// Columns of a machine's name at least, and of all that stands beside it.
+const NAME_MIN: usize = 12;
+const BESIDE_NAME: usize = 60;
 
 /// Columns and rows of a terminal.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +52,9 @@ impl Page {
     }
 }
 
+/// When a line was said, and the line.
+pub(super) type SaidLine = (Timestamp, String);
+
 /// Everything that is shown.
 pub(super) struct View {
     pub(super) now: Timestamp,
@@ -57,7 +63,7 @@ pub(super) struct View {
     pub(super) selected: usize,
     pub(super) page: Page,
     /// The number of the newest line, and the newest lines, by task.
-    pub(super) said: BTreeMap<TaskId, (i64, VecDeque<String>)>,
+    pub(super) said: BTreeMap<TaskId, (i64, VecDeque<SaidLine>)>,
     /// What the last key did.
     pub(super) note: String,
 }
@@ -68,7 +74,7 @@ pub(super) fn lines(view: &View, size: Size) -> Vec<Line> {
     let mut lines = head(view);
     lines.extend(match view.page {
         Page::Log(task) => log(view, task, room),
-        Page::All | Page::Asked(_) => all(view, room),
+        Page::All | Page::Asked(_) => all(view, room, size.columns),
     });
     lines.truncate(size.rows.saturating_sub(1));
     lines.resize(size.rows.saturating_sub(1), plain(String::new()));
@@ -119,13 +125,13 @@ fn foot(view: &View) -> Line {
 }
 
 /// Running tasks, alerts and machines, each with a share of the rows, then what is said.
-fn all(view: &View, room: usize) -> Vec<Line> {
+fn all(view: &View, room: usize, columns: usize) -> Vec<Line> {
     let mut lines = Vec::new();
     let tasks = tasks(view);
     let shares = [
         ("Running", tasks, room / 3),
         ("Alerts", alerts(view), room / 4),
-        ("Machines", machines(view), room / 3),
+        ("Machines", machines(view, columns), room / 3),
     ];
     for (title, part, share) in shares {
         if part.is_empty() {
@@ -203,16 +209,26 @@ fn alerts(view: &View) -> Vec<Line> {
     view.situation.alerts.iter().map(one).collect()
 }
 
-/// The worst first.
-fn machines(view: &View) -> Vec<Line> {
+/// The worst first; names are cut where there is no room for the longest.
+fn machines(view: &View, columns: usize) -> Vec<Line> {
     let mut machines: Vec<_> = view.situation.overview.machines.iter().collect();
-    machines.sort_by_key(|machine| (std::cmp::Reverse(word(machine).1), &machine.name));
+    machines.sort_by_key(|machine| {
+        let health = word(machine).1;
+        (
+            std::cmp::Reverse(health),
+            !has_no_point(machine),
+            &machine.name,
+        )
+    });
+    let names = machines.iter().map(|it| shown(&it.name).chars().count());
+    let longest = names.max().unwrap_or(0).max(NAME_MIN);
+    let width = longest.min(columns.saturating_sub(BESIDE_NAME).max(NAME_MIN));
     let one = |machine: &lifeboat_scheduler::MachineStatus| {
         let (word, health) = word(machine);
         let newest = machine.newest.as_ref();
         let newest = newest.map_or_else(|| "no point".to_owned(), |it| moment(it.at));
         let next = machine.next.map_or_else(|| "by hand".to_owned(), moment);
-        let name = fitted(&shown(&machine.name), 20);
+        let name = fitted(&shown(&machine.name), width);
         Line {
             text: format!("  {name} {word:11} {newest:19}  next {next}"),
             style: Some(style(health)),
@@ -221,16 +237,18 @@ fn machines(view: &View) -> Vec<Line> {
     machines.into_iter().map(one).collect()
 }
 
-/// The newest lines of all tasks that run.
+/// The newest lines of all tasks that run, in the order in which they were said.
 fn newest(view: &View, most: usize) -> Vec<Line> {
     let mut lines = Vec::new();
     for task in &view.situation.running {
         let said = view.said.get(&task.id).map(|it| &it.1);
-        for line in said.into_iter().flatten() {
-            lines.push(plain(format!("  {}: {line}", shown(&task.subject))));
+        for (at, line) in said.into_iter().flatten() {
+            lines.push((*at, format!("  {}: {line}", shown(&task.subject))));
         }
     }
-    lines.split_off(lines.len().saturating_sub(most))
+    lines.sort_by_key(|(at, _)| *at);
+    let newest = lines.split_off(lines.len().saturating_sub(most));
+    newest.into_iter().map(|(_, line)| plain(line)).collect()
 }
 
 fn log(view: &View, task: TaskId, room: usize) -> Vec<Line> {
@@ -241,14 +259,17 @@ fn log(view: &View, task: TaskId, room: usize) -> Vec<Line> {
     };
     let mut lines = vec![bold(&title)];
     let said = view.said.get(&task).map(|it| &it.1);
-    let said: Vec<&String> = said.into_iter().flatten().collect();
+    let said: Vec<&String> = said.into_iter().flatten().map(|it| &it.1).collect();
     let from = said.len().saturating_sub(room.saturating_sub(1));
     lines.extend(said[from..].iter().map(|line| plain((*line).clone())));
     lines
 }
 
-/// Cut or filled to a width.
+/// Cut, which is seen, or filled to a width.
 fn fitted(text: &str, width: usize) -> String {
-    let cut: String = text.chars().take(width).collect();
-    format!("{cut:width$}")
+    if text.chars().count() <= width {
+        return format!("{text:width$}");
+    }
+    let cut: String = text.chars().take(width.saturating_sub(2)).collect();
+    format!("{cut}..")
 }

@@ -33,9 +33,10 @@ pub(super) enum Key {
     Escape,
 }
 
-/// Whether there is one to read from and to draw on.
+/// Whether there is one to read from, and to draw on where one wants.
 pub(super) fn is_there() -> bool {
-    std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
+    let is_dumb = std::env::var_os("TERM").is_none_or(|it| it.is_empty() || it == "dumb");
+    !is_dumb && std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
 }
 
 /// The terminal, taken over until this is dropped.
