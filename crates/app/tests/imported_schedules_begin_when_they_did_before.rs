@@ -115,7 +115,8 @@ const FORMS: [Form; 29] = [
     ),
     form(r#""type": "hourly", "time": "22:45""#, EVERY, &HOURS),
     form(
-        r#""type": "hourly", "interval": 4, "start_hour": 8, "end_hour": 20, "days": ["mon", "friday"],
+        r#""type": "hourly", "interval": 4, "start_hour": 8, "end_hour": 20,
+            "days": ["mon", "friday"],
             "time": "00:10""#,
         |it| is(it, Weekday::Monday) || is(it, Weekday::Friday),
         &[(8, 10), (12, 10), (16, 10), (20, 10)],

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use crate::error::{Error, Result};
 
 /// Limits: bytes of one file, and files that are included.
-const FILE_BYTES_MAX: u64 = 4 << 20;
+const FILE_BYTES_MAX: u64 = 16 << 20;
 const FILES_MAX: usize = 1000;
 
 /// Reads a configuration with the files that it includes.
@@ -58,7 +58,7 @@ fn source(path: &Path) -> Result<SourceFile> {
     let bytes = fs::metadata(path).map_err(failed)?.len();
     if bytes > FILE_BYTES_MAX {
         let message = format!(
-            "{} has more than 4 MiB, it is no configuration",
+            "{} has more than 16 MiB, it is no configuration; --config names another",
             path.display()
         );
         return Err(Error::new(ErrorKind::Invalid, message));

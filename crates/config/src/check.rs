@@ -1,7 +1,7 @@
 //! What is wrong between entries.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::document::Document;
 use crate::finding::{Finding, Severity};
@@ -42,7 +42,8 @@ impl<'a> Whole<'a> {
         let first = circle.first().copied().unwrap_or_default();
         if let Some(section) = self.section("jobs", first) {
             let circle = circle.join(" -> ");
-            section.refuse("after", format!("jobs wait in a circle: {circle}"));
+            let why = format!("jobs wait in a circle: {circle}");
+            section.refuse_with("after", &why, "take one of them out of its after");
         }
     }
 
@@ -87,12 +88,8 @@ impl<'a> Whole<'a> {
     }
 
     fn stop_carried<J>(&self, config: &mut Config<J>) {
-        let places = &config.platforms;
-        let stopped = |it: &&String| places[*it].carried_over.is_some();
-        let platforms: BTreeSet<String> = places.keys().filter(stopped).cloned().collect();
-        let places = &config.repositories;
-        let stopped = |it: &&String| places[*it].carried_over.is_some();
-        let repositories: BTreeSet<String> = places.keys().filter(stopped).cloned().collect();
+        let platforms = stopped(&config.platforms, |it| it.carried_over.is_some());
+        let repositories = stopped(&config.repositories, |it| it.carried_over.is_some());
         for (name, job) in &mut config.jobs {
             let (key, why) = if platforms.contains(&job.platform) {
                 (
@@ -113,4 +110,10 @@ impl<'a> Whole<'a> {
             }
         }
     }
+}
+
+/// The names of entries that are only carried over.
+fn stopped<E>(entries: &BTreeMap<String, E>, is_carried: impl Fn(&E) -> bool) -> BTreeSet<String> {
+    let carried = entries.iter().filter(|(_, entry)| is_carried(entry));
+    carried.map(|(name, _)| name.clone()).collect()
 }

@@ -64,7 +64,8 @@ impl<J: DeserializeOwned> JobEntry<J> {
         let after = known(&section, "after", "job", &names.jobs);
         let copies_to = known(&section, "copies_to", "repository", &names.repositories);
         if repository.as_ref().is_some_and(|it| copies_to.contains(it)) {
-            section.refuse("copies_to", "it names the job's own repository");
+            let next = "name others: the job's points are there already";
+            section.refuse_with("copies_to", "it names the job's own repository", next);
         }
         let is_enabled = section.flag("enabled", true);
         let carried_over = carried_over(&section);

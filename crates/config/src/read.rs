@@ -163,6 +163,9 @@ struct Reading<'n, J> {
     taken: BTreeSet<String>,
 }
 
+/// What is said of a table that two files have.
+const TWICE: &str = "another file has it too";
+const ONCE: &str = "leave it in one of them";
 /// Tables that stand in one file only.
 const SINGLE: [&str; 4] = ["server", "catalog", "limits", "notifications"];
 
@@ -173,7 +176,7 @@ impl<'n, J: DeserializeOwned> Reading<'n, J> {
             let mut holders = roots.iter().filter(|root| root.holds(key));
             let holder = holders.next().or(roots.first()).unwrap_or(nothing);
             for other in holders {
-                other.refuse(key, "another file has it too");
+                other.refuse_with(key, TWICE, ONCE);
             }
             holder.table(key)
         });
@@ -238,11 +241,9 @@ impl<'n, J: DeserializeOwned> Reading<'n, J> {
     ) -> Vec<(String, Section<'d>)> {
         let mut tables = root.tables(key);
         tables.retain(|(_, section)| {
-            let path = section.path("");
-            let is_new = self.taken.insert(path.clone());
+            let is_new = self.taken.insert(section.own_path().to_owned());
             if !is_new {
-                let message = format!("{}: another file has it too", path.trim_end_matches('.'));
-                section.find(section.spot(), message, None);
+                section.refuse_table(TWICE, ONCE);
             }
             is_new
         });

@@ -130,8 +130,13 @@ impl<'d> Section<'d> {
         joined(&self.path, key)
     }
 
+    /// The path of the table itself.
+    pub(crate) fn own_path(&self) -> &str {
+        &self.path
+    }
+
     /// Where the table is.
-    pub(crate) fn spot(&self) -> Spot {
+    fn spot(&self) -> Spot {
         self.document.spot(self.span.clone())
     }
 
@@ -148,7 +153,7 @@ impl<'d> Section<'d> {
         self.table.get(key)
     }
 
-    pub(crate) fn find(&self, spot: Spot, message: String, suggestion: Option<String>) {
+    fn find(&self, spot: Spot, message: String, suggestion: Option<String>) {
         self.push(Severity::Error, spot, message, suggestion);
     }
 
@@ -179,6 +184,12 @@ impl<'d> Section<'d> {
         let message = format!("{}: {why}", self.path);
         let suggestion = Some(suggestion.to_owned());
         self.push(Severity::Warning, self.spot(), message, suggestion);
+    }
+
+    /// Says that the table itself will not do.
+    pub(crate) fn refuse_table(&self, why: &str, suggestion: &str) {
+        let message = format!("{}: {why}", self.path);
+        self.find(self.spot(), message, Some(suggestion.to_owned()));
     }
 
     /// Says that a key's value will not do.

@@ -54,7 +54,8 @@ fn a_promise_of_copies_needs_repositories_and_a_policy_needs_a_job() {
     assert_eq!(
         told(&with("copies_to = ['secnd', 'main']\n")),
         [
-            "error: jobs.web.copies_to: it names the job's own repository",
+            "error: jobs.web.copies_to: it names the job's own repository; \
+                 name others: the job's points are there already",
             "error: jobs.web.copies_to: there is no repository \"secnd\"; did you mean \"second\"?"
         ]
     );
@@ -248,5 +249,8 @@ fn a_table_of_the_whole_program_stands_in_one_file() {
     let loaded: Loaded<Capture> = read(&files);
     assert_eq!(loaded.config.limits.parallel, 3);
     let told: Vec<_> = loaded.findings.iter().map(ToString::to_string).collect();
-    assert_eq!(told, ["c:1:1: error: limits: another file has it too"]);
+    assert_eq!(
+        told,
+        ["c:1:1: error: limits: another file has it too; leave it in one of them"]
+    );
 }

@@ -79,6 +79,10 @@ fn everything_of_a_long_file_is_mapped_or_kept_and_no_secret_stands_in_it() {
         secrets,
         expected.iter().map(String::as_bytes).collect::<Vec<_>>()
     );
+    for secret in &imported.secrets {
+        let path = format!("/etc/lifeboat/secrets/{}\"", secret.file);
+        assert!(imported.text.contains(&path), "{path}\n{}", imported.text);
+    }
     let main = &loaded(&imported).config.repositories["main"];
     assert_eq!(main.threads, Some(2));
     assert_eq!(main.compression.as_deref(), Some("off"));

@@ -1,6 +1,6 @@
 //! Which settings are secret.
 
-use super::draft::{Draft, Table, quoted};
+use super::draft::{Draft, Table, inline, quoted};
 
 /// Parts of names whose values are passwords or keys.
 const PARTS: [&str; 5] = ["PASS", "SECRET", "TOKEN", "_SAS", "PRIVATE_KEY"];
@@ -69,10 +69,15 @@ pub(super) fn kept(draft: &mut Draft<'_>, name: &str, value: &str, at: usize) ->
         return (format!("{name}_file"), quoted(&file));
     }
     let (rest, secret) = without_password(value);
-    if let Some(secret) = secret {
-        put_aside(draft, name, &secret, at);
-    }
-    (name.to_owned(), quoted(&rest))
+    let value = match secret {
+        None => quoted(&rest),
+        Some(secret) => {
+            let file = put_aside(draft, name, &secret, at);
+            let parts = [("address", rest), ("password_file", file)];
+            inline(parts.map(|(name, value)| (name.to_owned(), quoted(&value))))
+        }
+    };
+    (name.to_owned(), value)
 }
 
 fn put_aside(draft: &mut Draft<'_>, name: &str, secret: &str, at: usize) -> String {
