@@ -26,7 +26,7 @@ pub(crate) use child::{Children, ENDS_WITH_STDIN};
 use running::Running;
 
 pub(crate) use keys::{audit_head, audit_key, set_audit_head};
-pub(crate) use notices::{Notices, targets};
+pub(crate) use notices::{Notices, exit_code, label, send};
 pub(crate) use settings::{guard, settings};
 
 /// What is configured, and the catalog that goes with it.

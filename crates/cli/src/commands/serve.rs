@@ -47,7 +47,8 @@ pub(crate) fn run(context: &Context, arguments: &ServeArguments) -> Result<u8> {
             let mut seen = changed(&service);
             let mut counts = shown_of(&service.loaded);
             while !stop.is_cancelled() {
-                if let Err(error) = notices.look(&service.catalog, node.name()) {
+                let say = |text| output.warn(text);
+                if let Err(error) = notices.look(&service.catalog, node.name(), &say) {
                     output.warn(format!("notices wait: {error}"));
                 }
                 textfile(context, arguments, &node);
@@ -167,7 +168,7 @@ fn reload(
                 output.warn(format!("the configuration before goes on: {error}"));
                 return;
             }
-            *notices = fresh;
+            notices.replace_settings(fresh);
             node.replace_settings(settings(&loaded.config));
             // Nobody listens any more when the service ends.
             *shown = shown_of(&loaded);
