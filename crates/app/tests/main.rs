@@ -1,5 +1,6 @@
 //! Promises of the program as a whole, one module each.
 
+mod alerts_reach_people;
 mod archives_carry_snapshots_anywhere;
 mod captures_that_end_early_say_why;
 mod catalogs_bring_records_back;

@@ -19,7 +19,7 @@ use crate::trial::lifeboat;
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// A host with a service.
-struct Host {
+pub(crate) struct Host {
     folder: tempfile::TempDir,
     service: Option<Child>,
     port: u16,
@@ -27,7 +27,7 @@ struct Host {
 }
 
 impl Host {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut host = Self {
             folder,
@@ -47,17 +47,17 @@ impl Host {
         host
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn write_secret(&self, name: &str, text: &str) {
+    pub(crate) fn write_secret(&self, name: &str, text: &str) {
         fs::write(self.path(name), text).unwrap();
         fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o600)).unwrap();
     }
 
     /// Writes the configuration as a whole.
-    fn configure(&self, rpo: &str, more: &str) {
+    pub(crate) fn configure(&self, rpo: &str, more: &str) {
         let folder = self.folder.path().display();
         let text = format!(
             r#"site = "here"
@@ -100,11 +100,11 @@ group_wait = "0s"
         command
     }
 
-    fn run(&self, words: &[&str]) -> Output {
+    pub(crate) fn run(&self, words: &[&str]) -> Output {
         self.command(words).output().unwrap()
     }
 
-    fn serve(&mut self) {
+    pub(crate) fn serve(&mut self) {
         let log = fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -121,7 +121,7 @@ group_wait = "0s"
         });
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
@@ -130,7 +130,7 @@ group_wait = "0s"
     }
 
     /// What a route answers, if it does.
-    fn get(&self, route: &str) -> Option<Value> {
+    pub(crate) fn get(&self, route: &str) -> Option<Value> {
         let output = Command::new("curl")
             .args(["--silent", "--fail", "--max-time", "10", "--cacert"])
             .arg(self.path("state/tls/ca.pem"))
@@ -145,7 +145,7 @@ group_wait = "0s"
             .then(|| serde_json::from_slice(&output.stdout).ok())?
     }
 
-    fn wait(&self, what: &str, mut is_there: impl FnMut() -> bool) {
+    pub(crate) fn wait(&self, what: &str, mut is_there: impl FnMut() -> bool) {
         let began = Instant::now();
         while !is_there() {
             assert!(
@@ -173,7 +173,7 @@ group_wait = "0s"
             .count()
     }
 
-    fn signal(&mut self, name: &str) {
+    pub(crate) fn signal(&mut self, name: &str) {
         if let Some(mut service) = self.service.take() {
             let pid = service.id().to_string();
             assert!(
@@ -220,7 +220,7 @@ fn a_service_survives_its_operator() {
         state(&host.newest_run()) == "succeeded"
     });
     host.wait("people are told", || {
-        host.notices().contains("nightly: succeeded")
+        host.notices().contains("\"outcome\":\"success\"")
     });
     // A broken file stops neither the service nor what it runs.
     let sound = fs::read_to_string(host.path("lifeboat.toml")).unwrap();

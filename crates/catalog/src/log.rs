@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::database::{Row, Transaction, Value, kept};
+use crate::runs::RunId;
 use crate::tasks::TaskId;
 use crate::{Catalog, Result};
 
@@ -63,6 +64,27 @@ impl Catalog {
                              WHERE task = $1 AND number > $2 ORDER BY number LIMIT $3";
             let values = [task.0.into(), number.into(), i64::from(count).into()];
             let rows = transaction.query(statement, &values)?;
+            rows.iter().map(line).collect()
+        })
+    }
+
+    /// The last lines of a task's log, in their order, at most so many.
+    pub fn log_end(&self, task: TaskId, count: u32) -> Result<Vec<LogLine>> {
+        self.read(|transaction| {
+            let statement = "SELECT number, at, level, line FROM log \
+                             WHERE task = $1 ORDER BY number DESC LIMIT $2";
+            let rows = transaction.query(statement, &[task.0.into(), i64::from(count).into()])?;
+            rows.iter().rev().map(line).collect()
+        })
+    }
+
+    /// What the tasks of a run warned of, the first of it, at most so many lines.
+    pub fn warnings(&self, run: RunId, count: u32) -> Result<Vec<LogLine>> {
+        self.read(|transaction| {
+            let statement = "SELECT number, at, level, line FROM log \
+                             WHERE task IN (SELECT id FROM tasks WHERE run = $1) \
+                             AND level = 'warning' ORDER BY task, number LIMIT $2";
+            let rows = transaction.query(statement, &[run.0.into(), i64::from(count).into()])?;
             rows.iter().map(line).collect()
         })
     }

@@ -38,8 +38,9 @@ pub(crate) use schedule::{
     ScheduleCommand, SchedulePreviewArguments, ScheduleSimulateArguments, TimingArguments,
 };
 pub(crate) use service::{
-    AuditCommand, AuditListArguments, NotifyCommand, ReportArguments, ReportFormat, ServeArguments,
-    TokenAddArguments, TokenCommand, UserAddArguments, UserCommand,
+    AlertAcknowledgeArguments, AlertCommand, AlertListArguments, AuditCommand, AuditListArguments,
+    NotifyCommand, ReportArguments, ReportFormat, ServeArguments, TokenAddArguments, TokenCommand,
+    UserAddArguments, UserCommand,
 };
 pub(crate) use upkeep::{
     ArchiveExportArguments, ArchiveImportArguments, CatArguments, CatalogCommand, ChainCommand,
@@ -107,6 +108,9 @@ pub(crate) enum Command {
     /// Show who did what, and that the log is whole
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// List what is wrong, and say that you take care of it
+    #[command(subcommand)]
+    Alert(AlertCommand),
     /// Try the ways to people
     #[command(subcommand)]
     Notify(NotifyCommand),

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod account;
+mod alert;
 mod audit;
 mod backup;
 mod catalog;
@@ -59,6 +60,7 @@ pub(crate) fn run(context: &Context, command: &Command) -> Result<u8> {
         Command::User(command) => account::user(context, command),
         Command::Token(command) => account::token(context, command),
         Command::Audit(command) => audit::run(context, command),
+        Command::Alert(command) => alert::run(context, command),
         Command::Notify(command) => notify::run(context, command),
         Command::Instant(command) => instant::run(context, command),
         Command::Nbd(arguments) => nbd::run(context, arguments),

@@ -30,7 +30,7 @@ pub use commands::AnswerCommands;
 use running::Running;
 
 pub(crate) use keys::{audit_head, audit_key, set_audit_head};
-pub(crate) use notices::{Notices, targets};
+pub(crate) use notices::{Notices, exit_code, label, send};
 pub(crate) use settings::{guard, settings};
 pub(crate) use supervisor::tell as tell_supervisor;
 pub(crate) use watched::Watched;

@@ -62,6 +62,21 @@ impl<'a> Whole<'a> {
                 section.warn_of_table("no job uses it", &next);
             }
         }
+        self.warn_of_unused_targets(config);
+    }
+
+    /// Ways to people that nothing goes.
+    fn warn_of_unused_targets<J>(&self, config: &Config<J>) {
+        for name in config.notifications.unused_targets() {
+            let sections = self.documents.iter().filter_map(|document| {
+                let root = Section::root(document, self.record);
+                root.table("notifications").table_at("targets", name)
+            });
+            for section in sections {
+                let next = format!("write to = [\"{name}\"] in [[notifications.routes]]");
+                section.warn_of_table("no route leads to it: nothing is told this way", &next);
+            }
+        }
     }
 
     /// Copies that are promised and that no repository is named for.

@@ -29,8 +29,8 @@ pub use finding::{Finding, Severity, Spot, nearest};
 pub use import::{ImportKind, Imported, ImportedSecret, import, kind_of};
 pub use job::JobEntry;
 pub use notification::{
-    EscalationEntry, LevelEntry, NoticeSeverity, Notifications, PerRun, RouteEntry, SmtpEncryption,
-    SmtpEntry, TargetEntry,
+    EscalationEntry, LevelEntry, NoticeSeverity, Notifications, PerRun, PingEntry, PingFailure,
+    PingMethod, RouteEntry, SmtpEncryption, SmtpEntry, TargetEntry, TargetKind, WebhookEntry,
 };
 pub use place::{CheckData, PlatformEntry, RepositoryEntry, SiteEntry};
 pub use policy::{Objectives, PolicyEntry, Retry};

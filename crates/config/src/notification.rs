@@ -1,76 +1,33 @@
 //! Who is told what, and by which way.
 
-use std::collections::BTreeMap;
+mod target;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use lifeboat_policy::{Schedule, parse_zone};
 
+use crate::finding::nearest;
 use crate::job::{Names, is_known, known};
-use crate::secret::{PASSWORD, SecretSource, URL, VALUE, ValueSource};
 use crate::section::Section;
+
+pub use target::{
+    PingEntry, PingFailure, PingMethod, SmtpEncryption, SmtpEntry, TargetEntry, TargetKind,
+    WebhookEntry,
+};
 
 /// Everything about notices.
 #[derive(Clone, Debug, Default)]
 pub struct Notifications {
+    /// The dashboard, where people reach it: links begin so; without a slash at its end.
+    pub dashboard: Option<String>,
     /// Ways, by name.
     pub targets: BTreeMap<String, TargetEntry>,
     /// Which notice goes where; every route that fits is used.
     pub routes: Vec<RouteEntry>,
     /// Who is asked next when nobody answers.
     pub escalations: BTreeMap<String, EscalationEntry>,
-}
-
-/// A way to tell somebody.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TargetEntry {
-    /// Mail.
-    Smtp(SmtpEntry),
-    /// A request with the notice as JSON.
-    Webhook {
-        /// Where to.
-        url: ValueSource,
-        /// Further headers.
-        headers: BTreeMap<String, ValueSource>,
-    },
-    /// A request that says that a run began, ended well or failed, as healthchecks has it.
-    Ping {
-        /// Where to.
-        url: ValueSource,
-    },
-    /// A program that gets the notice on its standard input.
-    Command {
-        /// The program and its words.
-        run: Vec<String>,
-    },
-}
-
-/// A mail server and those who get mail.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SmtpEntry {
-    /// Name or address, and a port.
-    pub server: String,
-    /// How the connection is kept secret.
-    pub encryption: SmtpEncryption,
-    /// The sender.
-    pub from: String,
-    /// Those who get it.
-    pub to: Vec<String>,
-    /// The name at the server, if it wants one.
-    pub user: Option<String>,
-    /// Its password.
-    pub password: Option<SecretSource>,
-}
-
-/// How a connection to a mail server is kept secret.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SmtpEncryption {
-    /// It begins plain and must become TLS.
-    StartTls,
-    /// TLS from the beginning.
-    Tls,
-    /// Not at all.
-    None,
 }
 
 /// How bad a notice is.
@@ -91,6 +48,8 @@ pub enum PerRun {
     Never,
     /// Of those that failed.
     Failure,
+    /// Of those that failed or gave warnings.
+    Warning,
     /// Of every run.
     Always,
 }
@@ -98,6 +57,8 @@ pub enum PerRun {
 /// Which notices go where.
 #[derive(Clone, Debug)]
 pub struct RouteEntry {
+    /// One of its kind; its number unless given.
+    pub name: String,
     /// Of these severities; none stands for all.
     pub severities: Vec<NoticeSeverity>,
     /// Of sites with these names or patterns; none stands for all.
@@ -106,20 +67,24 @@ pub struct RouteEntry {
     pub jobs: Vec<String>,
     /// Of such machines.
     pub machines: Vec<String>,
+    /// Of such repositories.
+    pub repositories: Vec<String>,
     /// Names of targets.
     pub to: Vec<String>,
     /// The name of an escalation.
     pub escalation: Option<String>,
     /// Of which runs every one is told.
     pub per_run: PerRun,
+    /// Whether the end of a condition is told.
+    pub tells_resolved: bool,
     /// Everything since the last one in one notice, at these moments.
     pub digest: Option<Schedule>,
     /// The zone of these moments.
     pub zone: TimeZone,
     /// So long notices are gathered into one.
     pub group_wait: Duration,
-    /// A condition that holds on is told again after this.
-    pub repeat_every: Duration,
+    /// A condition that holds on is told again after this, if at all.
+    pub repeat_every: Option<Duration>,
     /// Notices in an hour; what is more waits for the next.
     pub per_hour: u32,
 }
@@ -142,14 +107,19 @@ pub struct LevelEntry {
 
 impl Notifications {
     pub(crate) fn read(section: Section<'_>, names: &Names) -> Self {
-        let mut all = Self::default();
+        let mut all = Self {
+            dashboard: section.parsed_by("dashboard", dashboard),
+            ..Self::default()
+        };
         for (name, section) in section.tables("targets") {
             if let Some(entry) = TargetEntry::read(section) {
                 all.targets.insert(name, entry);
             }
         }
-        for section in section.list("routes") {
-            all.routes.push(RouteEntry::read(section, names));
+        for (number, section) in section.list("routes").into_iter().enumerate() {
+            let earlier: BTreeSet<&str> = all.routes.iter().map(|it| it.name.as_str()).collect();
+            let route = RouteEntry::read(section, (number + 1, &earlier), names);
+            all.routes.push(route);
         }
         for (name, section) in section.tables("escalations") {
             let entry = EscalationEntry::read(section, names);
@@ -158,110 +128,50 @@ impl Notifications {
         section.finish();
         all
     }
-}
 
-const KINDS: &[&str] = &["smtp", "webhook", "ping", "command"];
-
-impl TargetEntry {
-    fn read(section: Section<'_>) -> Option<Self> {
-        let readers: [fn(&Section<'_>) -> Option<Self>; 4] = [smtp, webhook, ping, command];
-        let Some(reader) = section.word_needed("kind", KINDS, &readers) else {
-            // Without its kind nobody knows which settings are wrong.
-            return None;
+    /// Targets that no route leads to.
+    pub(crate) fn unused_targets(&self) -> Vec<&str> {
+        let levels = |route: &'_ RouteEntry| {
+            let escalation = route.escalation.as_ref();
+            escalation.and_then(|name| self.escalations.get(name))
         };
-        let entry = reader(&section);
-        section.finish();
-        entry
+        let chains = self.routes.iter().filter_map(levels);
+        let of_chains = chains.flat_map(|it| &it.levels).flat_map(|it| &it.to);
+        let of_routes = self.routes.iter().flat_map(|it| &it.to);
+        let used: BTreeSet<&String> = of_routes.chain(of_chains).collect();
+        let names = self.targets.keys().filter(|name| !used.contains(name));
+        names.map(String::as_str).collect()
     }
 }
 
-fn smtp(section: &Section<'_>) -> Option<TargetEntry> {
-    let server = section.needed("server", "server = \"mail.example.org:587\"");
-    let server = server.filter(|text| {
-        let is_server = is_server(text);
-        if !is_server {
-            let next = "write a name and a port, as in mail.example.org:587";
-            section.refuse_with("server", "it has no port", next);
-        }
-        is_server
+fn dashboard(text: &str) -> Result<String, &'static str> {
+    let rest = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
+    let is_address = rest.is_some_and(|rest| {
+        let is_strange = |letter: char| letter.is_whitespace() || letter.is_control();
+        !rest.is_empty() && !rest.contains(['?', '#']) && !rest.contains(is_strange)
     });
-    let (words, values) = (&["starttls", "tls", "none"], {
-        use SmtpEncryption::{None, StartTls, Tls};
-        [StartTls, Tls, None]
-    });
-    let encryption = section.word_or_first("tls", words, &values);
-    let from = section.needed("from", "from = \"lifeboat@example.org\"");
-    let to = section.texts("to");
-    if to.is_empty() {
-        section.refuse_with("to", "nobody gets it", "write to = [\"ops@example.org\"]");
-    }
-    let user = section.text("user");
-    let password = PASSWORD.read(section);
-    if encryption == Some(SmtpEncryption::None) && password.is_some() {
-        let why = "the password crosses the network for everybody to read";
-        section.warn("tls", why, "write tls = \"starttls\"");
-    }
-    if user.is_none() && password.is_some() {
-        section.refuse_with("user", "a password needs a user", "write user = \"...\"");
-    }
-    Some(TargetEntry::Smtp(SmtpEntry {
-        server: server?,
-        encryption: encryption?,
-        from: from?,
-        to,
-        user,
-        password,
-    }))
-}
-
-fn is_server(text: &str) -> bool {
-    let parts = text.rsplit_once(':');
-    parts.is_some_and(|(name, port)| !name.is_empty() && port.parse::<u16>().is_ok_and(|it| it > 0))
-}
-
-fn webhook(section: &Section<'_>) -> Option<TargetEntry> {
-    let url = url(section);
-    let mut headers = BTreeMap::new();
-    for (name, header) in section.tables("headers") {
-        if let Some(value) = VALUE.read_value(&header) {
-            headers.insert(name, value);
-        }
-        header.finish();
-    }
-    Some(TargetEntry::Webhook { url: url?, headers })
-}
-
-fn ping(section: &Section<'_>) -> Option<TargetEntry> {
-    Some(TargetEntry::Ping { url: url(section)? })
-}
-
-fn url(section: &Section<'_>) -> Option<ValueSource> {
-    let url = URL.read_value(section)?;
-    if let ValueSource::Plain(text) = &url
-        && !(text.starts_with("https://") || text.starts_with("http://"))
-    {
-        let next = "write https://... or http://...";
-        section.refuse_with("url", "it is no address of the web", next);
-        return None;
-    }
-    Some(url)
-}
-
-fn command(section: &Section<'_>) -> Option<TargetEntry> {
-    let run = section.texts("run");
-    if run.first().is_none_or(String::is_empty) {
-        let next = "write run = [\"/path/program\", \"word\"]";
-        section.refuse_with("run", "there is no program", next);
-        return None;
-    }
-    Some(TargetEntry::Command { run })
+    let rule = "it is no address of a dashboard: write https://backup.example.org:8443";
+    let address = is_address.then(|| text.trim_end_matches('/').to_owned());
+    address.ok_or(rule)
 }
 
 const SEVERITIES: &[&str] = &["info", "warning", "critical"];
-const PER_RUN: &[&str] = &["never", "failure", "always"];
+const PER_RUN: &[&str] = &["never", "failure", "warning", "always"];
 
 impl RouteEntry {
-    fn read(section: Section<'_>, names: &Names) -> Self {
+    /// `earlier` are the names of routes before it.
+    fn read(
+        section: Section<'_>,
+        (number, earlier): (usize, &BTreeSet<&str>),
+        names: &Names,
+    ) -> Self {
+        let name = section.text("name").unwrap_or_else(|| number.to_string());
+        if earlier.contains(name.as_str()) {
+            let why = format!("there is a route \"{name}\" before it");
+            section.refuse_with("name", &why, "write a name of its own");
+        }
         let severities = {
             use NoticeSeverity::{Critical, Info, Warning};
             section.words("severity", SEVERITIES, &[Info, Warning, Critical])
@@ -269,21 +179,30 @@ impl RouteEntry {
         let escalation = section.text("escalation");
         let escalation =
             escalation.filter(|name| is_known(&section, "escalation", name, &names.escalations));
-        let per_run = [PerRun::Never, PerRun::Failure, PerRun::Always];
-        let per_run = section.word_or_first("per_run", PER_RUN, &per_run);
+        let per_run = {
+            use PerRun::{Always, Failure, Never, Warning};
+            section.word_or_first("per_run", PER_RUN, &[Never, Failure, Warning, Always])
+        };
         let zone = section.parsed_by("zone", parse_zone);
         let entry = Self {
+            name,
             severities,
-            sites: section.texts("sites"),
-            jobs: section.texts("jobs"),
+            sites: patterns(&section, "sites", ("site", &names.sites)),
+            jobs: patterns(&section, "jobs", ("job", &names.jobs)),
             machines: section.texts("machines"),
+            repositories: patterns(
+                &section,
+                "repositories",
+                ("repository", &names.repositories),
+            ),
             to: known(&section, "to", "target", &names.targets),
             escalation,
             per_run: per_run.unwrap_or(PerRun::Never),
+            tells_resolved: section.flag("resolved", true),
             digest: section.schedule("digest"),
             zone: zone.unwrap_or_else(TimeZone::system),
             group_wait: section.span_or("group_wait", "30s"),
-            repeat_every: section.span_or("repeat_every", "4h"),
+            repeat_every: Some(section.span_or("repeat_every", "4h")).filter(|it| !it.is_zero()),
             per_hour: section.number_or("per_hour", (1, 10_000), 60),
         };
         if !section.holds("to") && !section.holds("escalation") {
@@ -292,6 +211,27 @@ impl RouteEntry {
         section.finish();
         entry
     }
+}
+
+/// Patterns of names; one that is a name and means nothing is warned of.
+fn patterns(
+    section: &Section<'_>,
+    key: &'static str,
+    (what, known): (&str, &BTreeSet<String>),
+) -> Vec<String> {
+    let patterns = section.texts(key);
+    let is_name = |it: &&String| !it.contains(['*', '?']);
+    let missing = patterns.iter().filter(is_name);
+    // Without any [sites] every name will do.
+    for name in missing.filter(|it| !known.is_empty() && !known.contains(*it)) {
+        let near = nearest(name, known.iter().map(String::as_str));
+        let next = match near {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None => "it is a name; * stands for any letters, ? for one".to_owned(),
+        };
+        section.warn(key, format!("there is no {what} \"{name}\""), &next);
+    }
+    patterns
 }
 
 impl EscalationEntry {
@@ -303,6 +243,10 @@ impl EscalationEntry {
                 level.refuse_with("to", "nobody is told", "write to = [\"TARGET\"]");
             }
             let respond_within = level.span_or("respond_within", "15m");
+            if respond_within.is_zero() {
+                let why = "nobody can answer in no time";
+                level.refuse_with("respond_within", why, "write respond_within = \"15m\"");
+            }
             level.finish();
             levels.push(LevelEntry { to, respond_within });
         }

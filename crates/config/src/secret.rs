@@ -51,6 +51,14 @@ pub(crate) const URL: SecretKeys = SecretKeys {
     credential: "url_credential",
 };
 
+pub(crate) const SIGNING_KEY: SecretKeys = SecretKeys {
+    plain: "signing_key",
+    file: "signing_key_file",
+    environment: "signing_key_env",
+    command: "signing_key_command",
+    credential: "signing_key_credential",
+};
+
 pub(crate) const VALUE: SecretKeys = SecretKeys {
     plain: "value",
     file: "value_file",

@@ -443,6 +443,12 @@ const OPTIONAL: &[Row] = &[
         "Tasks at the same time. Usual: 8.",
     ),
     ("notifications", Table, "Who is told what."),
+    (
+        "notifications.dashboard",
+        Text,
+        "Where people reach the dashboard, as in https://backup.example.org:8443; links in \
+         notices begin so.",
+    ),
     ("notifications.escalations", Tables, "Who is asked in turn."),
     (
         "notifications.escalations.*.levels",
@@ -490,19 +496,34 @@ const OPTIONAL: &[Row] = &[
         "Of such machines; all unless given.",
     ),
     (
+        "notifications.routes[].name",
+        Text,
+        "One of its kind: what was told by it is remembered under it. Usual: its number.",
+    ),
+    (
         "notifications.routes[].per_hour",
         Number(1, 10000),
         "Notices in an hour; what is more waits. Usual: 60.",
     ),
     (
         "notifications.routes[].per_run",
-        Word(&["never", "failure", "always"]),
+        Word(&["never", "failure", "warning", "always"]),
         "Of which runs every one is told. Usual: never.",
     ),
     (
         "notifications.routes[].repeat_every",
         Span,
-        "A condition that holds on is told again after this. Usual: 4h.",
+        "A condition that holds on is told again after this; 0 for never. Usual: 4h.",
+    ),
+    (
+        "notifications.routes[].repositories",
+        Texts,
+        "Of such repositories; all unless given.",
+    ),
+    (
+        "notifications.routes[].resolved",
+        Flag,
+        "Whether people are told that a condition is over. Usual: true.",
     ),
     (
         "notifications.routes[].severity",
@@ -521,6 +542,16 @@ const OPTIONAL: &[Row] = &[
         "The zone of these moments; that of the computer unless given.",
     ),
     ("notifications.targets", Tables, "Ways to tell somebody."),
+    (
+        "notifications.targets.*.ca_file",
+        Text,
+        "Mail, webhook and ping: certificates that are trusted beside those of the computer, PEM.",
+    ),
+    (
+        "notifications.targets.*.failure",
+        Word(&["fail", "exit_code", "none"]),
+        "Ping: how a failure is told: by /fail, by the exit code as in /1, or not. Usual: fail.",
+    ),
     (
         "notifications.targets.*.headers",
         Tables,
@@ -552,6 +583,11 @@ const OPTIONAL: &[Row] = &[
         "The first line of this file is the value.",
     ),
     (
+        "notifications.targets.*.method",
+        Word(&["post", "get", "head"]),
+        "Ping: by which request; post sends a text along. Usual: post.",
+    ),
+    (
         "notifications.targets.*.password_command",
         Texts,
         "This program, with its words, writes the password; no shell looks at them.",
@@ -575,6 +611,36 @@ const OPTIONAL: &[Row] = &[
         "notifications.targets.*.run",
         Texts,
         "Command: the program and its words; it reads the notice as JSON.",
+    ),
+    (
+        "notifications.targets.*.signing_key_command",
+        Texts,
+        "This program, with its words, writes the signing key; no shell looks at them.",
+    ),
+    (
+        "notifications.targets.*.signing_key_credential",
+        Text,
+        "The credential of this name, from systemd, holds the signing key.",
+    ),
+    (
+        "notifications.targets.*.signing_key_env",
+        Text,
+        "This variable of the environment holds the signing key.",
+    ),
+    (
+        "notifications.targets.*.signing_key_file",
+        Text,
+        "Webhook: the first line of this file is the key that signs what is sent.",
+    ),
+    (
+        "notifications.targets.*.start",
+        Flag,
+        "Ping: whether the beginning of a run is told by /start. Usual: true.",
+    ),
+    (
+        "notifications.targets.*.time_limit",
+        Span,
+        "How long an answer may take, 1s to 10m. Usual: 30s.",
     ),
     (
         "notifications.targets.*.tls",

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use lifeboat_config::{
-    CatalogPlace, CheckData, Loaded, NoticeSeverity, PerRun, SecretSource, SourceFile, TargetEntry,
-    ValueSource, read,
+    CatalogPlace, CheckData, Loaded, NoticeSeverity, PerRun, PingFailure, PingMethod, SecretSource,
+    SourceFile, TargetKind, ValueSource, read,
 };
 use lifeboat_policy::Brake;
 
@@ -165,13 +165,13 @@ fn notices_have_ways_routes_and_levels() {
     let loaded = with(NOTICES);
     assert_eq!(told(&loaded), [""; 0]);
     let all = &loaded.config.notifications;
-    let TargetEntry::Webhook { url, headers } = &all.targets["hook"] else {
+    let TargetKind::Webhook(hook) = &all.targets["hook"].kind else {
         panic!("it is a webhook");
     };
     let source = SecretSource::Environment("HOOK".to_owned());
-    assert_eq!(*url, ValueSource::Secret(source));
+    assert_eq!(hook.url, ValueSource::Secret(source));
     let source = SecretSource::File("/token".into());
-    assert_eq!(headers["Authorization"], ValueSource::Secret(source));
+    assert_eq!(hook.headers["Authorization"], ValueSource::Secret(source));
     let [route] = &all.routes[..] else {
         panic!("there is one route");
     };
@@ -184,6 +184,89 @@ fn notices_have_ways_routes_and_levels() {
         .map(|it| it.respond_within.as_secs())
         .collect();
     assert_eq!(waits, [300, 900]);
+    // What is usual.
+    assert_eq!((route.name.as_str(), route.tells_resolved), ("1", true));
+    assert_eq!(route.repeat_every.map(|it| it.as_secs()), Some(4 * 3600));
+    assert_eq!(all.targets["page"].time_limit.as_secs(), 30);
+}
+
+#[test]
+fn targets_say_whom_they_trust_how_they_sign_and_how_long_they_wait() {
+    let text = NOTICES.replace(
+        "[notifications.targets.page]",
+        "signing_key_credential = 'hook'\nca_file = '/ca.pem'\ntime_limit = '5s'\n\
+         [notifications.targets.life]\nkind = 'ping'\nurl = 'https://hc.example/x'\n\
+         method = 'head'\nfailure = 'exit_code'\nstart = false\n\
+         [notifications.targets.page]",
+    ) + "[[notifications.routes]]\nname = 'life'\nto = ['life']\nper_run = 'always'\n\
+         repositories = ['m*']\nresolved = false\nrepeat_every = '0'\n\
+         [notifications]\ndashboard = 'https://backup.example.org:8443/'\n";
+    let loaded = with(&text);
+    assert_eq!(told(&loaded), [""; 0]);
+    let all = &loaded.config.notifications;
+    let address = all.dashboard.as_deref();
+    assert_eq!(address, Some("https://backup.example.org:8443"));
+    let TargetKind::Webhook(hook) = &all.targets["hook"].kind else {
+        panic!("it is a webhook");
+    };
+    let key = SecretSource::Credential("hook".to_owned());
+    assert_eq!(hook.signing_key, Some(key));
+    assert_eq!(hook.ca_file.as_deref(), Some("/ca.pem".as_ref()));
+    assert_eq!(all.targets["hook"].time_limit.as_secs(), 5);
+    let TargetKind::Ping(ping) = &all.targets["life"].kind else {
+        panic!("it is a ping");
+    };
+    assert_eq!(
+        (ping.method, ping.failure),
+        (PingMethod::Head, PingFailure::ExitCode)
+    );
+    assert!(!ping.tells_start);
+    let route = &all.routes[1];
+    assert_eq!(route.name, "life");
+    assert_eq!(route.repositories, ["m*"]);
+    assert!(!route.tells_resolved && route.repeat_every.is_none());
+}
+
+#[test]
+fn everything_that_is_wrong_about_notices_is_told_at_once_with_what_to_write() {
+    let text = NOTICES
+        .replace(
+            "url_env = \"HOOK\"",
+            "url = 'hook'\nsigning_key = 'open'\ntime_limit = '1h'",
+        )
+        .replace("respond_within = \"5m\"", "respond_within = '0s'")
+        + "[[notifications.routes]]\nname = '1'\nto = ['page']\njobs = ['wbe', 'x*']\n\
+           [notifications.targets.m]\nkind = 'smtp'\nserver = 'mail.example.org:25'\ntls = 'none'\n\
+           from = 'backup'\nto = ['a@b', \"c@d\\r\\nBcc: e@f\"]\nuser = 'u'\n\
+           password_env = 'P'\n[notifications]\ndashboard = 'backup.example.org'\n";
+    let told = told(&with(&text));
+    let expected = [
+        "error: notifications.dashboard: it is no address of a dashboard: write https://",
+        "error: notifications.targets.hook.url: it is no address of the web; write https://",
+        "error: notifications.targets.hook.signing_key: secrets never stand here, others could \
+         read them; write one of signing_key_file, signing_key_env, signing_key_command and",
+        "error: notifications.targets.hook.time_limit: nobody can work with that; write 1s to",
+        "error: notifications.targets.m.from: \"backup\" is no address of mail; write ops@",
+        "error: notifications.targets.m.to: \"c@d\\r\\nBcc: e@f\" is no address of mail; write",
+        "error: notifications.targets.m.tls: the password would cross the network for everybody \
+         to read; write tls = \"starttls\"",
+        "error: notifications.routes[2].name: there is a route \"1\" before it; write a name",
+        "warning: notifications.routes[2].jobs: there is no job \"wbe\"; did you mean \"web\"?",
+        "error: notifications.escalations.night.levels[1].respond_within: nobody can answer in",
+    ];
+    for expected in expected {
+        let found = told.iter().any(|it| it.starts_with(expected));
+        assert!(found, "{expected}\nis not in {told:#?}");
+    }
+    assert_eq!(told.len(), expected.len(), "{told:#?}");
+}
+
+#[test]
+fn a_target_that_no_route_leads_to_is_told() {
+    let text = format!("{NOTICES}[notifications.targets.life]\nkind = 'ping'\nurl = 'http://h'\n");
+    let expected = "warning: notifications.targets.life: no route leads to it: nothing is told \
+                    this way; write to = [\"life\"] in [[notifications.routes]]";
+    assert_eq!(told(&with(&text)), [expected]);
 }
 
 #[test]
@@ -194,7 +277,7 @@ fn a_route_that_leads_nowhere_is_told_with_its_place() {
         .replace("\"night\"", "\"nigth\"")
         .replace("kind = \"command\"", "kind = \"comand\"")
         + "[[notifications.routes]]\nper_run = 'always'\n[notifications.targets.m]\n\
-           kind = 'smtp'\nserver = 'mail'\nfrom = 'a'\nurl = 'x'\n";
+           kind = 'smtp'\nserver = 'mail'\nfrom = 'a@b'\nurl = 'x'\n";
     let told = told(&with(&text));
     let expected = [
         "error: notifications.targets.page.kind: there is no \"comand\" here; did you mean \

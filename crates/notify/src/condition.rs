@@ -48,11 +48,34 @@ pub struct Subject {
 }
 
 impl Subject {
+    /// What it is about, in words: `machine web01, job nightly`; empty for nothing in particular.
+    pub(crate) fn words(&self) -> String {
+        let names = [
+            ("machine", &self.machine),
+            ("repository", &self.repository),
+            ("job", &self.job),
+            ("site", &self.site),
+        ];
+        let words = names
+            .into_iter()
+            .filter_map(|(what, name)| Some(format!("{what} {}", name.as_deref()?)));
+        words.collect::<Vec<_>>().join(", ")
+    }
+
     /// The one name that says most: machine, repository, job or site.
     pub fn name(&self) -> Option<&str> {
         let names = [&self.machine, &self.repository, &self.job, &self.site];
         names.into_iter().find_map(|name| name.as_deref())
     }
+}
+
+/// Something to do next.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Remedy {
+    /// What for, in a few words: `back it up now`.
+    pub text: String,
+    /// The command that does it.
+    pub command: String,
 }
 
 /// Something that holds since a moment, until it is cleared.
@@ -65,8 +88,14 @@ pub struct Condition {
     /// What it is about.
     #[serde(default)]
     pub subject: Subject,
-    /// One sentence: what is wrong and what to do.
+    /// One sentence: what is wrong.
     pub text: String,
+    /// What more is known, in lines: the end of a log.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub details: String,
+    /// What to do, the likeliest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remedies: Vec<Remedy>,
     /// When it began.
     pub since: Timestamp,
     /// When it ended.

@@ -17,8 +17,8 @@ pub struct Error {
 }
 
 impl Error {
-    /// An error about no target in particular.
-    pub(crate) fn new(kind: ErrorKind, text: impl Into<String>) -> Self {
+    /// An error about settings or a target, in words of the caller.
+    pub fn new(kind: ErrorKind, text: impl Into<String>) -> Self {
         Self {
             kind,
             text: text.into(),
@@ -28,10 +28,15 @@ impl Error {
     /// A notice that did not reach its target, with what was seen and what to do next.
     pub(crate) fn sending(kind: ErrorKind, target: &str, host: &str, seen: &str) -> Self {
         let next = match kind {
-            ErrorKind::Denied => "; check the user, the password and what they may do",
+            ErrorKind::Denied => "; check the user, the password or token, and what they may do",
             ErrorKind::NotFound => "; check the address",
             ErrorKind::Invalid => "; check the settings of the target",
-            _ => "; it is tried again",
+            ErrorKind::Unreachable if seen.contains("certificate") => {
+                "; check ca_file, and the name that its certificate is for"
+            }
+            ErrorKind::Unreachable => "; check that it runs and can be reached from here",
+            ErrorKind::Busy => "; it wants to be asked later",
+            _ => "",
         };
         Self::new(
             kind,

@@ -19,7 +19,7 @@ mod router;
 mod rules;
 mod transport;
 
-pub use condition::{Acknowledgement, Condition, Severity, Subject};
+pub use condition::{Acknowledgement, Condition, Remedy, Severity, Subject};
 pub use error::{Error, Result};
 pub use notice::{Content, Digest, Event, Item, Notice, Outcome, Run, Section};
 pub use outbox::{Delivery, Outbox};
@@ -27,6 +27,6 @@ pub use pattern::Pattern;
 pub use router::{Router, State, Step};
 pub use rules::{DigestRule, Escalation, Level, Route, Rules, RunRule, When};
 pub use transport::{
-    Command, CommandSettings, Mail, MailSecurity, MailSettings, Method, Ping, PingSettings,
-    Targets, Transport, WebHook, WebHookSettings,
+    Command, CommandSettings, Mail, MailSecurity, MailSettings, Method, Ping, PingFailure,
+    PingSettings, Transport, WebHook, WebHookSettings,
 };

@@ -6,7 +6,7 @@ mod text;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Condition, Severity};
+use crate::{Condition, Remedy, Severity};
 
 /// One message to one target: a value that every transport writes in its own way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +27,9 @@ pub struct Notice {
     /// 0 for the route's own targets, then the levels of its escalation from 1.
     #[serde(default)]
     pub level: usize,
+    /// The dashboard, where people reach it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
     /// What it tells.
     pub content: Content,
 }
@@ -110,9 +113,18 @@ pub struct Run {
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<Timestamp>,
-    /// What there is to tell, in lines.
+    /// The exit code of `lifeboat run` for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<u8>,
+    /// The machines and repositories whose part of it failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<String>,
+    /// What there is to tell, in lines; the end of the log is the last of it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub text: String,
+    /// What to do, the likeliest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remedies: Vec<Remedy>,
     /// Where to read more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
@@ -165,6 +177,7 @@ impl Notice {
             severity: Severity::Info,
             route: String::new(),
             level: 0,
+            link: None,
             content: Content::Test,
         }
     }

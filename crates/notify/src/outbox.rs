@@ -6,7 +6,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{Condition, Notice, Severity, Subject};
+use crate::notice::Content;
+use crate::{Condition, Notice, Remedy, Severity, Subject};
 
 /// The first wait after a failure; each further one doubles it.
 const BACKOFF_FIRST: Duration = Duration::from_secs(30);
@@ -40,6 +41,9 @@ pub struct Delivery {
     /// How often it was tried in vain.
     pub attempts: u32,
     next: Timestamp,
+    /// It was handed out, and nothing was heard of it.
+    #[serde(default)]
+    is_out: bool,
 }
 
 /// A target that did not take the last notices.
@@ -85,6 +89,7 @@ impl Outbox {
             return;
         };
         let delivery = &mut self.deliveries[at];
+        delivery.is_out = false;
         delivery.attempts = delivery.attempts.saturating_add(1);
         delivery.next = after(now, backoff(delivery.attempts));
         let target = delivery.notice.target.clone();
@@ -102,11 +107,50 @@ impl Outbox {
         }
     }
 
+    /// The notice was handed out and not tried.
+    pub fn returned(&mut self, id: &str, now: Timestamp) {
+        if let Some(at) = self.position(id) {
+            self.give_back(at, now);
+        }
+    }
+
+    /// Whoever was sending is gone: what was handed out is handed out again.
+    pub fn resume(&mut self, now: Timestamp) {
+        for at in 0..self.deliveries.len() {
+            if self.deliveries[at].is_out {
+                self.give_back(at, now);
+            }
+        }
+    }
+
+    fn give_back(&mut self, at: usize, now: Timestamp) {
+        let delivery = &mut self.deliveries[at];
+        delivery.is_out = false;
+        delivery.next = now;
+        if let Some(failing) = self.failing.get_mut(&delivery.notice.target)
+            && std::mem::take(&mut failing.is_probed)
+        {
+            failing.next = now;
+        }
+    }
+
+    /// A run has ended: nobody is told any more that it begins.
+    pub(crate) fn drop_beginning(&mut self, run: &str) {
+        self.deliveries.retain(|delivery| {
+            let began = match &delivery.notice.content {
+                Content::RunBegan(run) => Some(run.id.as_str()),
+                _ => None,
+            };
+            began != Some(run)
+        });
+    }
+
     pub(crate) fn put(&mut self, notice: Notice, now: Timestamp) {
         self.deliveries.push(Delivery {
             notice,
             attempts: 0,
             next: now,
+            is_out: false,
         });
     }
 
@@ -152,6 +196,7 @@ impl Outbox {
         }
         let take = |at: usize| {
             self.deliveries[at].next = lease;
+            self.deliveries[at].is_out = true;
             self.deliveries[at].clone()
         };
         due.into_iter().map(take).collect()
@@ -190,13 +235,14 @@ impl Outbox {
             .collect()
     }
 
-    /// What the last step found: a condition for each target that does not take its notices.
+    /// What the last step found: targets that do not take their notices, and why.
     ///
-    /// The router tells of them by itself; this is for lists and acknowledgements.
-    pub fn undeliverable(&self) -> Vec<Condition> {
+    /// The router tells of them by itself, as `notices TARGET`; this is for lists and
+    /// acknowledgements.
+    pub fn undeliverable(&self) -> BTreeMap<String, String> {
         let known = self.undeliverable.iter();
         known
-            .map(|(target, since)| self.condition(target, *since))
+            .map(|(target, since)| (target.clone(), self.condition(target, *since).text))
             .collect()
     }
 
@@ -204,10 +250,15 @@ impl Outbox {
         let failing = self.failing.get(target);
         let error = failing.map_or(String::new(), |failing| format!(": {}", failing.error));
         Condition {
-            key: format!("notices/{target}"),
+            key: format!("notices {target}"),
             severity: Severity::Critical,
             subject: Subject::default(),
             text: format!("notices to \"{target}\" cannot be delivered{error}"),
+            details: String::new(),
+            remedies: vec![Remedy {
+                text: "try it".to_owned(),
+                command: format!("lifeboat notify test {target}"),
+            }],
             since,
             cleared: None,
             link: None,

@@ -103,6 +103,10 @@ impl Router {
     ///
     /// A step hands them out.
     pub fn run(&self, mut state: State, now: Timestamp, run: &Run) -> State {
+        if run.outcome.is_some() {
+            // Told late, it would say that the run goes on.
+            state.outbox.drop_beginning(&run.id);
+        }
         for rule in &self.rules.runs {
             let is_told = match run.outcome {
                 None => rule.beginnings,
@@ -166,6 +170,7 @@ impl Router {
             severity,
             route: String::new(),
             level: 0,
+            link: self.rules.link.clone(),
             content,
         };
         state.outbox.put(notice, now);

@@ -15,6 +15,8 @@ use crate::{Condition, Error, Result, Severity, Subject};
 pub struct Rules {
     /// Names the sender in subjects, as in `lifeboat berlin`.
     pub label: String,
+    /// The dashboard, where people reach it.
+    pub link: Option<String>,
     /// In the order of their precedence: a target of two routes is told by the first.
     pub routes: Vec<Route>,
     /// Chains of people.
@@ -48,6 +50,8 @@ pub struct Route {
     pub group_wait: Duration,
     /// A condition that holds and that nobody acknowledged is told again after this time.
     pub repeat_every: Option<Duration>,
+    /// Whether nobody is told that a condition is over.
+    pub is_end_quiet: bool,
     /// How many notices a target gets from this route within any 60 minutes (each level of the
     /// escalation counts for itself); a quarter is kept free for critical ones.
     pub per_hour: Option<u32>,

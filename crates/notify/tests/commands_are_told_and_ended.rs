@@ -56,7 +56,7 @@ fn a_command_that_fails_says_why_without_its_arguments() {
     let error = error.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Io);
     let text = "sending a notice to \"script\" (a command): it ended with exit code 7: \
-                no route to ***; it is tried again";
+                no route to ***";
     assert_eq!(error.to_string(), text);
     let missing = Command::new(CommandSettings {
         name: "script".to_owned(),

@@ -180,6 +180,71 @@ fn many_warnings_are_counted_and_critical_ones_are_named() {
 }
 
 #[test]
+fn two_hundred_machines_that_fail_at_once_are_one_notice_and_so_is_their_end() {
+    let mut world = World::new(Rules {
+        routes: vec![Route {
+            escalation: Some("duty".to_owned()),
+            ..waiting(30)
+        }],
+        escalations: vec![escalation("duty", &[(&["chat"], 600), (&["phone"], 0)])],
+        ..Rules::default()
+    });
+    for number in 0..200 {
+        world.begin(&format!("m{number:03}"), Severity::Critical);
+        if number % 10 == 9 {
+            world.pass(1);
+        }
+    }
+    world.pass(3600);
+    world.conditions.clear();
+    world.pass(60);
+    let told: Vec<(&str, usize, bool)> = world
+        .arrived
+        .iter()
+        .map(|(_, it)| (it.target.as_str(), it.items().len(), it.is_resolved()))
+        .collect();
+    let expected = [
+        ("mail", 200, false),
+        ("chat", 200, false),
+        ("phone", 200, false),
+        ("chat", 200, true),
+        ("mail", 200, true),
+        ("phone", 200, true),
+    ];
+    assert_eq!(told, expected);
+    let first = &world.arrived[0].1;
+    let title = "[] CRITICAL: 200 problems: m000, m001, m002 and 197 more";
+    assert_eq!(first.title(), title);
+    // One line each, and one that says what to do about all.
+    let plain = first.plain();
+    assert!(plain.lines().count() < 210, "{plain}");
+    assert!(plain.contains("What to do about each:  lifeboat alert list"));
+    let end = world.arrived[3].1.title();
+    assert!(end.starts_with("[] RESOLVED: 200 problems: "), "{end}");
+}
+
+#[test]
+fn a_route_that_wants_no_ends_gets_none() {
+    let quiet = Route {
+        is_end_quiet: true,
+        ..route("quiet", &["phone"])
+    };
+    let mut world = World::of_routes(vec![quiet, route("all", &["mail"])]);
+    world.begin("web", Severity::Critical);
+    world.pass(10);
+    world.clear("web");
+    world.pass(10);
+    check(
+        &world,
+        &[
+            (0, "phone", &["began web"]),
+            (0, "mail", &["began web"]),
+            (10, "mail", &["resolved web"]),
+        ],
+    );
+}
+
+#[test]
 fn a_condition_that_becomes_worse_is_told_again() {
     let critical = Route {
         severities: vec![Severity::Critical],
@@ -237,14 +302,20 @@ fn a_target_that_takes_nothing_is_told_to_the_others_and_gets_all_when_it_is_bac
     world.begin("web", Severity::Critical);
     world.pass(3600);
     // Attempts at 0, 30 and 90 s; no route takes this to another target, so each other is told.
-    check(&world, &[(90, "log", &["began notices/mail"])]);
+    check(&world, &[(90, "log", &["began notices mail"])]);
     assert!(
         world.arrived[0]
             .1
             .plain()
             .contains("cannot be delivered: it is down")
     );
-    assert_eq!(world.state.outbox.undeliverable()[0].key, "notices/mail");
+    assert!(
+        world.arrived[0]
+            .1
+            .plain()
+            .contains("lifeboat notify test mail")
+    );
+    assert!(world.state.outbox.undeliverable().contains_key("mail"));
     world.begin("db", Severity::Critical);
     world.pass(10);
     world.down.clear();
@@ -258,7 +329,7 @@ fn a_target_that_takes_nothing_is_told_to_the_others_and_gets_all_when_it_is_bac
     // The fresh one tries whether the target is back.
     assert_eq!(mail, [&["began db"], &["began web"]]);
     let (.., last) = told.last().unwrap();
-    assert_eq!(last, &["resolved notices/mail"]);
+    assert_eq!(last, &["resolved notices mail"]);
     assert!(world.state.outbox.waiting().is_empty());
     assert!(world.state.outbox.undeliverable().is_empty());
 }
@@ -277,6 +348,22 @@ fn a_crash_after_sending_sends_again_under_the_same_id() {
     let again: Vec<&str> = world.arrived.iter().map(|(_, it)| it.id.as_str()).collect();
     assert_eq!(again, [sent.id.as_str()]);
     assert!(world.state.outbox.waiting().is_empty());
+}
+
+#[test]
+fn who_takes_over_sends_what_was_on_its_way_at_once() {
+    let mut world = World::of_routes(vec![route("all", &["mail"])]);
+    world.begin("web", Severity::Critical);
+    let state = std::mem::take(&mut world.state);
+    let step = world.router.step(state, world.now, &world.conditions, &[]);
+    world.state = step.state;
+    // Whoever sends is asked again only when it must be gone.
+    world.pass(1);
+    check(&world, &[]);
+    world.state.outbox.resume(world.now);
+    world.pass(0);
+    check(&world, &[(1, "mail", &["began web"])]);
+    assert_eq!(world.arrived[0].1.id, step.send[0].notice.id);
 }
 
 #[test]
@@ -329,7 +416,10 @@ fn runs_are_told_by_their_outcome_and_beginnings_only_to_who_wants_them() {
             outcome,
             began: start(),
             ended: outcome.map(|_| later(start(), 90)),
+            exit_code: None,
+            failed: Vec::new(),
             text: "3 machines".to_owned(),
+            remedies: Vec::new(),
             link: None,
         };
         let state = std::mem::take(&mut world.state);
@@ -345,13 +435,51 @@ fn runs_are_told_by_their_outcome_and_beginnings_only_to_who_wants_them() {
         .map(|(_, notice)| (notice.target.as_str(), notice.title()))
         .collect();
     let expected = [
-        ("ping", "[] run of web begins".to_owned()),
-        ("ping", "[] run of web ended well".to_owned()),
-        ("ping", "[] run of web failed".to_owned()),
-        ("mail", "[] run of web failed".to_owned()),
+        ("ping", "[] BEGAN: run r1 of web".to_owned()),
+        ("ping", "[] OK: run r1 of web".to_owned()),
+        ("ping", "[] FAILED: run r1 of web".to_owned()),
+        ("mail", "[] FAILED: run r1 of web".to_owned()),
     ];
     assert_eq!(told, expected);
     assert!(world.arrived[3].1.plain().contains("took 1 min"));
+}
+
+#[test]
+fn a_beginning_that_arrived_nowhere_is_not_told_after_the_end() {
+    let rule = RunRule {
+        when: When::Always,
+        beginnings: true,
+        targets: vec!["ping".to_owned()],
+        ..RunRule::default()
+    };
+    let mut world = World::new(Rules {
+        runs: vec![rule],
+        ..Rules::default()
+    });
+    world.down.insert("ping".to_owned());
+    let mut run = Run {
+        id: "r1".to_owned(),
+        job: "web".to_owned(),
+        site: None,
+        outcome: None,
+        began: start(),
+        ended: None,
+        exit_code: None,
+        failed: Vec::new(),
+        text: String::new(),
+        remedies: Vec::new(),
+        link: None,
+    };
+    for outcome in [None, Some(Outcome::Success)] {
+        run.outcome = outcome;
+        let state = std::mem::take(&mut world.state);
+        world.state = world.router.run(state, world.now, &run);
+        world.pass(1);
+    }
+    world.down.clear();
+    world.pass(3600);
+    let told: Vec<String> = world.arrived.iter().map(|(_, it)| it.title()).collect();
+    assert_eq!(told, ["[] OK: run r1 of web"]);
 }
 
 #[test]
@@ -395,7 +523,7 @@ fn a_digest_comes_once_a_day_at_its_hour_of_the_wall() {
         ("03-02 07:30", "04-10 07:30")
     );
     assert!(days.iter().all(|day| day.ends_with("07:30")));
-    assert_eq!(world.arrived[0].1.title(), "[] daily digest: all is well");
+    assert_eq!(world.arrived[0].1.title(), "[] DIGEST: all is well");
 }
 
 #[test]

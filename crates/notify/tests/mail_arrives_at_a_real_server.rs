@@ -1,59 +1,23 @@
 //! Mail through a real server: in the clear, with STARTTLS, with TLS, with a password.
 
 use std::fs;
-use std::net::TcpListener;
-use std::path::PathBuf;
-use std::process::Command;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener};
 use std::thread;
 
 use lifeboat_model::{ErrorKind, Secret};
 use lifeboat_notify::{Mail, MailSecurity, MailSettings, Transport};
-use lifeboat_testkit::tool;
+use lifeboat_testkit::MailServer;
 use serde_json::Value;
 
-use crate::doors::{LONG, MailServer, SHORT, mail_python, notice};
+use crate::doors::{LONG, SHORT, notice};
 
-/// A folder with a certificate for `localhost` and its key.
-struct Place {
-    python: PathBuf,
-    folder: tempfile::TempDir,
-}
-
-impl Place {
-    /// None where a tool is missing.
-    fn new() -> Option<Self> {
-        let (python, openssl) = (mail_python()?, tool("openssl")?);
-        let folder = tempfile::tempdir().unwrap();
-        let settings = "[req]\ndistinguished_name=n\nx509_extensions=x\nprompt=no\n[n]\n\
-                        CN=localhost\n[x]\nsubjectAltName=DNS:localhost\n\
-                        basicConstraints=critical,CA:FALSE\n";
-        fs::write(folder.path().join("settings"), settings).unwrap();
-        let status = Command::new(openssl)
-            .current_dir(&folder)
-            .args("req -x509 -config settings -newkey ec -pkeyopt".split(' '))
-            .args("ec_paramgen_curve:prime256v1 -nodes -days 2".split(' '))
-            .args("-keyout key.pem -out certificate.pem".split(' '))
-            .stderr(std::process::Stdio::null())
-            .status();
-        assert!(status.unwrap().success());
-        Some(Self { python, folder })
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn serve(&self, mode: &[&str]) -> MailServer {
-        let (certificate, key) = (self.file("certificate.pem"), self.file("key.pem"));
-        MailServer::start(&self.python, mode, &certificate, &key)
-    }
-
-    fn settings(&self, port: u16, security: MailSecurity) -> MailSettings {
-        MailSettings {
-            security,
-            certificates: fs::read(self.file("certificate.pem")).unwrap(),
-            ..settings(port)
-        }
+/// Settings by which the server's certificate is trusted.
+fn trusting(server: &MailServer, security: MailSecurity) -> MailSettings {
+    MailSettings {
+        security,
+        certificates: fs::read(server.certificate()).unwrap(),
+        ..settings(server.port)
     }
 }
 
@@ -83,12 +47,12 @@ fn header<'a>(mail: &'a Value, name: &str) -> Vec<&'a str> {
 
 #[test]
 fn mail_says_all_in_text_and_in_html_and_names_cannot_add_headers() {
-    let Some(place) = Place::new() else {
+    let Some(server) = MailServer::start(&[]) else {
         return;
     };
-    let server = place.serve(&[]);
     let mail = Mail::new(settings(server.port)).unwrap();
-    let machine = "web\r\nBcc: evil@example.org\r\n\r\n<b>büro</b>";
+    // The letter before bus turns the direction of writing around.
+    let machine = "web\r\nBcc: evil@example.org\r\n\r\n<b>büro</b>\u{202e}bus";
     mail.send(&notice(machine, "team")).unwrap();
     let taken = server.mail();
     assert_eq!(taken["from"], "backup@example.org");
@@ -97,8 +61,8 @@ fn mail_says_all_in_text_and_in_html_and_names_cannot_add_headers() {
         serde_json::json!(["ada@example.org", "bob@example.org"])
     );
     assert_eq!(taken["type"], "multipart/alternative");
-    let subject = "[lifeboat berlin] CRITICAL: web  Bcc: evil@example.org    <b>büro</b>: no \
-                   backup for 26 h; look at its last run";
+    let subject = "[lifeboat berlin] CRITICAL: web  Bcc: evil@example.org    <b>büro</b> bus: no \
+                   backup for 26 h";
     assert_eq!(header(&taken, "Subject"), [subject]);
     assert!(header(&taken, "Bcc").is_empty());
     assert_eq!(header(&taken, "Auto-Submitted"), ["auto-generated"]);
@@ -115,11 +79,16 @@ fn mail_says_all_in_text_and_in_html_and_names_cannot_add_headers() {
     let plain = taken["plain"].as_str().unwrap();
     assert!(plain.contains("since 2026-03-01 18:00:00 UTC"), "{plain}");
     assert!(plain.contains("route all, notice 19caf-1"), "{plain}");
+    let helps = "  | error: the disk is gone\n\n  What to do:\n    back it up now  \
+                 lifeboat run nightly\n\n  https://lifeboat.example/machines/1\n";
+    assert!(plain.contains(helps), "{plain}");
+    assert!(plain.ends_with("\nhttps://lifeboat.example\n"), "{plain}");
     let html = taken["html"].as_str().unwrap();
     assert!(
-        html.contains("&lt;b&gt;büro&lt;/b&gt;") && !html.contains("<b>"),
+        html.contains("&lt;b&gt;büro&lt;/b&gt; bus") && !html.contains("<b>"),
         "{html}"
     );
+    assert!(html.contains(">lifeboat run nightly</code>"), "{html}");
     // A second attempt is the same mail: servers and readers know it by its id.
     mail.send(&notice(machine, "team")).unwrap();
     assert_eq!(header(&server.mail(), "Message-ID"), [id]);
@@ -127,16 +96,15 @@ fn mail_says_all_in_text_and_in_html_and_names_cannot_add_headers() {
 
 #[test]
 fn mail_goes_encrypted_and_with_a_password() {
-    let Some(place) = Place::new() else {
-        return;
-    };
     let with_password = |settings: MailSettings, password: &str| MailSettings {
         user: Some("ada".to_owned()),
         password: Some(Secret::new(password.as_bytes().to_vec())),
         ..settings
     };
-    let server = place.serve(&["starttls", "auth"]);
-    let own = place.settings(server.port, MailSecurity::StartTls);
+    let Some(server) = MailServer::start(&["starttls", "auth"]) else {
+        return;
+    };
+    let own = trusting(&server, MailSecurity::StartTls);
     let mail = Mail::new(with_password(own.clone(), "open sesame\n")).unwrap();
     mail.send(&notice("web", "team")).unwrap();
     let taken = server.mail();
@@ -173,11 +141,10 @@ fn mail_goes_encrypted_and_with_a_password() {
 
 #[test]
 fn mail_goes_encrypted_from_the_first_byte_and_refused_receivers_are_said() {
-    let Some(place) = Place::new() else {
+    let Some(server) = MailServer::start(&["tls"]) else {
         return;
     };
-    let server = place.serve(&["tls"]);
-    let own = place.settings(server.port, MailSecurity::Tls);
+    let own = trusting(&server, MailSecurity::Tls);
     Mail::new(own.clone())
         .unwrap()
         .send(&notice("web", "team"))
@@ -197,11 +164,10 @@ fn mail_goes_encrypted_from_the_first_byte_and_refused_receivers_are_said() {
 
 #[test]
 fn a_server_without_starttls_gets_nothing_and_a_silent_one_is_left() {
-    let Some(place) = Place::new() else {
+    let Some(server) = MailServer::start(&[]) else {
         return;
     };
-    let server = place.serve(&[]);
-    let own = place.settings(server.port, MailSecurity::StartTls);
+    let own = trusting(&server, MailSecurity::StartTls);
     let error = Mail::new(own)
         .unwrap()
         .send(&notice("web", "team"))
@@ -251,4 +217,40 @@ fn settings_that_cannot_work_or_would_tell_the_password_are_refused() {
         ..settings(25)
     };
     assert!(refused(broken).contains("certificates are no PEM"));
+}
+
+/// Wherever the server ends the conversation, sending ends with an error that names the target.
+#[test]
+fn a_server_that_breaks_off_anywhere_is_an_error() {
+    let script = [
+        "220 hello\r\n",
+        "250-here\r\n250 8BITMIME\r\n",
+        "250 sender\r\n",
+        "250 receiver\r\n",
+        "250 receiver\r\n",
+        "354 go on\r\n",
+        "no code at all\r\n",
+    ];
+    for count in 0..=script.len() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            for reply in &script[..count] {
+                stream.write_all(reply.as_bytes()).unwrap();
+                // One read is one command, or the beginning of the mail.
+                if stream.read(&mut [0; 4096]).unwrap() == 0 {
+                    return;
+                }
+            }
+            let _ = stream.shutdown(Shutdown::Both);
+        });
+        let error = Mail::new(settings(port))
+            .unwrap()
+            .send(&notice("web", "team"));
+        let text = error.unwrap_err().to_string();
+        let head = "sending a notice to \"team\" (localhost): ";
+        assert!(text.starts_with(head), "after {count} replies: {text}");
+        server.join().unwrap();
+    }
 }

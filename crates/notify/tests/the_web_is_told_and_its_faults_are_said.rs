@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use lifeboat_model::{ErrorKind, Secret};
 use lifeboat_notify::{
-    Content, Method, Notice, Outcome, Ping, PingSettings, Run, Targets, Transport, WebHook,
-    WebHookSettings,
+    Content, Digest, Method, Notice, Outcome, Ping, PingFailure, PingSettings, Run, Transport,
+    WebHook, WebHookSettings,
 };
-use lifeboat_testkit::tool;
+use lifeboat_testkit::{Manner, WebServer, header, tool};
 use serde_json::Value;
 
-use crate::doors::{LONG, Manner, SHORT, WebServer, notice};
+use crate::doors::{LONG, SHORT, notice};
 use crate::world::{later, start};
 
 const TOKEN: &str = "s3cret-token";
@@ -31,16 +31,20 @@ fn hook(port: u16, limit: Duration) -> WebHookSettings {
     }
 }
 
-fn ping(port: u16, method: Method, limit: Duration) -> Ping {
+fn settings_of_ping(port: u16, method: Method, limit: Duration) -> PingSettings {
     let url = format!("http://127.0.0.1:{port}/{TOKEN}");
-    Ping::new(PingSettings {
+    PingSettings {
         name: "switch".to_owned(),
         url: Secret::new(url.into_bytes()),
         method,
+        failure: PingFailure::Word,
         certificates: Vec::new(),
         limit,
-    })
-    .unwrap()
+    }
+}
+
+fn ping(port: u16, method: Method, limit: Duration) -> Ping {
+    Ping::new(settings_of_ping(port, method, limit)).unwrap()
 }
 
 fn of_run(outcome: Option<Outcome>) -> Notice {
@@ -51,7 +55,10 @@ fn of_run(outcome: Option<Outcome>) -> Notice {
         outcome,
         began: start(),
         ended: outcome.map(|_| later(start(), 60)),
+        exit_code: outcome.map(|it| if it == Outcome::Failure { 3 } else { 0 }),
+        failed: Vec::new(),
         text: "2 of 3 machines".to_owned(),
+        remedies: Vec::new(),
         link: None,
     };
     Notice {
@@ -61,13 +68,6 @@ fn of_run(outcome: Option<Outcome>) -> Notice {
         },
         ..notice("web", "switch")
     }
-}
-
-fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
-    head.lines().find_map(|line| {
-        let (found, value) = line.split_once(':')?;
-        found.eq_ignore_ascii_case(name).then(|| value.trim())
-    })
 }
 
 #[test]
@@ -250,17 +250,66 @@ fn settings_that_cannot_work_are_refused_without_the_address() {
 }
 
 #[test]
-fn targets_are_found_by_name() {
+fn pings_say_failures_as_their_service_knows_them() {
     let server = WebServer::start(Manner::Answers("200 OK"));
-    let mut targets = Targets::new();
-    targets.insert("switch", ping(server.port, Method::Post, LONG));
-    targets
-        .send(&Notice::test("lifeboat", "switch", start()))
-        .unwrap();
-    let error = targets
-        .send(&Notice::test("lifeboat", "swich", start()))
-        .unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::NotFound);
-    let text = "there is no target \"swich\" of notices; there are switch";
-    assert_eq!(error.to_string(), text);
+    let asked = |failure, sent: &Notice| {
+        let settings = PingSettings {
+            failure,
+            ..settings_of_ping(server.port, Method::Head, LONG)
+        };
+        Ping::new(settings).unwrap().send(sent).unwrap();
+        let (head, body) = server.request_at_hand()?;
+        assert!(body.is_empty());
+        let line = head.lines().next().unwrap_or_default();
+        let path = line
+            .strip_prefix("HEAD /s3cret-token")
+            .and_then(|it| it.strip_suffix(" HTTP/1.1"));
+        let path = path.unwrap_or_else(|| panic!("{line}"));
+        Some(path.split('?').next().unwrap_or_default().to_owned())
+    };
+    let well = of_run(Some(Outcome::Success));
+    let badly = of_run(Some(Outcome::Failure));
+    let holds = notice("web", "switch");
+    let test = Notice::test("lifeboat", "switch", start());
+    let digest = Notice {
+        content: Content::Digest(Digest::default()),
+        ..test.clone()
+    };
+    let by = |failure| {
+        let all = [&well, &badly, &of_run(None), &holds, &digest, &test];
+        all.map(|sent| asked(failure, sent).unwrap_or_else(|| "nothing".to_owned()))
+    };
+    let expected = ["", "/fail", "/start", "/fail", "/log", "/log"];
+    assert_eq!(by(PingFailure::Word), expected);
+    let expected = ["", "/3", "/start", "/1", "/log", "/log"];
+    assert_eq!(by(PingFailure::ExitCode), expected);
+    let expected = ["", "nothing", "nothing", "nothing", "nothing", ""];
+    assert_eq!(by(PingFailure::Silence), expected);
+}
+
+/// What comes back is not kept, and other hosts are not asked.
+#[test]
+fn receivers_that_flood_or_send_elsewhere_harm_nobody() {
+    /// Far more than the kernel keeps for both sides.
+    const LITTLE: u64 = 64 << 20;
+    let flooding = WebServer::start(Manner::Floods);
+    let taken = WebHook::new(hook(flooding.port, LONG)).unwrap();
+    taken.send(&notice("web", "chat")).unwrap();
+    assert!(flooding.flood() < LITTLE);
+
+    let endless = WebServer::start(Manner::NeverEnds);
+    let refused = WebHook::new(hook(endless.port, LONG)).unwrap();
+    let error = refused.send(&notice("web", "chat")).unwrap_err();
+    assert!(!error.to_string().contains(TOKEN), "{error}");
+    assert!(endless.flood() < LITTLE);
+
+    let elsewhere = WebServer::start(Manner::Answers("200 OK"));
+    let head = format!(
+        "307 Elsewhere\r\nLocation: http://127.0.0.1:{}/",
+        elsewhere.port
+    );
+    let sending = WebServer::start(Manner::Answers(Box::leak(head.into_boxed_str())));
+    let refused = WebHook::new(hook(sending.port, LONG)).unwrap();
+    refused.send(&notice("web", "chat")).unwrap_err();
+    assert_eq!(elsewhere.request_at_hand(), None);
 }

@@ -89,6 +89,8 @@ impl World {
                 ..Subject::default()
             },
             text: format!("{key} is not well"),
+            details: String::new(),
+            remedies: Vec::new(),
             since: self.now,
             cleared: None,
             link: None,

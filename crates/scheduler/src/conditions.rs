@@ -1,5 +1,7 @@
 //! What is wrong, as alerts of the catalog.
 
+use std::collections::BTreeMap;
+
 use lifeboat_catalog::{Alert, AlertSeverity, Node, TaskState};
 
 use jiff::{SignedDuration, Timestamp};
@@ -10,6 +12,9 @@ use crate::status::{
     Overview, RepositoryStatus,
 };
 
+/// The note that says of each target of notices that takes none why: a text by its name.
+pub const UNDELIVERED: &str = "undelivered notices";
+
 /// A node that was not seen for so long has ended without a word.
 const NODE_SILENT: SignedDuration = SignedDuration::from_mins(5);
 
@@ -17,7 +22,7 @@ const NODE_SILENT: SignedDuration = SignedDuration::from_mins(5);
 pub(crate) fn conditions(
     settings: &Settings,
     overview: &Overview,
-    nodes: &[Node],
+    (nodes, undelivered): (&[Node], &BTreeMap<String, String>),
     now: Timestamp,
 ) -> Vec<Alert> {
     let site = settings.site.as_deref();
@@ -29,11 +34,14 @@ pub(crate) fn conditions(
         .iter()
         .filter(|node| now.duration_since(node.seen) > NODE_SILENT);
     let nodes = silent.map(|node| {
-        let text = format!("node {} was last seen at {}", node.name, node.seen);
+        let text = format!("node {} was last seen {}", node.name, moment(node.seen));
         new(("node", &node.name), AlertSeverity::Warning, text)
     });
     let all = machines.chain(jobs).chain(repositories);
-    let all = all.chain(failures).chain(nodes);
+    let targets = undelivered.iter();
+    let targets = targets
+        .map(|(target, text)| new(("notices", target), AlertSeverity::Critical, text.clone()));
+    let all = all.chain(failures).chain(nodes).chain(targets);
     all.map(|alert| Alert {
         site: site.map(str::to_owned),
         ..alert
@@ -68,7 +76,7 @@ fn of_machine(machine: &MachineStatus) -> Vec<Alert> {
     if let Some((TaskState::Failed, at)) = machine.last_task
         && machine.state != "gone"
     {
-        let text = format!("the last backup of {} failed at {at}", machine.name);
+        let text = format!("the last backup of {} failed {}", machine.name, moment(at));
         alerts.push(new(("failure", &subject), AlertSeverity::Warning, text));
     }
     for objective in &machine.objectives {
@@ -99,7 +107,7 @@ fn of_objective(
                 Some(point) => format!(
                     "the newest recovery point of {name} is from {}, it should not be older \
                      than {}",
-                    point.at,
+                    moment(point.at),
                     span(promised)
                 ),
                 None => format!(
@@ -124,7 +132,8 @@ fn of_objective(
             AlertSeverity::Warning,
             match machine.proved {
                 Some(at) => format!(
-                    "that {name} comes back was last proved at {at}, it should be proved each {}",
+                    "that {name} comes back was last proved {}, it should be proved each {}",
+                    moment(at),
                     span(promised)
                 ),
                 None => format!(
@@ -146,7 +155,8 @@ fn of_failure(failure: &FailureStatus) -> Alert {
         message,
     } = failure;
     let key = format!("{job} {action} {subject}");
-    let text = format!("{action} {subject} of {job} failed at {at}: {message}");
+    let at = moment(*at);
+    let text = format!("{action} {subject} of {job} failed {at}: {message}");
     let is_repository = !matches!(action.as_str(), "resolve" | "verify" | "restore");
     Alert {
         job: Some(job.clone()),
@@ -157,7 +167,7 @@ fn of_failure(failure: &FailureStatus) -> Alert {
 
 fn of_job(job: &JobStatus) -> Option<Alert> {
     let since = job.overdue?;
-    let text = format!("job {} should have begun at {since}", job.name);
+    let text = format!("job {} should have begun {}", job.name, moment(since));
     Some(Alert {
         job: Some(job.name.clone()),
         ..new(("overdue", &job.name), AlertSeverity::Critical, text)
@@ -182,6 +192,11 @@ fn of_repository(repository: &RepositoryStatus) -> Vec<Alert> {
         alert.repository = Some(name.clone());
     }
     alerts
+}
+
+/// A moment for people.
+fn moment(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M UTC").to_string()
 }
 
 /// Seconds for people: the two largest units.

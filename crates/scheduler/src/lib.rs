@@ -21,6 +21,7 @@ mod words;
 
 mod node;
 
+pub use conditions::UNDELIVERED;
 pub use error::{Error, Result};
 pub use execute::{Executor, TaskWatch};
 pub use node::{Node, NodeOptions};

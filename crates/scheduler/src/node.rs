@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use lifeboat_catalog::{Action, Catalog, Lease, LeaseOffer, NewTask, Run, RunId, RunState, Task};
 use lifeboat_model::{CancelToken, Clock};
 
-use crate::conditions::conditions;
+use crate::conditions::{UNDELIVERED, conditions};
 use crate::due::{Agenda, Scheduled};
 use crate::execute::Executor;
 use crate::settings::Settings;
@@ -285,8 +285,13 @@ impl Node {
         }
         let overview = self.overview()?;
         let nodes = self.catalog.nodes()?;
-        self.catalog
-            .set_alerts(&conditions(settings, &overview, &nodes, now))?;
+        let undelivered = self.catalog.note(UNDELIVERED)?.unwrap_or_default();
+        self.catalog.set_alerts(&conditions(
+            settings,
+            &overview,
+            (&nodes, &undelivered),
+            now,
+        ))?;
         let is_new_day =
             judged.is_none_or(|last| last.as_second() / 86_400 != now.as_second() / 86_400);
         if is_new_day {

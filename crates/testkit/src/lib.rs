@@ -21,6 +21,7 @@ pub mod libvirtd;
 mod light_key;
 mod mapped_disk;
 pub mod postgres;
+mod receivers;
 mod tool;
 
 pub use clock::{FixedClock, ManualClock};
@@ -33,4 +34,5 @@ pub use fleet::{Fleet, FleetMade};
 pub use kernel_guest::{GuestLeft, KernelGuest};
 pub use light_key::lighten_key;
 pub use mapped_disk::{MappedDisk, Mapping, MemoryTarget};
+pub use receivers::{MailServer, Manner, WebServer, header};
 pub use tool::tool;

@@ -118,6 +118,34 @@ pub(crate) struct TokenAddArguments {
     pub(crate) days: Option<u32>,
 }
 
+/// `alert`
+#[derive(Debug, Subcommand)]
+pub(crate) enum AlertCommand {
+    /// List alerts that are open, worst first
+    List(AlertListArguments),
+    /// Say that you take care of alerts: nobody else is told of them, and nothing is repeated
+    Acknowledge(AlertAcknowledgeArguments),
+}
+
+/// `alert list`
+#[derive(Debug, Args)]
+pub(crate) struct AlertListArguments {
+    /// Those that are over too, of the last 90 days, newest first
+    #[arg(long)]
+    pub(crate) past: bool,
+}
+
+/// `alert acknowledge`
+#[derive(Debug, Args)]
+pub(crate) struct AlertAcknowledgeArguments {
+    /// Their numbers, as listed
+    #[arg(value_name = "NUMBER")]
+    pub(crate) numbers: Vec<i64>,
+    /// Every one that is open
+    #[arg(long, conflicts_with = "numbers")]
+    pub(crate) all: bool,
+}
+
 /// `notify`
 #[derive(Debug, Subcommand)]
 pub(crate) enum NotifyCommand {

@@ -5,24 +5,25 @@ use lifeboat_notify::Notice;
 use crate::args::NotifyCommand;
 use crate::context::Context;
 use crate::error::Result;
-use crate::service::{Service, targets};
+use crate::service::{Service, label, send};
 
 /// Sends a notice to a target, to see that it arrives.
 pub(crate) fn run(context: &Context, command: &NotifyCommand) -> Result<u8> {
     let service = Service::open(context)?;
     let config = &service.loaded.config;
-    let targets = targets(&config.notifications)?;
+    let notifications = &config.notifications;
     match command {
         NotifyCommand::Test { target } => {
-            let label = config.site.as_deref().unwrap_or("lifeboat");
-            let notice = Notice::test(label, target, service.catalog.now());
-            targets.send(&notice)?;
+            let label = label(config.site.as_deref());
+            let mut notice = Notice::test(&label, target, service.catalog.now());
+            notice.link.clone_from(&notifications.dashboard);
+            send(&notifications.targets, &notice)?;
             context
                 .output
                 .result(format!("{target} took a test notice"))?;
         }
         NotifyCommand::List => {
-            for name in targets.names() {
+            for name in notifications.targets.keys() {
                 context.output.result(name)?;
             }
         }

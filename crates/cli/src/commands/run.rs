@@ -10,9 +10,9 @@ use serde::Serialize;
 
 use crate::args::RunArguments;
 use crate::context::Context;
-use crate::error::{EXIT_PARTIAL, Error, Result};
+use crate::error::{Error, Result};
 use crate::output::Output;
-use crate::service::Service;
+use crate::service::{Service, exit_code};
 use crate::tables::{Table, count, span};
 
 /// Carries out a job with its copies, its keep rules and all.
@@ -158,12 +158,7 @@ fn report(context: &Context, node: &Node, run: &Run) -> Result<u8> {
         );
         context.output.result(text)?;
     }
-    Ok(match run.state {
-        RunState::Succeeded => 0,
-        RunState::Partial => EXIT_PARTIAL,
-        RunState::Cancelled | RunState::Open => 130,
-        RunState::Failed => 1,
-    })
+    Ok(exit_code(run.state))
 }
 
 fn table(tasks: &[Task]) -> Table {

@@ -53,7 +53,8 @@ pub(crate) fn run(context: &Context, arguments: &ServeArguments) -> Result<u8> {
             let mut watched = Watched::new(&service.path, &service.loaded, &service.files);
             let mut counts = shown_of(&service.loaded);
             while !stop.is_cancelled() {
-                if let Err(error) = notices.look(&service.catalog, node.name()) {
+                let say = |text| output.warn(text);
+                if let Err(error) = notices.look(&service.catalog, node.name(), &say) {
                     output.warn(format!("notices wait: {error}"));
                 }
                 textfile(context, arguments, &node);
@@ -189,7 +190,7 @@ fn reload(
                 output.warn(format!("the configuration before goes on: {error}"));
                 return;
             }
-            *notices = fresh;
+            notices.replace_settings(fresh);
             node.replace_settings(settings(&loaded.config));
             // Nobody listens any more when the service ends.
             *shown = shown_of(&loaded);

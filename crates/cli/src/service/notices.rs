@@ -1,24 +1,33 @@
 //! Telling people what holds: from alerts and runs of the catalog to targets.
 
+mod alerts;
+mod digest;
+mod rules;
+mod runs;
+mod sending;
 mod targets;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use lifeboat_catalog::{Alert, AlertSeverity, Catalog, Run as CatalogRun, RunFilter, RunState};
-use lifeboat_config::{Config, NoticeSeverity, PerRun, RouteEntry};
+use lifeboat_catalog::{Alert, Catalog, RunState};
+use lifeboat_config::Config;
 use lifeboat_control::Job;
-use lifeboat_notify::{
-    Acknowledgement, Condition, Digest, DigestRule, Escalation, Level, Outcome, Pattern, Route,
-    Router, Rules, Run, RunRule, Section, Severity, State, Subject, Targets, When,
-};
+use lifeboat_notify::{Acknowledgement, Condition, Router, State};
 use lifeboat_policy::Schedule;
+use lifeboat_scheduler::UNDELIVERED;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-pub(crate) use targets::targets;
+use alerts::Links;
+use sending::{Attempt, Ended, Sending};
+
+pub(crate) use rules::label;
+pub(crate) use runs::exit_code;
+pub(crate) use targets::send;
 
 /// The note under which the state is kept.
 const NOTE: &str = "notices";
@@ -26,23 +35,38 @@ const NOTE: &str = "notices";
 const FAILURES: &str = "notice failures";
 /// One node tells people; another does when it was not heard for so long.
 const LEAD: Duration = Duration::from_secs(60);
+/// How long a look waits for targets; what they say later is heard by the next one.
+const WAIT: Duration = Duration::from_secs(5);
 /// A digest that could not be written in time is left out after this.
 const DIGEST_LATE: SignedDuration = SignedDuration::from_hours(6);
+/// A digest tells at least of this time.
+const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// Tells people.
 pub(crate) struct Notices {
+    settings: Settings,
+    sending: Sending,
+    is_leading: bool,
+}
+
+/// What is configured.
+struct Settings {
     router: Router,
-    targets: Targets,
-    digests: Vec<(String, Schedule, jiff::tz::TimeZone)>,
+    targets: targets::Entries,
+    digests: Vec<(String, Schedule, TimeZone)>,
     site: Option<String>,
+    links: Links,
 }
 
 /// What is remembered between two looks.
 #[derive(Serialize, Deserialize, Default)]
+#[serde(default)]
 struct Remembered {
     state: State,
     /// Runs with smaller numbers were told.
     runs_told: i64,
+    /// Later runs whose beginning was told.
+    begun: BTreeSet<i64>,
     /// Later runs that ended and were told.
     ended: BTreeSet<i64>,
     /// When digests were last looked at.
@@ -52,156 +76,106 @@ struct Remembered {
 impl Notices {
     /// Rules and targets as they are configured; nothing is sent yet.
     pub(crate) fn new(config: &Config<Job>) -> Result<Self> {
-        let notifications = &config.notifications;
-        let routes = notifications.routes.iter().enumerate();
-        let named: Vec<(String, &RouteEntry)> = routes
-            .map(|(number, it)| (format!("route {}", number + 1), it))
-            .collect();
-        let escalations = notifications
-            .escalations
-            .iter()
-            .map(|(name, it)| Escalation {
-                name: name.clone(),
-                levels: it
-                    .levels
-                    .iter()
-                    .map(|level| Level {
-                        targets: level.to.clone(),
-                        respond_within: level.respond_within,
-                    })
-                    .collect(),
-            });
-        let rules = Rules {
-            label: config.site.clone().unwrap_or_else(|| "lifeboat".to_owned()),
-            routes: named.iter().map(|(name, it)| route(name, it)).collect(),
-            escalations: escalations.collect(),
-            runs: named.iter().filter_map(|(_, it)| run_rule(it)).collect(),
-            digests: named
-                .iter()
-                .filter(|(_, it)| it.digest.is_some())
-                .map(|(name, it)| DigestRule {
-                    name: name.clone(),
-                    at: None,
-                    zone: it.zone.clone(),
-                    targets: it.to.clone(),
-                })
-                .collect(),
-        };
-        let digests = named
-            .iter()
-            .filter_map(|(name, it)| Some((name.clone(), it.digest.clone()?, it.zone.clone())));
         Ok(Self {
-            digests: digests.collect(),
-            router: Router::new(rules)?,
-            targets: targets(notifications)?,
-            site: config.site.clone(),
+            settings: Settings::new(config)?,
+            sending: Sending::new(),
+            is_leading: false,
         })
     }
 
+    /// Goes on by other settings; what is on its way is still heard of.
+    pub(crate) fn replace_settings(&mut self, fresh: Self) {
+        self.settings = fresh.settings;
+    }
+
     /// One look: what is new is told, what could not be told is tried again.
-    pub(crate) fn look(&self, catalog: &Catalog, node: &str) -> Result<()> {
+    ///
+    /// `say` is told what does not arrive.
+    pub(crate) fn look(
+        &mut self,
+        catalog: &Catalog,
+        node: &str,
+        say: &dyn Fn(String),
+    ) -> Result<()> {
         if !catalog.lead(NOTE, node, LEAD)? {
+            self.is_leading = false;
             return Ok(());
         }
         let now = catalog.now();
-        let mut remembered = match catalog.note::<Remembered>(NOTE)? {
-            Some(remembered) => remembered,
-            None => Remembered {
-                runs_told: newest_run(catalog)?,
-                digests: Some(now),
-                ..Remembered::default()
-            },
-        };
-        self.tell_runs(catalog, &mut remembered, now)?;
-        self.tell_digests(catalog, &mut remembered, now)?;
-        let alerts = catalog.open_alerts()?;
-        let conditions: Vec<Condition> = alerts.iter().map(condition).collect();
-        let seen = alerts.iter().filter_map(|alert| {
-            let by = alert.acknowledged.as_ref()?;
-            Some(Acknowledgement {
-                key: alert.subject.clone(),
-                at: by.at,
-                by: by.by.clone(),
-            })
-        });
-        let seen: Vec<Acknowledgement> = seen.collect();
-        let state = std::mem::take(&mut remembered.state);
-        let step = self.router.step(state, now, &conditions, &seen);
-        remembered.state = step.state;
+        let mut kept = remembered(catalog, now)?;
+        if !std::mem::replace(&mut self.is_leading, true) {
+            // Whoever was sending before is gone.
+            kept.state.outbox.resume(now);
+        }
+        while let Some(attempt) = self.sending.heard(Duration::ZERO) {
+            note(catalog, &mut kept, attempt, say)?;
+        }
+        self.settings.tell_runs(catalog, &mut kept, now)?;
+        self.settings.tell_digests(catalog, &mut kept, now)?;
+        let (conditions, seen) = self.settings.holding(catalog)?;
+        let state = std::mem::take(&mut kept.state);
+        let step = self.settings.router.step(state, now, &conditions, &seen);
+        kept.state = step.state;
         // Kept before anything is sent: a crash tells twice under one id, never not at all.
-        catalog.set_note(NOTE, &remembered)?;
-        for delivery in &step.send {
-            let id = &delivery.notice.id;
-            match self.targets.send(&delivery.notice) {
-                Ok(()) => remembered.state.outbox.delivered(id, catalog.now()),
-                Err(error) => {
-                    count_failure(catalog, &delivery.notice.target)?;
-                    let text = error.to_string();
-                    remembered.state.outbox.failed(id, catalog.now(), &text);
-                }
-            }
+        catalog.set_note(NOTE, &kept)?;
+        show_undelivered(catalog, &kept)?;
+        let notices = step.send.into_iter().map(|it| it.notice);
+        let refused = self.sending.begin(&self.settings.targets, notices);
+        for id in &refused {
+            kept.state.outbox.returned(id, now);
         }
-        match step.send.is_empty() {
-            true => Ok(()),
-            false => Ok(catalog.set_note(NOTE, &remembered)?),
+        if !refused.is_empty() {
+            catalog.set_note(NOTE, &kept)?;
         }
-    }
-
-    fn tell_runs(&self, catalog: &Catalog, kept: &mut Remembered, now: Timestamp) -> Result<()> {
-        let filter = RunFilter {
-            count: 10_000,
-            ..RunFilter::default()
-        };
-        let mut runs = catalog.runs(&filter)?;
-        runs.retain(|run| run.id.0 > kept.runs_told);
-        runs.reverse();
-        for run in runs.iter().filter(|run| run.state != RunState::Open) {
-            if kept.ended.insert(run.id.0) {
-                let state = std::mem::take(&mut kept.state);
-                kept.state = self.router.run(state, now, &self.told_run(run));
-            }
-        }
-        // Everything before the first open run is told.
-        let first_open = runs.iter().find(|run| run.state == RunState::Open);
-        kept.runs_told = match (first_open, runs.last()) {
-            (Some(run), _) => run.id.0 - 1,
-            (None, Some(run)) => run.id.0,
-            (None, None) => kept.runs_told,
-        };
-        let told = kept.runs_told;
-        kept.ended.retain(|id| *id > told);
-        Ok(())
-    }
-
-    fn told_run(&self, run: &CatalogRun) -> Run {
-        Run {
-            id: run.id.to_string(),
-            job: run.job.clone(),
-            site: self.site.clone(),
-            outcome: match run.state {
-                RunState::Open => None,
-                RunState::Succeeded => Some(Outcome::Success),
-                _ => Some(Outcome::Failure),
-            },
-            began: run.created,
-            ended: run.ended,
-            text: format!("run {} of {}: {}", run.id, run.job, run.state),
-            link: None,
-        }
-    }
-
-    fn tell_digests(&self, catalog: &Catalog, kept: &mut Remembered, now: Timestamp) -> Result<()> {
-        let since = kept.digests.unwrap_or(now);
-        kept.digests = Some(now);
-        for (name, schedule, zone) in &self.digests {
-            let due = schedule.next(since, zone).filter(|due| *due <= now);
-            if due.is_some_and(|due| now.duration_since(due) <= DIGEST_LATE) {
-                let digest = digest(catalog, now)?;
-                let state = std::mem::take(&mut kept.state);
-                kept.state = self.router.digest(state, now, name, &digest);
-            }
+        let began = Instant::now();
+        while self.sending.is_busy()
+            && let Some(attempt) = self.sending.heard(WAIT.saturating_sub(began.elapsed()))
+        {
+            note(catalog, &mut kept, attempt, say)?;
+            catalog.set_note(NOTE, &kept)?;
         }
         Ok(())
+    }
+}
+
+fn remembered(catalog: &Catalog, now: Timestamp) -> Result<Remembered> {
+    Ok(match catalog.note::<Remembered>(NOTE)? {
+        Some(remembered) => remembered,
+        None => Remembered {
+            runs_told: runs::newest(catalog)?,
+            digests: Some(now),
+            ..Remembered::default()
+        },
+    })
+}
+
+/// Writes down what came of an attempt.
+fn note(
+    catalog: &Catalog,
+    kept: &mut Remembered,
+    attempt: Attempt,
+    say: &dyn Fn(String),
+) -> Result<()> {
+    let (outbox, now) = (&mut kept.state.outbox, catalog.now());
+    match attempt.ended {
+        Ended::Delivered => outbox.delivered(&attempt.id, now),
+        Ended::NotTried => outbox.returned(&attempt.id, now),
+        Ended::Failed(error) => {
+            count_failure(catalog, &attempt.target)?;
+            say(format!("{error}; it is tried again"));
+            outbox.failed(&attempt.id, now, &error);
+        }
+    }
+    Ok(())
+}
+
+/// Lets targets that take no notices be alerts, which can be seen and acknowledged.
+fn show_undelivered(catalog: &Catalog, kept: &Remembered) -> Result<()> {
+    let shown: BTreeMap<String, String> = catalog.note(UNDELIVERED)?.unwrap_or_default();
+    let found = kept.state.outbox.undeliverable();
+    match found == shown {
+        true => Ok(()),
+        false => Ok(catalog.set_note(UNDELIVERED, &found)?),
     }
 }
 
@@ -212,131 +186,86 @@ fn count_failure(catalog: &Catalog, target: &str) -> Result<()> {
     Ok(catalog.set_note(FAILURES, &failures)?)
 }
 
-fn newest_run(catalog: &Catalog) -> Result<i64> {
-    let filter = RunFilter {
-        count: 1,
-        ..RunFilter::default()
-    };
-    Ok(catalog.runs(&filter)?.first().map_or(0, |run| run.id.0))
-}
+impl Settings {
+    fn new(config: &Config<Job>) -> Result<Self> {
+        let notifications = &config.notifications;
+        let digests = notifications
+            .routes
+            .iter()
+            .filter_map(|it| Some((it.name.clone(), it.digest.clone()?, it.zone.clone())));
+        Ok(Self {
+            router: Router::new(rules::rules(config))?,
+            targets: targets::Entries::new(notifications.targets.clone()),
+            digests: digests.collect(),
+            site: config.site.clone(),
+            links: Links::new(notifications.dashboard.clone()),
+        })
+    }
 
-/// What happened in the last day.
-fn digest(catalog: &Catalog, now: Timestamp) -> Result<Digest> {
-    let day = now
-        .checked_sub(SignedDuration::from_hours(24))
-        .unwrap_or(now);
-    let filter = RunFilter {
-        since: Some(day),
-        count: 10_000,
-        ..RunFilter::default()
-    };
-    let runs = catalog.runs(&filter)?;
-    let alerts = catalog.open_alerts()?;
-    let failed = runs.iter().filter(|run| is_failed(run)).count();
-    let rows = runs
-        .iter()
-        .filter(|run| is_failed(run))
-        .take(50)
-        .map(|run| {
-            (
-                format!("{} (run {})", run.job, run.id),
-                run.state.to_string(),
-            )
+    /// What holds now, and who has seen what.
+    fn holding(&self, catalog: &Catalog) -> Result<(Vec<Condition>, Vec<Acknowledgement>)> {
+        let alerts = catalog.open_alerts()?;
+        let seen = alerts.iter().filter_map(|alert: &Alert| {
+            let by = alert.acknowledged.as_ref()?;
+            Some(Acknowledgement {
+                key: alert.subject.clone(),
+                at: by.at,
+                by: by.by.clone(),
+            })
         });
-    let open = alerts.iter().take(50);
-    let open = open.map(|alert| (alert.subject.clone(), alert.text.clone()));
-    Ok(Digest {
-        summary: format!(
-            "{} runs in the last day, {failed} not well; {} alerts are open",
-            runs.len(),
-            alerts.len()
-        ),
-        severity: match (failed, alerts.iter().map(|alert| alert.severity).max()) {
-            (_, Some(severity)) => self::severity(severity),
-            (0, None) => Severity::Info,
-            _ => Severity::Warning,
-        },
-        sections: vec![
-            Section {
-                title: "Runs that did not end well".to_owned(),
-                rows: rows.collect(),
-            },
-            Section {
-                title: "Open alerts".to_owned(),
-                rows: open.collect(),
-            },
-        ],
-        link: None,
-    })
-}
-
-fn is_failed(run: &CatalogRun) -> bool {
-    matches!(run.state, RunState::Failed | RunState::Partial)
-}
-
-fn condition(alert: &Alert) -> Condition {
-    Condition {
-        key: alert.subject.clone(),
-        severity: severity(alert.severity),
-        subject: Subject {
-            site: alert.site.clone(),
-            job: alert.job.clone(),
-            machine: alert.machine.clone(),
-            repository: alert.repository.clone(),
-        },
-        text: alert.text.clone(),
-        since: alert.since,
-        cleared: alert.cleared,
-        link: None,
+        let seen = seen.collect();
+        let undelivered = alerts.iter().filter(|it| it.condition == "notices");
+        let undelivered: BTreeSet<String> = undelivered.map(|it| it.subject.clone()).collect();
+        let mut conditions = alerts::conditions(catalog, &alerts, &self.links)?;
+        // The router finds these by itself, and tells others of them.
+        conditions.retain(|it| !undelivered.contains(&it.key));
+        Ok((conditions, seen))
     }
-}
 
-fn severity(severity: AlertSeverity) -> Severity {
-    match severity {
-        AlertSeverity::Info => Severity::Info,
-        AlertSeverity::Warning => Severity::Warning,
-        AlertSeverity::Critical => Severity::Critical,
+    fn tell_runs(&self, catalog: &Catalog, kept: &mut Remembered, now: Timestamp) -> Result<()> {
+        let runs = runs::after(catalog, kept.runs_told)?;
+        for run in &runs {
+            let is_over = run.state != RunState::Open;
+            let known = if is_over {
+                &mut kept.ended
+            } else {
+                &mut kept.begun
+            };
+            if known.insert(run.id.0) {
+                let told = runs::told(catalog, run, self.site.as_deref(), &self.links)?;
+                let state = std::mem::take(&mut kept.state);
+                kept.state = self.router.run(state, now, &told);
+            }
+        }
+        // Everything before the first open run is told.
+        let first_open = runs.iter().find(|run| run.state == RunState::Open);
+        kept.runs_told = match (first_open, runs.last()) {
+            (Some(run), _) => run.id.0 - 1,
+            (None, Some(run)) => run.id.0,
+            (None, None) => kept.runs_told,
+        };
+        let told = kept.runs_told;
+        kept.begun.retain(|id| *id > told);
+        kept.ended.retain(|id| *id > told);
+        Ok(())
     }
-}
 
-fn patterns(texts: &[String]) -> Vec<Pattern> {
-    texts.iter().map(Pattern::new).collect()
-}
-
-fn route(name: &str, entry: &RouteEntry) -> Route {
-    let severities = entry.severities.iter().map(|severity| match severity {
-        NoticeSeverity::Info => Severity::Info,
-        NoticeSeverity::Warning => Severity::Warning,
-        NoticeSeverity::Critical => Severity::Critical,
-    });
-    Route {
-        name: name.to_owned(),
-        severities: severities.collect(),
-        sites: patterns(&entry.sites),
-        jobs: patterns(&entry.jobs),
-        machines: patterns(&entry.machines),
-        repositories: Vec::new(),
-        targets: entry.to.clone(),
-        escalation: entry.escalation.clone(),
-        group_wait: entry.group_wait,
-        repeat_every: Some(entry.repeat_every),
-        per_hour: Some(entry.per_hour),
+    fn tell_digests(&self, catalog: &Catalog, kept: &mut Remembered, now: Timestamp) -> Result<()> {
+        let since = kept.digests.unwrap_or(now);
+        kept.digests = Some(now);
+        for (name, schedule, zone) in &self.digests {
+            let due = schedule.next(since, zone).filter(|due| *due <= now);
+            if due.is_some_and(|due| now.duration_since(due) <= DIGEST_LATE) {
+                let day = now.checked_sub(DAY).unwrap_or(now);
+                let last = kept.state.last_digest(name);
+                let since = last.map_or(day, |last| last.min(day));
+                let digest = digest::digest(catalog, (since, now), &self.links)?;
+                let state = std::mem::take(&mut kept.state);
+                kept.state = self.router.digest(state, now, name, &digest);
+            }
+        }
+        Ok(())
     }
-}
-
-fn run_rule(entry: &RouteEntry) -> Option<RunRule> {
-    let when = match entry.per_run {
-        PerRun::Never => return None,
-        PerRun::Always => When::Always,
-        PerRun::Failure => When::Failure,
-    };
-    Some(RunRule {
-        sites: patterns(&entry.sites),
-        jobs: patterns(&entry.jobs),
-        when,
-        beginnings: false,
-        targets: entry.to.clone(),
-    })
 }
 
 impl From<lifeboat_notify::Error> for Error {

@@ -2,20 +2,26 @@
 
 use std::fmt::Write;
 
-use super::text::{details, footer, headline, line, outcome, rests, times, word};
+use super::text::{
+    MANY, facts, footer, heading, is_detailed, line, of_run, of_test, remedies, rests, times,
+};
 use super::{Content, Digest, Item, Notice, Run};
-use crate::Severity;
+use crate::{Remedy, Severity};
 
 const BODY: &str = "margin:0;padding:24px;background:#f6f7f9;color:#1c2430;\
                     font:15px/1.5 system-ui,sans-serif";
 const CARD: &str = "max-width:640px;margin:0 auto 12px;padding:12px 16px;background:#fff;\
                     border-radius:6px;border-left:4px solid";
 const QUIET: &str = "color:#667085;font-size:13px";
+const LOG: &str = "margin:8px 0;padding:8px;background:#f6f7f9;white-space:pre-wrap;\
+                   word-break:break-word;font-size:13px";
+const COMMAND: &str = "padding:2px 6px;background:#eef1f5;border-radius:4px;font-size:13px";
 
 pub(super) fn page(notice: &Notice) -> String {
     let title = escaped(&notice.title());
     let mut page = format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width\">\
          <title>{title}</title></head><body style=\"{BODY}\">\n"
     );
     match &notice.content {
@@ -24,23 +30,36 @@ pub(super) fn page(notice: &Notice) -> String {
             more,
             missed,
         } => {
-            items.iter().for_each(|item| of_item(&mut page, item));
+            for item in items {
+                put_item(&mut page, item, is_detailed(items));
+            }
             for rest in rests(*more, *missed) {
-                card(&mut page, colour(Severity::Info), &rest, "", None);
+                card(&mut page, colour(Severity::Info), &rest, |_| ());
+            }
+            if !is_detailed(items) && !notice.is_resolved() {
+                card(
+                    &mut page,
+                    colour(Severity::Info),
+                    "What to do about each",
+                    |page| {
+                        let _ = write!(page, "<code style=\"{COMMAND}\">{MANY}</code>");
+                    },
+                );
             }
         }
-        Content::RunBegan(run) | Content::RunEnded(run) => of_run(&mut page, run),
-        Content::Digest(digest) => of_digest(&mut page, digest),
+        Content::RunBegan(run) | Content::RunEnded(run) => put_run(&mut page, run),
+        Content::Digest(digest) => put_digest(&mut page, digest),
         Content::Test => {
-            let text = "This is a test. Notices arrive here.";
-            card(&mut page, colour(Severity::Info), text, "", None);
+            card(&mut page, colour(Severity::Info), &of_test(notice), |_| ());
         }
     }
-    let _ = writeln!(
+    let _ = write!(
         page,
-        "<p style=\"max-width:640px;margin:0 auto;{QUIET}\">{}</p></body></html>",
+        "<div style=\"max-width:640px;margin:0 auto;{QUIET}\">{}",
         escaped(&footer(notice))
     );
+    put_link(&mut page, notice.link.as_deref());
+    page.push_str("</div></body></html>\n");
     page
 }
 
@@ -68,75 +87,96 @@ fn colour(severity: Severity) -> &'static str {
     }
 }
 
-/// A heading, the small print below it, and where to read more.
-fn card(page: &mut String, colour: &str, heading: &str, small: &str, link: Option<&str>) {
+/// A heading with what belongs to it.
+fn card(page: &mut String, colour: &str, heading: &str, inner: impl FnOnce(&mut String)) {
     let _ = write!(
         page,
-        "<div style=\"{CARD} {colour}\"><div>{}</div><div style=\"{QUIET}\">{}</div>",
-        escaped(heading),
-        escaped(small)
+        "<div style=\"{CARD} {colour}\"><div><strong>{}</strong></div>",
+        escaped(heading)
     );
+    inner(page);
+    page.push_str("</div>\n");
+}
+
+fn put_small(page: &mut String, text: &str) {
+    let _ = write!(page, "<div style=\"{QUIET}\">{}</div>", escaped(text));
+}
+
+fn put_log(page: &mut String, log: &str) {
+    if log.is_empty() {
+        return;
+    }
+    let rows: Vec<String> = log.lines().map(|row| escaped(&line(row))).collect();
+    let _ = write!(page, "<pre style=\"{LOG}\">{}</pre>", rows.join("\n"));
+}
+
+fn put_remedies(page: &mut String, remedies: &[Remedy]) {
+    if remedies.is_empty() {
+        return;
+    }
+    page.push_str("<div style=\"margin-top:8px\">What to do</div><table>");
+    for remedy in remedies {
+        let _ = write!(
+            page,
+            "<tr><td style=\"padding-right:16px;{QUIET}\">{}</td>\
+             <td><code style=\"{COMMAND}\">{}</code></td></tr>",
+            escaped(&line(&remedy.text)),
+            escaped(&line(&remedy.command))
+        );
+    }
+    page.push_str("</table>");
+}
+
+fn put_link(page: &mut String, link: Option<&str>) {
     // Other schemes could run something in a mail program.
     let web = link.filter(|link| link.starts_with("https://") || link.starts_with("http://"));
     if let Some(link) = web {
         let link = escaped(&line(link));
         let _ = write!(page, "<div><a href=\"{link}\">{link}</a></div>");
     }
-    page.push_str("</div>\n");
 }
 
-fn of_item(page: &mut String, item: &Item) {
+fn put_item(page: &mut String, item: &Item, is_detailed: bool) {
     let condition = &item.condition;
     let colour = match condition.cleared {
         Some(_) => "#2e7d32",
         None => colour(condition.severity),
     };
-    let heading = format!("{}: {}", word(item), headline(item));
-    card(
-        page,
-        colour,
-        &heading,
-        &details(item),
-        condition.link.as_deref(),
-    );
-}
-
-fn of_run(page: &mut String, run: &Run) {
-    let heading = format!("run of {} {}", line(&run.job), outcome(run));
-    let colour = colour(run.severity());
-    card(page, colour, &heading, &times(run), run.link.as_deref());
-    if !run.text.is_empty() {
-        let text = escaped(&run.text);
-        let _ = writeln!(
-            page,
-            "<pre style=\"max-width:640px;margin:0 auto 12px;white-space:pre-wrap\">{text}</pre>"
-        );
-    }
-}
-
-fn of_digest(page: &mut String, digest: &Digest) {
-    let link = digest.link.as_deref();
-    card(
-        page,
-        colour(digest.severity),
-        &line(&digest.summary),
-        "",
-        link,
-    );
-    for section in &digest.sections {
-        let _ = write!(
-            page,
-            "<div style=\"max-width:640px;margin:0 auto 12px\"><h3>{}</h3><table>",
-            escaped(&line(&section.title))
-        );
-        for (name, value) in &section.rows {
-            let _ = write!(
-                page,
-                "<tr><td style=\"padding-right:24px\">{}</td><td>{}</td></tr>",
-                escaped(&line(name)),
-                escaped(&line(value))
-            );
+    card(page, colour, &heading(item), |page| {
+        if is_detailed {
+            facts(item).iter().for_each(|fact| put_small(page, fact));
+            put_log(page, &condition.details);
+            put_remedies(page, remedies(item));
+            put_link(page, condition.link.as_deref());
         }
-        page.push_str("</table></div>\n");
-    }
+    });
+}
+
+fn put_run(page: &mut String, run: &Run) {
+    card(page, colour(run.severity()), &line(&of_run(run)), |page| {
+        put_small(page, &times(run));
+        put_log(page, &run.text);
+        put_remedies(page, &run.remedies);
+        put_link(page, run.link.as_deref());
+    });
+}
+
+fn put_digest(page: &mut String, digest: &Digest) {
+    let colour = colour(digest.severity);
+    card(page, colour, &line(&digest.summary), |page| {
+        for section in &digest.sections {
+            let title = escaped(&line(&section.title));
+            let _ = write!(page, "<h3>{title}</h3><table>");
+            for (name, value) in &section.rows {
+                let _ = write!(
+                    page,
+                    "<tr><td style=\"padding-right:24px\">{}</td><td>{}</td></tr>",
+                    escaped(&line(name)),
+                    escaped(&line(value))
+                );
+            }
+            page.push_str("</table>");
+        }
+        put_link(page, digest.link.as_deref());
+    });
 }

@@ -5,27 +5,46 @@ use std::fmt::Write;
 use jiff::{Timestamp, Unit};
 
 use super::{Content, Digest, Event, Item, Notice, Outcome, Run};
+use crate::Remedy;
 
 /// How long a subject may be, in characters.
 const TITLE_MAX: usize = 200;
 /// How many names a subject lists.
 const NAMES_MAX: usize = 3;
+/// A notice of more conditions says of each only that it holds.
+const DETAILED_MAX: usize = 5;
+/// What helps when there are so many that each has no room for its own.
+pub(super) const MANY: &str = "lifeboat alert list";
 
-/// One line of text that came from outside: control characters become spaces.
+/// One line of text that came from outside: what cannot be seen becomes spaces.
 pub(super) fn line(text: &str) -> String {
-    let spaced = text
-        .chars()
-        .map(|it| if it.is_control() { ' ' } else { it });
+    let spaced = text.chars().map(|it| if is_hidden(it) { ' ' } else { it });
     spaced.collect::<String>().trim().to_owned()
+}
+
+/// Letters that end lines, turn the direction of others around, or have no width: a name with
+/// them would look like another, or like more than a name.
+fn is_hidden(letter: char) -> bool {
+    let is_format = matches!(letter, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{feff}')
+        || ('\u{200b}'..='\u{200f}').contains(&letter)
+        || ('\u{2028}'..='\u{202e}').contains(&letter)
+        || ('\u{2060}'..='\u{206f}').contains(&letter);
+    letter.is_control() || is_format
 }
 
 pub(super) fn title(notice: &Notice) -> String {
     let what = match &notice.content {
         Content::Conditions { items, more, .. } => of_conditions(items, *more),
-        Content::RunBegan(run) => format!("run of {} begins", run.job),
-        Content::RunEnded(run) => format!("run of {} {}", run.job, outcome(run)),
-        Content::Digest(digest) => format!("daily digest: {}", digest.summary),
-        Content::Test => "test: notices arrive here".to_owned(),
+        Content::RunBegan(run) | Content::RunEnded(run) => match run.failed.as_slice() {
+            [] => of_run(run),
+            failed => format!(
+                "{}: {}",
+                of_run(run),
+                names(failed.iter().map(String::as_str))
+            ),
+        },
+        Content::Digest(digest) => format!("DIGEST: {}", digest.summary),
+        Content::Test => format!("TEST: notices reach \"{}\"", notice.target),
     };
     let whole = line(&format!("[{}] {what}", notice.label));
     if whole.chars().count() <= TITLE_MAX {
@@ -41,34 +60,32 @@ fn of_conditions(items: &[Item], more: usize) -> String {
     };
     let count = items.len() + more;
     if count == 1 {
-        return format!("{}: {}", word(first), headline(first));
+        return heading(first);
     }
-    let is_over = items.iter().all(|item| item.condition.cleared.is_some()) && more == 0;
-    let what = if is_over { "resolved" } else { "problems" };
-    let mut names: Vec<&str> = Vec::new();
-    for name in items
+    let subjects = items
         .iter()
-        .filter_map(|item| item.condition.subject.name())
-    {
+        .filter_map(|item| item.condition.subject.name());
+    format!("{}: {count} problems: {}", word(first), names(subjects))
+}
+
+/// The first of some names, each once, and how many more there are.
+fn names<'a>(all: impl Iterator<Item = &'a str>) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for name in all {
         if !names.contains(&name) {
             names.push(name);
         }
     }
     let others = names.len().saturating_sub(NAMES_MAX);
     names.truncate(NAMES_MAX);
-    let others = match others {
-        0 => String::new(),
-        count => format!(" and {count} more"),
-    };
-    format!(
-        "{}: {count} {what}: {}{others}",
-        word(first),
-        names.join(", ")
-    )
+    match others {
+        0 => names.join(", "),
+        others => format!("{} and {others} more", names.join(", ")),
+    }
 }
 
 /// What happened, as one word for the eye.
-pub(super) fn word(item: &Item) -> String {
+fn word(item: &Item) -> String {
     let severity = item.condition.severity.word();
     match item.event {
         _ if item.condition.cleared.is_some() => "RESOLVED".to_owned(),
@@ -78,29 +95,48 @@ pub(super) fn word(item: &Item) -> String {
     }
 }
 
-/// The subject's name and the sentence, without saying the name twice.
-pub(super) fn headline(item: &Item) -> String {
+/// What happened, to what, and what is wrong.
+pub(super) fn heading(item: &Item) -> String {
     let text = line(&item.condition.text);
+    let word = word(item);
     match item.condition.subject.name() {
-        Some(name) if !text.contains(name) => format!("{}: {text}", line(name)),
-        _ => text,
+        Some(name) if !text.starts_with(name) => format!("{word}: {}: {text}", line(name)),
+        _ => format!("{word}: {text}"),
     }
 }
 
-/// When it began and ended, who takes care of it.
-pub(super) fn details(item: &Item) -> String {
+/// When it began and ended, who takes care of it, what it is about.
+pub(super) fn facts(item: &Item) -> Vec<String> {
     let since = moment(item.condition.since);
-    let mut text = match item.condition.cleared {
+    let mut facts = vec![match item.condition.cleared {
         Some(cleared) => {
             let seconds = cleared.duration_since(item.condition.since).as_secs();
             format!("from {since} to {} ({})", moment(cleared), span(seconds))
         }
         None => format!("since {since}"),
-    };
-    if let Some(by) = &item.acknowledged_by {
-        let _ = write!(text, ", acknowledged by {}", line(by));
+    }];
+    match (&item.acknowledged_by, item.event) {
+        (Some(by), _) => facts.push(format!("acknowledged by {}", line(by))),
+        (None, Event::Escalated) => {
+            facts.push("nobody of the level before has acknowledged it in time".to_owned());
+        }
+        _ => {}
     }
-    text
+    facts.extend(Some(line(&item.condition.subject.words())).filter(|words| !words.is_empty()));
+    facts
+}
+
+/// What to do: of conditions that hold.
+pub(super) fn remedies(item: &Item) -> &[Remedy] {
+    match item.condition.cleared {
+        None => &item.condition.remedies,
+        Some(_) => &[],
+    }
+}
+
+/// Whether there is room for everything that is known of each.
+pub(super) fn is_detailed(items: &[Item]) -> bool {
+    items.len() <= DETAILED_MAX
 }
 
 pub(super) fn body(notice: &Notice) -> String {
@@ -111,25 +147,35 @@ pub(super) fn body(notice: &Notice) -> String {
             more,
             missed,
         } => {
-            for item in items {
-                let _ = writeln!(text, "{}: {}", word(item), headline(item));
-                let _ = writeln!(text, "  {}", details(item));
-                if let Some(link) = &item.condition.link {
-                    let _ = writeln!(text, "  {}", line(link));
+            for (number, item) in items.iter().enumerate() {
+                if number > 0 && is_detailed(items) {
+                    text.push('\n');
                 }
+                put_item(&mut text, item, is_detailed(items));
             }
             for rest in rests(*more, *missed) {
                 let _ = writeln!(text, "{rest}");
             }
+            if !is_detailed(items) && !notice.is_resolved() {
+                let _ = writeln!(text, "\nWhat to do about each:  {MANY}");
+            }
         }
-        Content::RunBegan(run) | Content::RunEnded(run) => of_run(&mut text, run),
-        Content::Digest(digest) => of_digest(&mut text, digest),
+        Content::RunBegan(run) | Content::RunEnded(run) => put_run(&mut text, run),
+        Content::Digest(digest) => put_digest(&mut text, digest),
         Content::Test => {
-            let _ = writeln!(text, "This is a test. Notices arrive here.");
+            let _ = writeln!(text, "{}", of_test(notice));
         }
     }
     let _ = writeln!(text, "\n-- \n{}", footer(notice));
+    if let Some(link) = &notice.link {
+        let _ = writeln!(text, "{}", line(link));
+    }
     text
+}
+
+pub(super) fn of_test(notice: &Notice) -> String {
+    let (label, target) = (line(&notice.label), line(&notice.target));
+    format!("This is a test: notices of {label} reach \"{target}\". There is nothing to do.")
 }
 
 /// The sentences about what is not listed.
@@ -140,42 +186,67 @@ pub(super) fn rests(more: usize, missed: usize) -> Vec<String> {
 }
 
 pub(super) fn footer(notice: &Notice) -> String {
-    let at = moment(notice.at);
-    match (notice.route.as_str(), notice.level) {
-        ("", _) => format!("{}, {at}, notice {}", line(&notice.label), notice.id),
-        (route, level) => {
-            let level = match level {
-                0 => String::new(),
-                level => format!(", escalation level {level}"),
-            };
-            let label = line(&notice.label);
-            format!(
-                "{label}, {at}, route {}{level}, notice {}",
-                line(route),
-                notice.id
-            )
-        }
+    let mut parts = vec![line(&notice.label), moment(notice.at)];
+    if !notice.route.is_empty() {
+        parts.push(format!("route {}", line(&notice.route)));
+    }
+    if notice.level > 0 {
+        parts.push(format!("escalation level {}", notice.level));
+    }
+    parts.push(format!("notice {}", notice.id));
+    parts.join(", ")
+}
+
+fn put_item(text: &mut String, item: &Item, is_detailed: bool) {
+    let facts = facts(item);
+    let _ = writeln!(text, "{}", heading(item));
+    if !is_detailed {
+        return;
+    }
+    for fact in facts {
+        let _ = writeln!(text, "  {fact}");
+    }
+    put_log(text, &item.condition.details);
+    put_remedies(text, remedies(item));
+    put_link(text, item.condition.link.as_deref());
+}
+
+fn put_log(text: &mut String, log: &str) {
+    for row in log.lines() {
+        let _ = writeln!(text, "  | {}", line(row));
     }
 }
 
-fn of_run(text: &mut String, run: &Run) {
-    let _ = writeln!(
-        text,
-        "run {} of {} {}",
-        line(&run.id),
-        line(&run.job),
-        outcome(run)
-    );
+fn put_remedies(text: &mut String, remedies: &[Remedy]) {
+    if remedies.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "\n  What to do:");
+    let widths = remedies.iter().map(|it| line(&it.text).chars().count());
+    let width = widths.max().unwrap_or(0);
+    for remedy in remedies {
+        let (what, command) = (line(&remedy.text), line(&remedy.command));
+        let _ = writeln!(text, "    {what:width$}  {command}");
+    }
+}
+
+fn put_link(text: &mut String, link: Option<&str>) {
+    if let Some(link) = link {
+        let _ = writeln!(text, "\n  {}", line(link));
+    }
+}
+
+fn put_run(text: &mut String, run: &Run) {
+    let _ = writeln!(text, "{}", line(&of_run(run)));
     let _ = writeln!(text, "  {}", times(run));
     for row in run.text.lines() {
         let _ = writeln!(text, "  {}", line(row));
     }
-    if let Some(link) = &run.link {
-        let _ = writeln!(text, "  {}", line(link));
-    }
+    put_remedies(text, &run.remedies);
+    put_link(text, run.link.as_deref());
 }
 
-fn of_digest(text: &mut String, digest: &Digest) {
+fn put_digest(text: &mut String, digest: &Digest) {
     let _ = writeln!(text, "{}", line(&digest.summary));
     for section in &digest.sections {
         let _ = writeln!(text, "\n{}", line(&section.title));
@@ -188,9 +259,7 @@ fn of_digest(text: &mut String, digest: &Digest) {
             let _ = writeln!(text, "  {:width$}  {}", line(name), line(value));
         }
     }
-    if let Some(link) = &digest.link {
-        let _ = writeln!(text, "\n{}", line(link));
-    }
+    put_link(text, digest.link.as_deref());
 }
 
 /// When a run began and how long it took.
@@ -205,13 +274,15 @@ pub(super) fn times(run: &Run) -> String {
     }
 }
 
-pub(super) fn outcome(run: &Run) -> &'static str {
-    match run.outcome {
-        None => "goes on",
-        Some(Outcome::Success) => "ended well",
-        Some(Outcome::Warning) => "ended with warnings",
-        Some(Outcome::Failure) => "failed",
-    }
+/// How a run is, and which.
+pub(super) fn of_run(run: &Run) -> String {
+    let word = match run.outcome {
+        None => "BEGAN",
+        Some(Outcome::Success) => "OK",
+        Some(Outcome::Warning) => "WARNING",
+        Some(Outcome::Failure) => "FAILED",
+    };
+    format!("{word}: run {} of {}", run.id, run.job)
 }
 
 pub(super) fn moment(at: Timestamp) -> String {

@@ -17,8 +17,11 @@ impl Router {
             .retain(|thread| rules.route(&thread.route).is_some());
         if let Some(cleared) = episode.condition.cleared {
             if !std::mem::replace(&mut episode.is_closed, true) {
-                let threads = episode.threads.iter_mut();
-                threads.for_each(|thread| close(thread, cleared, now));
+                for thread in &mut episode.threads {
+                    let route = rules.route(&thread.route);
+                    let tells_end = route.is_none_or(|route| !route.is_end_quiet);
+                    close(thread, (cleared, tells_end), now);
+                }
             }
             return;
         }
@@ -75,7 +78,7 @@ impl Router {
 }
 
 /// The end of an episode on one route.
-fn close(thread: &mut Thread, cleared: Timestamp, now: Timestamp) {
+fn close(thread: &mut Thread, (cleared, tells_end): (Timestamp, bool), now: Timestamp) {
     thread.next_level = None;
     let is_quiet = cleared < thread.due;
     let told = std::mem::take(&mut thread.told);
@@ -83,14 +86,16 @@ fn close(thread: &mut Thread, cleared: Timestamp, now: Timestamp) {
         let is_new = wait.event == Event::Began && !told.contains_key(&wait.target);
         is_new && !is_quiet
     });
-    thread
-        .waits
-        .extend(told.into_iter().map(|(target, told)| Wait {
-            target,
-            level: told.level,
-            event: Event::Resolved,
-            due: now,
-        }));
+    if !tells_end {
+        return;
+    }
+    let ends = told.into_iter().map(|(target, told)| Wait {
+        target,
+        level: told.level,
+        event: Event::Resolved,
+        due: now,
+    });
+    thread.waits.extend(ends);
 }
 
 /// A condition that became worse is news for everybody who is told at once.

@@ -95,6 +95,7 @@ impl Router {
             severity: worst(&items),
             route: route.clone(),
             level: *level,
+            link: self.rules.link.clone(),
             content: Content::Conditions {
                 items,
                 more,

@@ -21,6 +21,21 @@ pub enum Method {
     Post,
     /// Without.
     Get,
+    /// Without, and nothing comes back either.
+    Head,
+}
+
+/// How a failure is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum PingFailure {
+    /// By `/fail`.
+    #[default]
+    Word,
+    /// By the exit code of the run: `/1`.
+    ExitCode,
+    /// Not at all: the service knows signs of life alone. Nothing but good ends is sent, and
+    /// tests as such.
+    Silence,
 }
 
 /// Where pings go.
@@ -33,6 +48,8 @@ pub struct PingSettings {
     pub url: Secret,
     /// How.
     pub method: Method,
+    /// How a failure is said.
+    pub failure: PingFailure,
     /// Trusted beside the system's certificates, in PEM.
     pub certificates: Vec<u8>,
     /// How long all of it may take.
@@ -47,6 +64,7 @@ pub struct Ping {
     exchange: Exchange,
     url: Secret,
     method: Method,
+    failure: PingFailure,
 }
 
 impl Ping {
@@ -58,6 +76,7 @@ impl Ping {
             name,
             url,
             method,
+            failure,
             certificates,
             limit,
         } = settings;
@@ -65,27 +84,49 @@ impl Ping {
             exchange: Exchange::new(&name, &url, limit, &certificates)?,
             url,
             method,
+            failure,
         })
+    }
+
+    /// The path below the address for a notice; none when nothing is sent.
+    fn path(&self, notice: &Notice) -> Option<String> {
+        let failed = |code: Option<u8>| match self.failure {
+            PingFailure::Word => Some("/fail".to_owned()),
+            // 0 would be a good end.
+            PingFailure::ExitCode => Some(format!("/{}", code.unwrap_or(1).max(1))),
+            PingFailure::Silence => None,
+        };
+        let said = |path: &str| Some(path.to_owned());
+        let is_simple = self.failure == PingFailure::Silence;
+        match &notice.content {
+            Content::RunEnded(run) if run.outcome == Some(Outcome::Failure) => {
+                failed(run.exit_code)
+            }
+            Content::Conditions { .. } if !notice.is_resolved() => failed(None),
+            Content::RunEnded(_) | Content::Conditions { .. } => said(""),
+            Content::Test if is_simple => said(""),
+            Content::RunBegan(_) | Content::Digest(_) if is_simple => None,
+            Content::RunBegan(_) => said("/start"),
+            Content::Digest(_) | Content::Test => said("/log"),
+        }
     }
 }
 
 impl Transport for Ping {
     fn send(&self, notice: &Notice) -> Result<()> {
-        let (path, run) = match &notice.content {
-            Content::RunBegan(run) => ("/start", Some(&run.id)),
-            Content::RunEnded(run) if run.outcome == Some(Outcome::Failure) => {
-                ("/fail", Some(&run.id))
-            }
-            Content::RunEnded(run) => ("", Some(&run.id)),
-            Content::Conditions { .. } if notice.is_resolved() => ("", None),
-            Content::Conditions { .. } => ("/fail", None),
-            Content::Digest(_) | Content::Test => ("/log", None),
+        let Some(path) = self.path(notice) else {
+            return Ok(());
+        };
+        let run = match &notice.content {
+            Content::RunBegan(run) | Content::RunEnded(run) => Some(run_id(&run.id)),
+            _ => None,
         };
         let url = text_of(&self.url).unwrap_or_default();
-        let url = address(url, path, run.map(|id| run_id(id)));
+        let url = address(url, &path, run);
         let agent = self.exchange.agent();
         let sent = match self.method {
             Method::Get => agent.get(&url).call(),
+            Method::Head => agent.head(&url).call(),
             Method::Post => {
                 let request = agent.post(&url);
                 let request = request.header("Content-Type", "text/plain; charset=utf-8");

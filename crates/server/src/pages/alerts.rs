@@ -4,7 +4,7 @@ use lifeboat_catalog::{Alert, Role};
 use maud::{Markup, html};
 
 use super::frame::{Frame, Place};
-use super::parts::{Action, Look, badge_of, empty, head, mark, severity, tabs};
+use super::parts::{Action, Look, badge_of, empty, head, mark, severity, tabs, twin};
 use super::words::{path, seconds_between, span};
 
 /// Rows of a page.
@@ -98,6 +98,7 @@ fn nothing(shown: AlertsShown) -> Markup {
 
 fn one(frame: &Frame, alert: &Alert) -> Markup {
     let look = severity(alert.severity);
+    let is_unseen = alert.cleared.is_none() && alert.acknowledged.is_none();
     html! {
         section class={ "card alert " (if alert.cleared.is_some() { "past" } else { look.0.name()
             }) }
@@ -129,8 +130,9 @@ fn one(frame: &Frame, alert: &Alert) -> Markup {
                         span.quiet { "seen by " (seen.by) " " (frame.moment.relative(seen.at)) }
                     }
                 }
+                @if is_unseen { (twin(&["alert", "acknowledge", &alert.id.to_string()])) }
             }
-            @if alert.cleared.is_none() && alert.acknowledged.is_none() {
+            @if is_unseen {
                 @let action = Action::new(format!("/api/v1/alerts/{}/acknowledge", alert.id),
                     "ok", "Acknowledge");
                 (action.form(frame, Role::Operator))

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use lifeboat_config::{Config, Notifications, SecretSource, TargetEntry, ValueSource};
+use lifeboat_config::{Config, Notifications, SecretSource, TargetKind, ValueSource};
 use lifeboat_control::Job;
 
 use super::Check;
@@ -33,14 +33,15 @@ pub(super) fn look(config: &Config<Job>, checks: &mut Vec<Check>) {
 fn of_notices(notifications: &Notifications) -> Vec<(String, &SecretSource)> {
     let mut found = Vec::new();
     for (name, target) in &notifications.targets {
-        let (what, secrets): (&str, Vec<&SecretSource>) = match target {
-            TargetEntry::Smtp(smtp) => ("password", smtp.password.iter().collect()),
-            TargetEntry::Webhook { url, headers } => {
-                let values = std::iter::once(url).chain(headers.values());
-                ("address or a header", values.filter_map(secret).collect())
+        let (what, secrets): (&str, Vec<&SecretSource>) = match &target.kind {
+            TargetKind::Smtp(smtp) => ("password", smtp.password.iter().collect()),
+            TargetKind::Webhook(hook) => {
+                let values = std::iter::once(&hook.url).chain(hook.headers.values());
+                let secrets = values.filter_map(secret).chain(&hook.signing_key);
+                ("address, a header or the signing key", secrets.collect())
             }
-            TargetEntry::Ping { url } => ("address", secret(url).into_iter().collect()),
-            TargetEntry::Command { .. } => continue,
+            TargetKind::Ping(ping) => ("address", secret(&ping.url).into_iter().collect()),
+            TargetKind::Command(_) => continue,
         };
         let of = format!("the {what} of target {name}");
         found.extend(secrets.into_iter().map(|secret| (of.clone(), secret)));
