@@ -151,6 +151,8 @@ pub struct Task {
     pub retry_seconds: u64,
     /// It does not begin before.
     pub not_before: Timestamp,
+    /// Why it waits until then, if it is for more than the pause after a failure.
+    pub held_up: Option<String>,
     /// Who carries it out, or did.
     pub node: Option<String>,
     /// When the last attempt began.
@@ -217,6 +219,8 @@ pub(crate) struct Body {
     pub(crate) error_kind: Option<String>,
     pub(crate) message: Option<String>,
     pub(crate) outcome: Option<serde_json::Value>,
+    #[serde(default)]
+    pub(crate) held_up: Option<String>,
 }
 
 pub(crate) const COLUMNS: &str =
@@ -459,6 +463,7 @@ pub(crate) fn insert(
         error_kind: None,
         message: None,
         outcome: None,
+        held_up: None,
     };
     let statement = "INSERT INTO tasks (id, run, stage, subject, state, not_before, fence, body) \
                      VALUES ($1, $2, $3, $4, 'queued', $5, 0, $6)";
@@ -546,6 +551,7 @@ pub(crate) fn task(row: &Row) -> Result<Task> {
         attempts_max: details.attempts_max,
         retry_seconds: details.retry_seconds,
         not_before: row.moment(5)?,
+        held_up: details.held_up,
         node: text(6),
         started: details.started,
         ended: row.maybe_integer(8)?.map(moment).transpose()?,

@@ -5,29 +5,35 @@ mod child;
 mod keys;
 mod message;
 mod notices;
+mod orphans;
 mod running;
 mod settings;
 mod state;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lifeboat_catalog::{Catalog, CatalogPlace};
 use lifeboat_config::{CatalogPlace as Configured, Config, Loaded, SourceFile};
 use lifeboat_control::Job;
-use lifeboat_model::{Clock, ErrorKind};
+use lifeboat_model::{CancelToken, Clock, ErrorKind};
 use lifeboat_scheduler::{Node, NodeOptions};
 
 use crate::configuration;
 use crate::context::Context;
 use crate::error::{Error, Result};
 
-pub(crate) use child::{Children, ENDS_WITH_STDIN};
+pub(crate) use child::{CHILDREN_LOCK, Children, HELD_UNTIL};
 use running::Running;
 
 pub(crate) use keys::{audit_head, audit_key, set_audit_head};
 pub(crate) use notices::{Notices, targets};
+pub(crate) use orphans::open as lock_of_children;
 pub(crate) use settings::{guard, settings};
+
+/// The longest pause between two looks of a node.
+const NODE_PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// What is configured, and the catalog that goes with it.
 pub(crate) struct Service {
@@ -79,42 +85,54 @@ impl Service {
     }
 
     /// Children with this configuration.
-    pub(crate) fn children(&self) -> Result<Children> {
+    fn children(&self, lock: Option<PathBuf>) -> Result<Children> {
         let program = std::env::current_exe().map_err(|error| {
             let text = format!("cannot find this program: {error}");
             Error::new(ErrorKind::of_io(&error), text)
         })?;
         let running = self.running.clone();
-        Ok(Children { program, running })
+        Ok(Children {
+            program,
+            running,
+            lock,
+        })
     }
 
     /// A node that carries out one run and ends.
     pub(crate) fn node_for_a_run(&self) -> Result<Arc<Node>> {
         let name = self.node_name();
-        self.node(&format!("{name} run {}", std::process::id()), false)
+        self.node(&format!("{name} run {}", std::process::id()), None)
     }
 
     /// A node that only looks: the tasks of the host's node stay with it.
     pub(crate) fn node_to_look(&self) -> Result<Arc<Node>> {
         let name = self.node_name();
-        self.node(&format!("{name} look {}", std::process::id()), false)
+        self.node(&format!("{name} look {}", std::process::id()), None)
     }
 
-    /// The node of this host.
-    pub(crate) fn node_of_host(&self) -> Result<Arc<Node>> {
-        self.node(&self.node_name(), true)
+    /// The node of this host. What it takes back at its start must not run any more: children of
+    /// the service before are waited for.
+    ///
+    /// Errors: `Busy` if they do not end.
+    pub(crate) fn node_of_host(&self, stop: &CancelToken) -> Result<Arc<Node>> {
+        let lock = orphans::wait(&self.state, self.loaded.config.catalog.lease, stop)?;
+        self.node(&self.node_name(), Some(lock))
     }
 
-    fn node(&self, name: &str, lists_unknown: bool) -> Result<Arc<Node>> {
+    /// `lock` is what children lock that outlive a service.
+    fn node(&self, name: &str, lock: Option<PathBuf>) -> Result<Arc<Node>> {
+        let hold = self.loaded.config.catalog.lease;
         let options = NodeOptions {
-            lists_unknown,
+            lists_unknown: lock.is_some(),
+            hold,
+            pause: (hold / 6).min(NODE_PAUSE_MAX),
             ..NodeOptions::new(name, env!("CARGO_PKG_VERSION"))
         };
         let node = Node::new(
             options,
             settings(&self.loaded.config),
             Arc::clone(&self.catalog),
-            Arc::new(self.children()?),
+            Arc::new(self.children(lock)?),
             Arc::clone(&self.clock),
         );
         Ok(Arc::new(node?))

@@ -2,6 +2,8 @@
 
 use lifeboat_catalog::{Alert, AlertSeverity, Node, TaskState};
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 
 use crate::settings::Settings;
@@ -17,7 +19,7 @@ const NODE_SILENT: SignedDuration = SignedDuration::from_mins(5);
 pub(crate) fn conditions(
     settings: &Settings,
     overview: &Overview,
-    nodes: &[Node],
+    (nodes, tolerance): (&[Node], Duration),
     now: Timestamp,
 ) -> Vec<Alert> {
     let site = settings.site.as_deref();
@@ -25,13 +27,9 @@ pub(crate) fn conditions(
     let jobs = overview.jobs.iter().filter_map(of_job);
     let repositories = overview.repositories.iter().flat_map(of_repository);
     let failures = overview.failures.iter().map(of_failure);
-    let silent = nodes
+    let nodes = nodes
         .iter()
-        .filter(|node| now.duration_since(node.seen) > NODE_SILENT);
-    let nodes = silent.map(|node| {
-        let text = format!("node {} was last seen at {}", node.name, node.seen);
-        new(("node", &node.name), AlertSeverity::Warning, text)
-    });
+        .filter_map(|node| of_node(node, tolerance, now));
     let all = machines.chain(jobs).chain(repositories);
     let all = all.chain(failures).chain(nodes);
     all.map(|alert| Alert {
@@ -56,6 +54,29 @@ fn new((condition, subject): (&str, &str), severity: AlertSeverity, text: String
         cleared: None,
         acknowledged: None,
     }
+}
+
+fn of_node(node: &Node, tolerance: Duration, now: Timestamp) -> Option<Alert> {
+    let name = &node.name;
+    if now.duration_since(node.seen) > NODE_SILENT {
+        let text = format!("node {name} was last seen at {}", node.seen);
+        return Some(new(("node", name), AlertSeverity::Warning, text));
+    }
+    let ahead = node.clock_ahead;
+    if ahead.unsigned_abs() <= tolerance {
+        return None;
+    }
+    let side = if ahead.is_positive() {
+        "ahead of"
+    } else {
+        "behind"
+    };
+    let text = format!(
+        "the clock of node {name} is more than {} {side} that of the catalog's database: the node \
+         begins nothing until they agree; set both by NTP ('timedatectl set-ntp true')",
+        span(tolerance.as_secs())
+    );
+    Some(new(("clock_skew", name), AlertSeverity::Critical, text))
 }
 
 fn of_machine(machine: &MachineStatus) -> Vec<Alert> {

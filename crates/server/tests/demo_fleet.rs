@@ -373,6 +373,7 @@ pub(crate) fn task(id: i64, subject: &str, state: TaskState, done: u64) -> Task 
         attempts_max: 3,
         retry_seconds: 60,
         not_before: ago(260),
+        held_up: None,
         node: Some("hel-1".to_owned()),
         started: (state != TaskState::Queued).then(|| ago(245)),
         ended: state.is_over().then(|| ago(40)),

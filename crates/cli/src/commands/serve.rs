@@ -23,8 +23,8 @@ const PAUSE: Duration = Duration::from_secs(5);
 /// Begins what is due, answers requests and tells people, until it is asked to stop.
 pub(crate) fn run(context: &Context, arguments: &ServeArguments) -> Result<u8> {
     let service = Service::open(context)?;
-    let node = service.node_of_host()?;
     let stop = &context.environment.cancel;
+    let node = service.node_of_host(stop)?;
     let output = context.output;
     let (tell_shown, shown) = mpsc::channel();
     let parts = parts(context, &service, &node, (arguments, shown))?;
