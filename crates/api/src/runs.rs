@@ -146,6 +146,9 @@ pub struct Task {
     /// It does not begin before.
     #[schema(value_type = String, format = DateTime)]
     pub not_before: Timestamp,
+    /// What it waits for until then, if it is more than the pause after a failure.
+    #[serde(default)]
+    pub held_up: Option<String>,
     /// Who carries it out, or did.
     pub node: Option<String>,
     /// When the last attempt began.

@@ -31,6 +31,7 @@ mod repairs_reach_every_finding;
 mod repositories_share_a_machine_without_loss;
 mod soak_a_guest_that_writes_is_kept_whole;
 mod the_service_keeps_and_tells;
+mod the_services_of_a_site_do_each_thing_once;
 mod trial;
 mod volumes_of_this_computer_come_back;
 

@@ -2,14 +2,15 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use lifeboat_model::{Clock, ErrorKind, Secret};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::database::{Database, Postgres, Sqlite, Transaction, Value, body};
+use crate::database::{Database, Postgres, Sqlite, Transaction, Value, body, moment};
 use crate::schema::bring_up_to_date;
 use crate::{Error, Result};
 
@@ -34,6 +35,11 @@ pub struct Catalog {
     writer: Mutex<Box<dyn Database>>,
     reader: Mutex<Box<dyn Database>>,
     clock: Arc<dyn Clock>,
+    /// In place of the clock of the database.
+    judge: Option<Arc<dyn Clock>>,
+    /// By how much the own clock is ahead of that of the database, in microseconds, as it was
+    /// last seen.
+    ahead: AtomicI64,
 }
 
 impl fmt::Debug for Catalog {
@@ -76,23 +82,69 @@ impl CatalogPlace {
 impl Catalog {
     /// Opens a catalog, makes its tables, and brings older ones up to date.
     ///
+    /// Leases begin and end by the clock of the database, which all nodes share; a file has the
+    /// clock of its computer.
+    ///
     /// Errors: `Unreachable`, `Denied`, `Io` of the place; `Unsupported` for one of a newer
     /// program.
     pub fn open(place: &CatalogPlace, clock: Arc<dyn Clock>) -> Result<Self> {
+        Self::open_by(place, clock, None)
+    }
+
+    /// As [`Self::open`], with `judge` in place of the clock of the database: for time that is
+    /// played.
+    pub fn open_judged(
+        place: &CatalogPlace,
+        clock: Arc<dyn Clock>,
+        judge: Arc<dyn Clock>,
+    ) -> Result<Self> {
+        Self::open_by(place, clock, Some(judge))
+    }
+
+    fn open_by(
+        place: &CatalogPlace,
+        clock: Arc<dyn Clock>,
+        judge: Option<Arc<dyn Clock>>,
+    ) -> Result<Self> {
         let (mut writer, reader) = connect(place)?;
         writer.transaction(&mut |transaction| bring_up_to_date(transaction))?;
         Ok(Self {
             writer: Mutex::new(writer),
             reader: Mutex::new(reader),
             clock,
+            judge,
+            ahead: AtomicI64::new(0),
         })
     }
 
-    /// Now, as rows are dated.
+    /// Now, as rows are dated: by the clock of the database, as far as it was last seen.
     pub fn now(&self) -> Timestamp {
+        let ahead = SignedDuration::from_micros(self.ahead.load(Relaxed));
         let now = self.clock.now();
-        // What is written comes back as it was.
-        Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
+        kept(now.checked_sub(ahead).unwrap_or(now))
+    }
+
+    /// Now by the clock of the database, and by how much the own one is ahead of it. How long
+    /// the question took is not counted against anybody.
+    pub(crate) fn judged(
+        &self,
+        transaction: &mut dyn Transaction,
+    ) -> Result<(Timestamp, SignedDuration)> {
+        let before = self.clock.now();
+        let judged = match &self.judge {
+            Some(judge) => Some(kept(judge.now())),
+            None => transaction.server_time()?.map(moment).transpose()?,
+        };
+        let after = self.clock.now();
+        let judged = judged.unwrap_or(kept(after));
+        let ahead = match (before.duration_since(judged), after.duration_since(judged)) {
+            (early, _) if early.is_positive() => early,
+            (_, late) if late.is_negative() => late,
+            _ => SignedDuration::ZERO,
+        };
+        let micros = i64::try_from(ahead.as_micros()).unwrap_or_default();
+        self.ahead.store(micros, Relaxed);
+        Ok((judged, SignedDuration::from_micros(micros)))
     }
 
     /// Does `work` as one transaction and gives its result.
@@ -131,6 +183,11 @@ impl Catalog {
 }
 
 type Boxed = Box<dyn Database>;
+
+/// What is written comes back as it was: moments have microseconds.
+fn kept(moment: Timestamp) -> Timestamp {
+    Timestamp::from_microsecond(moment.as_microsecond()).unwrap_or(moment)
+}
 
 fn connect(place: &CatalogPlace) -> Result<(Boxed, Boxed)> {
     Ok(match place {

@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use jiff::SignedDuration;
 use lifeboat_model::ErrorKind;
 
 /// The result of asking the catalog.
@@ -39,6 +40,21 @@ impl Error {
     /// The lease of a task is over: another node may have it.
     pub(crate) fn lost_lease(task: i64) -> Self {
         let text = format!("task {task} is no longer this node's: its lease is over");
+        Self::new(ErrorKind::Denied, text)
+    }
+
+    /// A clock that would date backups wrongly.
+    pub(crate) fn wrong_clock(ahead: SignedDuration) -> Self {
+        let seconds = ahead.abs().as_secs();
+        let side = if ahead.is_positive() {
+            "ahead of"
+        } else {
+            "behind"
+        };
+        let text = format!(
+            "the clock of this computer is {seconds} s {side} that of the catalog's database: \
+             nothing is begun here until they agree; set both by NTP ('timedatectl set-ntp true')"
+        );
         Self::new(ErrorKind::Denied, text)
     }
 

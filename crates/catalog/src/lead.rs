@@ -19,10 +19,10 @@ impl Catalog {
     /// Whether a node does what a role stands for, for the next `hold`: it did before, or nobody
     /// does.
     pub fn lead(&self, role: &str, node: &str, hold: Duration) -> Result<bool> {
-        let now = self.now();
         let name = format!("lead {role}");
         self.write(|transaction| {
             transaction.exclude_others()?;
+            let (now, _) = self.judged(transaction)?;
             let statement = "SELECT body FROM notes WHERE name = $1";
             let rows = transaction.query(statement, &[(&name).into()])?;
             let held: Option<Lead> = rows.first().map(|row| row.body(0)).transpose()?;

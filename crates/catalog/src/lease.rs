@@ -3,6 +3,9 @@
 //! A lease has a number, the fence, that is greater than that of every earlier lease. What a node
 //! writes about a task counts only while the task has that fence: a node that slept through its
 //! lease cannot disturb the one that took over.
+//!
+//! Leases begin and end by the clock of the database. A node whose own clock is too far from it
+//! gets none: it would date its backups wrongly.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -50,6 +53,23 @@ pub struct Lease {
     pub until: Timestamp,
 }
 
+/// Why a task waits though its time has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldUp {
+    /// Until when.
+    pub until: Timestamp,
+    /// What is in the way, in a few words.
+    pub why: String,
+}
+
+/// Says of a task that is about to begin, at a moment, whether it must wait.
+pub type HoldsUp<'a> = &'a dyn Fn(&Task, Timestamp) -> Option<HeldUp>;
+
+/// By so much the clock of a node may be wrong that holds leases for so long.
+pub fn clock_tolerance(hold: Duration) -> Duration {
+    hold / 4
+}
+
 /// What a node offers to carry out.
 #[derive(Clone, Debug)]
 pub struct LeaseOffer<'a> {
@@ -66,10 +86,25 @@ pub struct LeaseOffer<'a> {
 impl Catalog {
     /// Gives tasks to a node: those whose time and stage have come and that have a turn in all
     /// of their lanes, oldest first.
+    ///
+    /// Errors: `Denied` if the node's clock is too far from that of the database.
     pub fn lease(&self, offer: &LeaseOffer<'_>) -> Result<Vec<Lease>> {
-        let now = self.now();
+        self.lease_unless(offer, &|_, _| None)
+    }
+
+    /// As [`Self::lease`]; a task of a planned run that `holds_up` names waits on, and tells why.
+    /// What somebody asked for is not held up.
+    pub fn lease_unless(
+        &self,
+        offer: &LeaseOffer<'_>,
+        holds_up: HoldsUp<'_>,
+    ) -> Result<Vec<Lease>> {
         self.write(|transaction| {
             transaction.exclude_others()?;
+            let (now, ahead) = self.judged(transaction)?;
+            if ahead.unsigned_abs() > clock_tolerance(offer.hold) {
+                return Err(Error::wrong_clock(ahead));
+            }
             let mut taken = busy_lanes(transaction)?;
             let most = usize::try_from(offer.count).unwrap_or(usize::MAX);
             let mut leases = Vec::new();
@@ -82,6 +117,12 @@ impl Catalog {
                     let found = tasks::task(row)?;
                     if leases.len() == most {
                         break;
+                    }
+                    let is_planned = row.maybe_integer(PLANNED)?.is_some();
+                    let held = is_planned.then(|| holds_up(&found, now)).flatten();
+                    if let Some(held) = held {
+                        hold_up(transaction, found, held, now)?;
+                        continue;
                     }
                     if take_turns(&found, &mut taken) {
                         leases.push(begin(transaction, found, offer, now)?);
@@ -96,10 +137,9 @@ impl Catalog {
     ///
     /// Errors: `Denied` if the lease is over.
     pub fn renew(&self, lease: &mut Lease, hold: Duration) -> Result<Option<String>> {
-        let (now, id) = (self.now(), lease.task.id.0);
-        let until = after(now, hold);
-        let fence = lease.fence;
-        let cancelled = self.write(|transaction| {
+        let (id, fence) = (lease.task.id.0, lease.fence);
+        let (until, cancelled) = self.write(|transaction| {
+            let until = after(self.judged(transaction)?.0, hold);
             let statement = "UPDATE tasks SET lease_until = $3 \
                              WHERE id = $1 AND fence = $2 AND state = 'running'";
             let values = [id.into(), fence.into(), until.into()];
@@ -108,9 +148,8 @@ impl Catalog {
             }
             let statement = "SELECT cancel FROM tasks WHERE id = $1";
             let rows = transaction.query(statement, &[id.into()])?;
-            Ok(rows
-                .first()
-                .and_then(|row| row.text(0).ok().map(str::to_owned)))
+            let who = rows.first().and_then(|row| row.text(0).ok());
+            Ok((until, who.map(str::to_owned)))
         })?;
         lease.until = until;
         Ok(cancelled)
@@ -153,10 +192,10 @@ impl Catalog {
     ///
     /// Errors: `Denied` if the lease is over; then nothing was written.
     pub fn end_task(&self, lease: &Lease, end: &TaskEnd) -> Result<TaskState> {
-        let now = self.now();
         self.write(|transaction| {
             transaction.exclude_others()?;
             held(transaction, lease)?;
+            let (now, _) = self.judged(transaction)?;
             finish(transaction, lease.task.id, end, now)
         })
     }
@@ -170,10 +209,11 @@ impl Catalog {
         end: &TaskEnd,
         more: &[NewTask],
     ) -> Result<TaskState> {
-        let (now, id) = (self.now(), lease.task.id);
+        let id = lease.task.id;
         self.write(|transaction| {
             transaction.exclude_others()?;
             held(transaction, lease)?;
+            let (now, _) = self.judged(transaction)?;
             if tasks::get(transaction, id)?.cancelled_by.is_some() {
                 return finish(transaction, id, &TaskEnd::Cancelled, now);
             }
@@ -185,11 +225,10 @@ impl Catalog {
     /// Takes back the tasks of nodes that did not renew their leases: each counts as an attempt
     /// that failed. Gives them as they were.
     pub fn take_over(&self) -> Result<Vec<Task>> {
-        let now = self.now();
         let statement = format!(
             "SELECT {COLUMNS} FROM tasks WHERE state = 'running' AND lease_until < $1 ORDER BY id"
         );
-        self.take_back(&statement, now, &now.into())
+        self.take_back(&statement, None)
     }
 
     /// Takes back what a node of this name ran before it started: it has just started and runs
@@ -198,13 +237,16 @@ impl Catalog {
         let statement = format!(
             "SELECT {COLUMNS} FROM tasks WHERE state = 'running' AND node = $1 ORDER BY id"
         );
-        self.take_back(&statement, self.now(), &node.into())
+        self.take_back(&statement, Some(node))
     }
 
-    fn take_back(&self, statement: &str, now: Timestamp, value: &Value) -> Result<Vec<Task>> {
+    /// Tasks that `statement` finds by a node, or by the moment.
+    fn take_back(&self, statement: &str, node: Option<&str>) -> Result<Vec<Task>> {
         self.write(|transaction| {
             transaction.exclude_others()?;
-            let rows = transaction.query(statement, std::slice::from_ref(value))?;
+            let (now, _) = self.judged(transaction)?;
+            let value = node.map_or_else(|| now.into(), Value::from);
+            let rows = transaction.query(statement, &[value])?;
             let lost: Vec<Task> = rows.iter().map(tasks::task).collect::<Result<_>>()?;
             for task in &lost {
                 let node = task.node.as_deref().unwrap_or("somebody");
@@ -250,6 +292,26 @@ fn take_turns(task: &Task, taken: &mut BTreeMap<String, u32>) -> bool {
     true
 }
 
+/// Lets a task wait on, and writes down why.
+fn hold_up(
+    transaction: &mut dyn Transaction,
+    mut task: Task,
+    held: HeldUp,
+    now: Timestamp,
+) -> Result<()> {
+    let id = task.id;
+    let line = format!("waits until {}: {}", held.until, held.why);
+    log::append(transaction, id, now, LogLevel::Note, &line)?;
+    task.held_up = Some(held.why);
+    let statement = "UPDATE tasks SET not_before = $2, body = $3 WHERE id = $1";
+    let values = [id.0.into(), held.until.into(), body(&details(&task))?];
+    transaction.execute(statement, &values)?;
+    tell(transaction, now, "task", id, TaskState::Queued)
+}
+
+/// The column behind those of a task in [`ready`].
+const PLANNED: usize = 11;
+
 /// Where a row of [`ready`] stands.
 fn place_of(row: Option<&Row>) -> Result<Option<(i64, i64)>> {
     row.map(|row| Ok((row.integer(5)?, row.integer(0)?)))
@@ -264,7 +326,8 @@ fn ready(
     after: (i64, i64),
 ) -> Result<Vec<Row>> {
     let statement = format!(
-        "SELECT {COLUMNS} FROM tasks WHERE state = 'queued' AND not_before <= $1 \
+        "SELECT {COLUMNS}, (SELECT planned FROM runs WHERE runs.id = tasks.run) \
+         FROM tasks WHERE state = 'queued' AND not_before <= $1 \
          AND (CAST($2 AS BIGINT) = 0 OR run = $2) \
          AND NOT EXISTS (SELECT 1 FROM tasks AS earlier WHERE earlier.run = tasks.run \
          AND earlier.stage < tasks.stage AND earlier.state IN ('queued', 'running')) \
@@ -290,6 +353,7 @@ fn begin(
     let until = after(now, offer.hold);
     task.attempt += 1;
     task.started = Some(now);
+    task.held_up = None;
     task.state = TaskState::Running;
     task.node = Some(offer.node.to_owned());
     let statement = "UPDATE tasks SET state = 'running', node = $2, fence = $3, lease_until = $4, \
@@ -438,6 +502,7 @@ fn details(task: &Task) -> Body {
         error_kind: task.error_kind.clone(),
         message: task.message.clone(),
         outcome: task.outcome.clone(),
+        held_up: task.held_up.clone(),
     }
 }
 

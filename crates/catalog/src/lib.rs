@@ -38,7 +38,7 @@ pub use audit::{AuditEntry, AuditFlaw, AuditKey, AuditReport};
 pub use catalog::{Catalog, CatalogPlace};
 pub use error::{Error, Result};
 pub use events::Event;
-pub use lease::{Lane, Lease, LeaseOffer};
+pub use lease::{HeldUp, HoldsUp, Lane, Lease, LeaseOffer, clock_tolerance};
 pub use log::{LogLevel, LogLine};
 pub use machines::{Machine, MachineKey};
 pub use nodes::Node;

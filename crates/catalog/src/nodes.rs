@@ -1,6 +1,6 @@
 //! Nodes that share the work.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::database::body;
@@ -17,18 +17,27 @@ pub struct Node {
     pub started: Timestamp,
     /// When it last said that it is there.
     pub seen: Timestamp,
+    /// By how much its clock is ahead of that of the database; less than nothing if it is behind.
+    #[serde(default)]
+    pub clock_ahead: SignedDuration,
 }
 
 impl Catalog {
-    /// Says that a node is there.
-    pub fn greet(&self, node: &Node) -> Result<()> {
-        let now = self.now();
+    /// Says that a node is there, now, and by how much its clock is ahead of that of the
+    /// database; `seen` and `clock_ahead` of `node` are not looked at.
+    pub fn greet(&self, node: &Node) -> Result<SignedDuration> {
         self.write(|transaction| {
+            let (now, ahead) = self.judged(transaction)?;
+            let node = Node {
+                clock_ahead: ahead,
+                ..node.clone()
+            };
             let statement = "INSERT INTO nodes (name, seen, body) VALUES ($1, $2, $3) \
                              ON CONFLICT (name) DO UPDATE SET seen = excluded.seen, \
                              body = excluded.body";
-            let values = [(&node.name).into(), now.into(), body(node)?];
-            transaction.execute(statement, &values).map(drop)
+            let values = [(&node.name).into(), now.into(), body(&node)?];
+            transaction.execute(statement, &values)?;
+            Ok(ahead)
         })
     }
 

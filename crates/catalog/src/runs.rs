@@ -145,9 +145,9 @@ impl Catalog {
     /// Writes a run with its first tasks down, before anything happens. Nothing if there is one
     /// for the same moment already: another node was quicker.
     pub fn begin_run(&self, new: &NewRun) -> Result<Option<RunId>> {
-        let now = self.now();
         self.write(|transaction| {
             transaction.exclude_others()?;
+            let (now, _) = self.judged(transaction)?;
             let id = next_number(transaction, "runs")?;
             let details = Body {
                 cause: new.cause,

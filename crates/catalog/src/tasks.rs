@@ -140,6 +140,8 @@ pub struct Task {
     pub retry_seconds: u64,
     /// It does not begin before.
     pub not_before: Timestamp,
+    /// Why it waits until then, if it is for more than the pause after a failure.
+    pub held_up: Option<String>,
     /// Who carries it out, or did.
     pub node: Option<String>,
     /// When the last attempt began.
@@ -206,6 +208,8 @@ pub(crate) struct Body {
     pub(crate) error_kind: Option<String>,
     pub(crate) message: Option<String>,
     pub(crate) outcome: Option<serde_json::Value>,
+    #[serde(default)]
+    pub(crate) held_up: Option<String>,
 }
 
 pub(crate) const COLUMNS: &str =
@@ -420,6 +424,7 @@ impl NewTask {
             error_kind: None,
             message: None,
             outcome: None,
+            held_up: None,
         }
     }
 }
@@ -541,6 +546,7 @@ pub(crate) fn task(row: &Row) -> Result<Task> {
         attempts_max: details.attempts_max,
         retry_seconds: details.retry_seconds,
         not_before: row.moment(5)?,
+        held_up: details.held_up,
         node: text(6),
         started: details.started,
         ended: row.maybe_integer(8)?.map(moment).transpose()?,

@@ -75,7 +75,8 @@ impl Bed {
 
     /// Another connection, as of another node.
     pub(crate) fn open(&self) -> Catalog {
-        Catalog::open(&self.place, self.clock.clone()).unwrap()
+        let clock = self.clock.clone();
+        Catalog::open_judged(&self.place, clock.clone(), clock).unwrap()
     }
 
     pub(crate) fn pass(&self, seconds: u64) {

@@ -38,7 +38,8 @@ fn planned(number: u64) -> Option<Timestamp> {
 
 fn open(words: &str) -> Catalog {
     let place = CatalogPlace::parse(words, None).unwrap();
-    Catalog::open(&place, Arc::new(ManualClock::default())).unwrap()
+    let clock = Arc::new(ManualClock::default());
+    Catalog::open_judged(&place, clock.clone(), clock).unwrap()
 }
 
 /// The process that is killed: it writes and tells what was acknowledged.

@@ -428,6 +428,7 @@ fn nodes_notes_steps_and_progress_are_kept() {
             version: "1.0".into(),
             started: bed.now(),
             seen: bed.now(),
+            clock_ahead: jiff::SignedDuration::ZERO,
         };
         catalog.greet(&node).unwrap();
         bed.pass(60);

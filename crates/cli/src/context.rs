@@ -1,13 +1,12 @@
 //! What every command needs: the repository, its password, the environment, the output.
 
+mod held;
 mod named;
 mod owner;
 mod password;
 mod turns;
 
-use std::io::Read;
 use std::sync::Arc;
-use std::time::Duration;
 
 use lifeboat_backend::{Backend, FileKind, LoadedAhead, Location};
 use lifeboat_chunker::ChunkSizes;
@@ -29,10 +28,7 @@ use crate::args::{GlobalArguments, PlatformArguments};
 use crate::error::{Error, Result};
 use crate::output::Output;
 use crate::progress::ProgressDisplay;
-use crate::service::{ENDS_WITH_STDIN, TELLS_STEPS};
-
-/// A command whose owner is gone ends after this at the latest.
-const ORPHAN_GRACE: Duration = Duration::from_secs(30);
+use crate::service::TELLS_STEPS;
 
 /// The process around a command.
 pub(crate) struct Context {
@@ -58,21 +54,6 @@ impl<'a> Locked<'a> {
     }
 }
 
-/// Ends this command when its owner is gone: then standard input ends. What does not end in time
-/// is killed, since another node may have begun the same work by then.
-fn end_with_stdin(cancel: CancelToken) {
-    std::thread::spawn(move || {
-        let mut byte = [0];
-        while std::io::stdin()
-            .read(&mut byte)
-            .is_ok_and(|count| count > 0)
-        {}
-        cancel.cancel();
-        std::thread::sleep(ORPHAN_GRACE);
-        std::process::exit(130);
-    });
-}
-
 impl Context {
     /// Takes the process's environment in; SIGINT and SIGTERM end the command from now on.
     pub(crate) fn new(global: &GlobalArguments, wiring: Wiring) -> Result<Self> {
@@ -84,9 +65,7 @@ impl Context {
                     .and_then(|_| signal_hook::flag::register(signal, cancel.flag()));
             registered.map_err(|e| Error::usage(format!("cannot catch signals: {e}")))?;
         }
-        if std::env::var_os(ENDS_WITH_STDIN).is_some() {
-            end_with_stdin(cancel.clone());
-        }
+        held::tie(&cancel)?;
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let environment = Environment {
             clock: Arc::new(SystemClock::new()),

@@ -6,6 +6,7 @@ mod commands;
 mod keys;
 mod message;
 mod notices;
+mod orphans;
 mod running;
 mod settings;
 mod state;
@@ -14,23 +15,25 @@ mod watched;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lifeboat_catalog::{Catalog, CatalogPlace};
 use lifeboat_config::{CatalogPlace as Configured, Config, Loaded, SourceFile};
 use lifeboat_control::Job;
-use lifeboat_model::{Clock, ErrorKind};
+use lifeboat_model::{CancelToken, Clock, ErrorKind};
 use lifeboat_scheduler::{Node, NodeOptions};
 
 use crate::configuration;
 use crate::context::Context;
 use crate::error::{Error, Result};
 
-pub(crate) use child::{Children, ENDS_WITH_STDIN, TELLS_STEPS};
+pub(crate) use child::{CHILDREN_LOCK, Children, HELD_UNTIL, TELLS_STEPS};
 pub use commands::AnswerCommands;
 use running::Running;
 
 pub(crate) use keys::{audit_head, audit_key, set_audit_head};
 pub(crate) use notices::{Notices, exit_code, label, send};
+pub(crate) use orphans::open as lock_of_children;
 pub(crate) use settings::{guard, settings};
 pub(crate) use supervisor::tell as tell_supervisor;
 pub(crate) use watched::Watched;
@@ -41,6 +44,9 @@ const THIS_PROGRAM: &str = "/proc/self/exe";
 /// Between the name of a host's node and a process: nodes of one run, and of one look.
 pub(crate) const RUN: &str = " run ";
 pub(crate) const LOOK: &str = " look ";
+
+/// The longest pause between two looks of a node.
+const NODE_PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// What is configured, and the catalog that goes with it.
 pub(crate) struct Service {
@@ -92,39 +98,49 @@ impl Service {
     }
 
     /// Children with this configuration.
-    fn children(&self) -> Children {
-        let program = PathBuf::from(THIS_PROGRAM);
-        let running = self.running.clone();
-        Children { program, running }
+    pub(crate) fn children(&self, lock: Option<PathBuf>) -> Children {
+        Children {
+            program: PathBuf::from(THIS_PROGRAM),
+            running: self.running.clone(),
+            lock,
+        }
     }
 
     /// A node that carries out one run and ends.
     pub(crate) fn node_for_a_run(&self) -> Result<Arc<Node>> {
         let name = self.node_name();
-        self.node(&format!("{name}{RUN}{}", std::process::id()), false)
+        self.node(&format!("{name}{RUN}{}", std::process::id()), None)
     }
 
     /// A node that only looks: the tasks of the host's node stay with it.
     pub(crate) fn node_to_look(&self) -> Result<Arc<Node>> {
         let name = self.node_name();
-        self.node(&format!("{name}{LOOK}{}", std::process::id()), false)
+        self.node(&format!("{name}{LOOK}{}", std::process::id()), None)
     }
 
-    /// The node of this host.
-    pub(crate) fn node_of_host(&self) -> Result<Arc<Node>> {
-        self.node(&self.node_name(), true)
+    /// The node of this host. What it takes back at its start must not run any more: children of
+    /// the service before are waited for.
+    ///
+    /// Errors: `Busy` if they do not end.
+    pub(crate) fn node_of_host(&self, stop: &CancelToken) -> Result<Arc<Node>> {
+        let lock = orphans::wait(&self.state, self.loaded.config.catalog.lease, stop)?;
+        self.node(&self.node_name(), Some(lock))
     }
 
-    fn node(&self, name: &str, lists_unknown: bool) -> Result<Arc<Node>> {
+    /// `lock` is what children lock that outlive a service.
+    fn node(&self, name: &str, lock: Option<PathBuf>) -> Result<Arc<Node>> {
+        let hold = self.loaded.config.catalog.lease;
         let options = NodeOptions {
-            lists_unknown,
+            lists_unknown: lock.is_some(),
+            hold,
+            pause: (hold / 6).min(NODE_PAUSE_MAX),
             ..NodeOptions::new(name, env!("CARGO_PKG_VERSION"))
         };
         let node = Node::new(
             options,
             settings(&self.loaded.config),
             Arc::clone(&self.catalog),
-            Arc::new(self.children()),
+            Arc::new(self.children(lock)),
             Arc::clone(&self.clock),
         );
         Ok(Arc::new(node?))

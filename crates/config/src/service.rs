@@ -55,6 +55,8 @@ pub struct CatalogEntry {
     pub password: Option<SecretSource>,
     /// The name of this node, if it is not the host's.
     pub node: Option<String>,
+    /// How long a node may be silent before others take its tasks over.
+    pub lease: Duration,
 }
 
 /// A database.
@@ -72,6 +74,11 @@ pub struct LimitsEntry {
     /// Tasks at the same time.
     pub parallel: u32,
 }
+
+/// How long a node may be silent, and within which bounds.
+const LEASE: &str = "60s";
+const LEASE_MIN: Duration = Duration::from_secs(3);
+const LEASE_MAX: Duration = Duration::from_secs(3600);
 
 const LISTEN: &str = "127.0.0.1:8443";
 
@@ -134,7 +141,12 @@ impl CatalogEntry {
             place: section.parsed_by("url", catalog_place),
             password: PASSWORD.read(&section),
             node: section.text("node"),
+            lease: section.span_or("lease", LEASE),
         };
+        if !(LEASE_MIN..=LEASE_MAX).contains(&entry.lease) {
+            let why = "a node that is only busy would lose its tasks, or a dead one keep them";
+            section.refuse_with("lease", why, "write a time from 3s to 1h; usual is 60s");
+        }
         if matches!(entry.place, None | Some(CatalogPlace::Sqlite(_))) && entry.password.is_some() {
             let why = "a file of SQLite has no password";
             section.warn("url", why, "leave the password out");

@@ -406,6 +406,12 @@ const OPTIONAL: &[Row] = &[
         "Where runs and recovery points are remembered.",
     ),
     (
+        "catalog.lease",
+        Span,
+        "A node that is silent for so long loses its tasks to others, and a clock that is wrong \
+         by a quarter of it begins nothing. Usual: 60s.",
+    ),
+    (
         "catalog.node",
         Text,
         "The name of this node; that of the host unless given.",

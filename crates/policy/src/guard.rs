@@ -83,7 +83,7 @@ impl Guard {
         let age = now.duration_since(point.time.timestamp());
         let limit = self
             .age_max
-            .map(|age| SignedDuration::try_from(age).unwrap_or(age_limit()));
+            .map(|age| SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX));
         if limit.is_some_and(|limit| age > limit) {
             decision.reasons.clear();
         }
@@ -117,10 +117,6 @@ impl Guard {
             _ => Ok(()),
         }
     }
-}
-
-fn age_limit() -> SignedDuration {
-    SignedDuration::MAX
 }
 
 impl FromStr for Brake {

@@ -1,6 +1,7 @@
 //! What is wrong, as alerts of the catalog.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use lifeboat_catalog::{Alert, AlertSeverity, Node, TaskState};
 
@@ -22,7 +23,8 @@ const NODE_SILENT: SignedDuration = SignedDuration::from_mins(5);
 pub(crate) fn conditions(
     settings: &Settings,
     overview: &Overview,
-    (nodes, undelivered): (&[Node], &BTreeMap<String, String>),
+    (nodes, tolerance): (&[Node], Duration),
+    undelivered: &BTreeMap<String, String>,
     now: Timestamp,
 ) -> Vec<Alert> {
     let site = settings.site.as_deref();
@@ -30,13 +32,9 @@ pub(crate) fn conditions(
     let jobs = overview.jobs.iter().filter_map(of_job);
     let repositories = overview.repositories.iter().flat_map(of_repository);
     let failures = overview.failures.iter().map(of_failure);
-    let silent = nodes
+    let nodes = nodes
         .iter()
-        .filter(|node| now.duration_since(node.seen) > NODE_SILENT);
-    let nodes = silent.map(|node| {
-        let text = format!("node {} was last seen {}", node.name, moment(node.seen));
-        new(("node", &node.name), AlertSeverity::Warning, text)
-    });
+        .filter_map(|node| of_node(node, tolerance, now));
     let all = machines.chain(jobs).chain(repositories);
     let targets = undelivered.iter();
     let targets = targets
@@ -64,6 +62,29 @@ fn new((condition, subject): (&str, &str), severity: AlertSeverity, text: String
         cleared: None,
         acknowledged: None,
     }
+}
+
+fn of_node(node: &Node, tolerance: Duration, now: Timestamp) -> Option<Alert> {
+    let name = &node.name;
+    if now.duration_since(node.seen) > NODE_SILENT {
+        let text = format!("node {name} was last seen at {}", node.seen);
+        return Some(new(("node", name), AlertSeverity::Warning, text));
+    }
+    let ahead = node.clock_ahead;
+    if ahead.unsigned_abs() <= tolerance {
+        return None;
+    }
+    let side = if ahead.is_positive() {
+        "ahead of"
+    } else {
+        "behind"
+    };
+    let text = format!(
+        "the clock of node {name} is more than {} {side} that of the catalog's database: the node \
+         begins nothing until they agree; set both by NTP ('timedatectl set-ntp true')",
+        span(tolerance.as_secs())
+    );
+    Some(new(("clock_skew", name), AlertSeverity::Critical, text))
 }
 
 fn of_machine(machine: &MachineStatus) -> Vec<Alert> {

@@ -11,8 +11,11 @@ use std::sync::{Arc, Condvar, Mutex, RwLock};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use lifeboat_catalog::{Action, Catalog, Lease, LeaseOffer, NewTask, Run, RunId, RunState, Task};
-use lifeboat_model::{CancelToken, Clock};
+use lifeboat_catalog::{
+    Action, Catalog, HeldUp, Lease, LeaseOffer, NewTask, Run, RunId, RunState, Task,
+    clock_tolerance,
+};
+use lifeboat_model::{CancelToken, Clock, ErrorKind};
 
 use crate::conditions::{UNDELIVERED, conditions};
 use crate::due::{Agenda, Scheduled};
@@ -53,6 +56,8 @@ pub struct Node {
     agenda: Mutex<Agenda>,
     overview: Mutex<Option<(i64, Timestamp, Arc<Overview>)>>,
     judged: Mutex<Option<Timestamp>>,
+    /// By how much the clock of this computer is ahead of that of the catalog.
+    ahead: Mutex<SignedDuration>,
     /// Repositories that were listed, or are known.
     looked: Mutex<BTreeSet<String>>,
     started: Timestamp,
@@ -102,6 +107,7 @@ impl Node {
             agenda: Mutex::default(),
             overview: Mutex::default(),
             judged: Mutex::default(),
+            ahead: Mutex::default(),
             looked: Mutex::default(),
             started,
             busy: AtomicUsize::new(0),
@@ -141,7 +147,15 @@ impl Node {
     /// told of it.
     pub fn run(self: &Arc<Self>, stop: &CancelToken, trouble: &dyn Fn(&crate::Error)) {
         std::thread::scope(|scope| {
+            let mut was_right = true;
             while !stop.is_cancelled() {
+                let is_right = self.is_clock_right();
+                if was_right && !is_right {
+                    let text = "the clock of this computer and that of the catalog's database \
+                                differ: nothing is begun here; set both by NTP";
+                    trouble(&crate::Error::new(ErrorKind::Denied, text));
+                }
+                was_right = is_right;
                 let seen = *lock(&self.wake.0);
                 match self.tick(stop, &|lease| {
                     let node = Arc::clone(self);
@@ -161,27 +175,37 @@ impl Node {
     }
 
     /// One look: says that it is there, takes over, begins what is due, judges, and hands leases
-    /// to `begin`.
+    /// to `begin`. A node whose clock is wrong begins nothing.
     pub fn tick(&self, stop: &CancelToken, begin: &dyn Fn(Lease)) -> Result<()> {
         let settings = self.settings();
-        self.catalog.greet(&lifeboat_catalog::Node {
+        *lock(&self.ahead) = self.catalog.greet(&lifeboat_catalog::Node {
             name: self.options.name.clone(),
             version: self.options.version.clone(),
             started: self.started,
             seen: self.started,
+            clock_ahead: SignedDuration::ZERO,
         })?;
         self.catalog.take_over()?;
-        self.look_at_unknown(&settings)?;
-        let tasks = |it: &Scheduled<'_>, now| self.first_tasks(&settings, it, now);
-        lock(&self.agenda).begin_due(&self.catalog, &settings, tasks)?;
+        let is_right = self.is_clock_right();
+        if is_right {
+            self.look_at_unknown(&settings)?;
+            let tasks = |it: &Scheduled<'_>, now| self.first_tasks(&settings, it, now);
+            lock(&self.agenda).begin_due(&self.catalog, &settings, tasks)?;
+        }
         self.judge(&settings)?;
-        if stop.is_cancelled() {
+        if stop.is_cancelled() || !is_right {
             return Ok(());
         }
         for lease in self.lease(None)? {
             begin(lease);
         }
         Ok(())
+    }
+
+    /// Whether the clock of this computer was near enough to that of the catalog when it was last
+    /// seen.
+    fn is_clock_right(&self) -> bool {
+        lock(&self.ahead).unsigned_abs() <= clock_tolerance(self.options.hold)
     }
 
     /// Lists repositories that the catalog knows nothing of: it is new, or was lost.
@@ -204,17 +228,21 @@ impl Node {
 
     /// As many tasks as there is room for.
     fn lease(&self, run: Option<RunId>) -> Result<Vec<Lease>> {
-        let most = self.settings().parallel.max(1) as usize;
+        let settings = self.settings();
+        let most = settings.parallel.max(1) as usize;
         let free = most.saturating_sub(self.busy.load(Ordering::SeqCst));
         if free == 0 {
             return Ok(Vec::new());
         }
-        let leases = self.catalog.lease(&LeaseOffer {
+        let offer = LeaseOffer {
             node: &self.options.name,
             hold: self.options.hold,
             count: u32::try_from(free).unwrap_or(u32::MAX),
             run,
-        })?;
+        };
+        let leases = self
+            .catalog
+            .lease_unless(&offer, &|task, now| held_up(&settings, task, now))?;
         self.busy.fetch_add(leases.len(), Ordering::SeqCst);
         Ok(leases)
     }
@@ -285,11 +313,13 @@ impl Node {
         }
         let overview = self.overview()?;
         let nodes = self.catalog.nodes()?;
+        let tolerance = clock_tolerance(self.options.hold);
         let undelivered = self.catalog.note(UNDELIVERED)?.unwrap_or_default();
         self.catalog.set_alerts(&conditions(
             settings,
             &overview,
-            (&nodes, &undelivered),
+            (&nodes, tolerance),
+            &undelivered,
             now,
         ))?;
         let is_new_day =
@@ -340,10 +370,7 @@ impl Node {
             }
             action => {
                 let text = format!("nothing is planned for {action} at {now}");
-                return Err(crate::Error::new(
-                    lifeboat_model::ErrorKind::Unsupported,
-                    text,
-                ));
+                return Err(crate::Error::new(ErrorKind::Unsupported, text));
             }
         })
     }
@@ -369,6 +396,19 @@ impl Node {
         };
         Ok(unread.map(task).collect())
     }
+}
+
+/// What was tried before waits for the end of its job's blackout.
+fn held_up(settings: &Settings, task: &Task, now: Timestamp) -> Option<HeldUp> {
+    let timing = settings.jobs.get(&task.job)?.timing.as_ref()?;
+    let until = timing.blackout_end(now).filter(|_| task.attempt > 0)?;
+    let end = until.to_zoned(timing.zone.clone());
+    let why = format!(
+        "a blackout of job {} ends at {}",
+        task.job,
+        end.strftime("%a %H:%M %Z")
+    );
+    Some(HeldUp { until, why })
 }
 
 /// The repository that a task works on, by its words.

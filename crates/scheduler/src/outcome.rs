@@ -223,13 +223,16 @@ pub(crate) fn keep_failure(
 
 /// The machines that a `resolve` found.
 pub(crate) fn machines(messages: &[Value]) -> Vec<FoundMachine> {
-    // One array, or one value a line.
-    let flat = messages.iter().flat_map(|value| match value {
-        Value::Array(list) => list.iter().collect(),
-        other => vec![other],
-    });
-    flat.filter_map(|value| FoundMachine::deserialize(value).ok())
-        .collect()
+    let found = each(messages).filter_map(|value| FoundMachine::deserialize(value).ok());
+    found.collect()
+}
+
+/// The values of a list: one array, or one value a line.
+fn each(messages: &[Value]) -> impl Iterator<Item = &Value> {
+    messages.iter().flat_map(|value| match value {
+        Value::Array(list) => list.as_slice(),
+        other => std::slice::from_ref(other),
+    })
 }
 
 fn last<T: for<'d> Deserialize<'d>>(messages: &[Value], kind: &str) -> Option<T> {
@@ -295,11 +298,7 @@ fn look(catalog: &Catalog, lease: &Lease, repository: &str, messages: &[Value]) 
         })?;
         return Ok(serde_json::json!({ "bytes": raw.repository_size }));
     }
-    let flat = messages.iter().flat_map(|value| match value {
-        Value::Array(list) => list.iter().collect(),
-        other => vec![other],
-    });
-    let found = flat.filter_map(|value| LookOutcome::deserialize(value).ok());
+    let found = each(messages).filter_map(|value| LookOutcome::deserialize(value).ok());
     let points: Vec<Point> = found.filter_map(|it| listed(repository, it)).collect();
     catalog.set_points_of(lease, repository, &points)?;
     Ok(serde_json::json!({ "points": points.len() }))

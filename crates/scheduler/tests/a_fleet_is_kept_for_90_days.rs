@@ -1,5 +1,5 @@
 //! Nothing is lost, nothing is done twice, and what is kept is what the rules say, over months of
-//! trouble.
+//! trouble. Most machines are played; some are real, and so are their repositories.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,7 +13,8 @@ use lifeboat_testkit::{Effort, figure, postgres::Server};
 
 use crate::fleet::{Fleet, zone};
 use crate::oracle::Rules;
-use crate::play::{Outside, Shown};
+use crate::play::{Held, Made, Outside, Shown};
+use crate::real::Real;
 use crate::world::{job, settings};
 
 /// Gives the seed of a failure back.
@@ -72,8 +73,17 @@ fn configured() -> Settings {
         ..policy("daily 09:00, 18:00", rules("bronze"))
     };
     let jobs = [("gold", gold), ("silver", silver), ("bronze", bronze)];
-    settings(&jobs)
+    let mut settings = settings(&jobs);
+    for repository in settings.repositories.values_mut() {
+        let timing = |text: &str| Some(Timing::new(text.parse().unwrap(), zone()));
+        repository.prune = timing("weekly mon, wed, fri 13:00");
+        repository.check = timing("weekly sat 13:00");
+    }
+    settings
 }
+
+/// Gold, silver and bronze; hooks of the silver one fail often.
+const REAL: [&str; 3] = ["m006", "m007", "m008"];
 
 fn machine(number: usize) -> Shown {
     let job = ["gold", "silver", "bronze"][number % 3];
@@ -84,7 +94,8 @@ fn machine(number: usize) -> Shown {
 }
 
 fn fleet(place: CatalogPlace, (seed, machines, nodes): (u64, usize, usize)) -> Fleet {
-    let from: Timestamp = "2026-03-20T11:00:00Z".parse().unwrap();
+    // Before today, whenever that is: stock restic does not count from points of the future.
+    let from: Timestamp = "2025-03-20T11:00:00Z".parse().unwrap();
     let mut outside = Outside {
         now: from,
         settings: configured(),
@@ -94,9 +105,13 @@ fn fleet(place: CatalogPlace, (seed, machines, nodes): (u64, usize, usize)) -> F
     outside.platforms.insert("local".to_owned(), shown);
     let mut fleet = Fleet::new(place, (configured(), outside), (from, seed, nodes));
     for name in ["gold", "silver", "bronze"] {
-        fleet.rules.insert(name.to_owned(), rules(name));
+        fleet.outside.rules.insert(name.to_owned(), rules(name));
     }
+    let repositories = ["main", "second", "far"];
+    let real = Real::new(fleet.clock.clone(), (&REAL, &repositories), (zone(), seed));
+    fleet.outside.real = Some(real);
     fleet.flaky.insert("m001".to_owned(), 30);
+    fleet.flaky.insert("m007".to_owned(), 30);
     fleet.slow.insert("m003".to_owned(), 300);
     fleet.kills_a_day = 4;
     fleet
@@ -110,8 +125,13 @@ fn keep(place: CatalogPlace, (seed, machines, nodes, days): (u64, usize, usize, 
     fleet.unreachable = (from + hours(9 * 24 + 15), from + hours(9 * 24 + 16));
     let until = from + hours(days * 24);
     let mut told_when_full = 0;
+    let mut judged = from;
     fleet.live(until, &mut |fleet| {
         let now = fleet.now();
+        if now > judged + hours(4 * 24) {
+            judged = now;
+            ask_restic(fleet);
+        }
         if (full.0..full.1).contains(&now) {
             fleet.outside.full.insert("second".to_owned());
             let alerts = fleet.catalog.open_alerts().unwrap();
@@ -138,6 +158,9 @@ fn keep(place: CatalogPlace, (seed, machines, nodes, days): (u64, usize, usize, 
         "{told_when_full} of {bronze} were told"
     );
     judge(&fleet, from, until);
+    rpo_is_kept_or_told(&fleet, from);
+    ask_restic(&mut fleet);
+    let real = fleet.outside.real.take().unwrap();
     let section = "control plane";
     figure(
         section,
@@ -152,6 +175,79 @@ fn keep(place: CatalogPlace, (seed, machines, nodes, days): (u64, usize, usize, 
         &format!("{name}: forgets as the oracle says"),
         fleet.forgets,
     );
+    for (what, count) in &real.counts {
+        figure(section, &format!("{name}: real machines: {what}"), count);
+    }
+}
+
+/// Stock restic reads everything that real repositories hold; each point gives its disk back.
+fn ask_restic(fleet: &mut Fleet) {
+    for repository in ["main", "second", "far"] {
+        let real = fleet.outside.real.as_mut().unwrap();
+        real.check_by_stock(repository);
+        let held = real.held(repository);
+        for (number, point) in held.iter().enumerate() {
+            real.restores(repository, &point.id, number % 7 == 3);
+        }
+        let there: BTreeSet<_> = held.iter().map(|it| &it.id).collect();
+        let of_real = |it: &&Held| REAL.contains(&&*it.machine);
+        let played = fleet.outside.held(repository).iter().filter(of_real);
+        assert_eq!(
+            there,
+            played.map(|it| &it.id).collect(),
+            "points of {repository}"
+        );
+    }
+}
+
+/// What an objective promises is kept by the points that were made, or an attempt failed and
+/// people were told; told is only what is so, as far as nodes lived to hear of points.
+fn rpo_is_kept_or_told(fleet: &Fleet, from: Timestamp) {
+    let (promised, end) = (hours(32), fleet.now());
+    // Nodes look rarely while nothing is to be done, and all may be down.
+    let slack = hours(4);
+    let alerts = fleet.catalog.alerts_since(from, 100_000).unwrap();
+    let shown = &fleet.outside.platforms["local"];
+    let (mut kept, mut all) = (0, 0);
+    for machine in shown.iter().map(|it| it.name.as_str()) {
+        let own = alerts.iter().filter(|it| it.condition == "rpo");
+        let own = own.filter(|it| it.machine.as_deref() == Some(machine));
+        let told: Vec<Timestamp> = own.map(|it| it.since).collect();
+        let made: Vec<&Made> = {
+            let all = fleet.outside.made.iter();
+            all.filter(|it| it.machine == machine).collect()
+        };
+        for (last, next) in gaps(&made, end) {
+            let over = last + promised;
+            let is_told = told.iter().any(|at| over <= *at && *at <= over + slack);
+            assert!(
+                is_told || next <= over + slack,
+                "{machine}: {told:?}, not {last} to {next}"
+            );
+            kept += usize::from(next <= over);
+            all += 1;
+        }
+        let heard: Vec<&Made> = made.into_iter().filter(|it| it.is_told).collect();
+        let first = heard.first().expect("a machine has no point").there;
+        // What came before the first point counts from when the machine was first seen.
+        for at in told.iter().filter(|at| **at > first) {
+            let is_so = |(last, next)| last + promised <= *at && *at <= next;
+            assert!(
+                gaps(&heard, end).any(is_so),
+                "{machine}: told {at}, {heard:?}"
+            );
+        }
+    }
+    assert!(
+        kept * 100 >= all * 95,
+        "{kept} of {all} points came in time"
+    );
+}
+
+/// From each point to when the next one was there.
+fn gaps(made: &[&Made], end: Timestamp) -> impl Iterator<Item = (Timestamp, Timestamp)> {
+    let next = made.iter().skip(1).map(|it| it.there).chain([end]);
+    made.iter().map(|it| it.at).zip(next)
 }
 
 fn judge(fleet: &Fleet, from: Timestamp, until: Timestamp) {

@@ -13,7 +13,7 @@ use lifeboat_model::{CancelToken, Clock, ErrorKind};
 use lifeboat_scheduler::{Node, NodeOptions, Settings};
 use lifeboat_testkit::{ManualClock, SeededEntropy};
 
-use crate::oracle::{Rules, kept};
+use crate::oracle::kept;
 use crate::play::{Outside, Play, after};
 
 /// A computer that runs a node, or is down until a moment.
@@ -36,8 +36,6 @@ pub(crate) struct Fleet {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) outside: Outside,
-    /// Rules of jobs, as the oracle knows them.
-    pub(crate) rules: BTreeMap<String, Rules>,
     /// Machines that fail this share of their attempts, in percent.
     pub(crate) flaky: BTreeMap<String, u64>,
     /// Machines that take so many minutes.
@@ -67,7 +65,7 @@ impl Fleet {
         (from, seed, computers): (Timestamp, u64, usize),
     ) -> Self {
         let clock = Arc::new(ManualClock::new(from));
-        let catalog = Arc::new(Catalog::open(&place, clock.clone()).unwrap());
+        let catalog = Arc::new(Catalog::open_judged(&place, clock.clone(), clock.clone()).unwrap());
         let computers = (0..computers).map(|number| Computer {
             name: format!("node{number}"),
             node: None,
@@ -77,7 +75,6 @@ impl Fleet {
             clock,
             catalog,
             outside,
-            rules: BTreeMap::new(),
             flaky: BTreeMap::new(),
             slow: BTreeMap::new(),
             unreachable: (Timestamp::MAX, Timestamp::MAX),
@@ -138,7 +135,8 @@ impl Fleet {
         for number in 0..self.computers.len() {
             let is_up = self.computers[number].node.is_some();
             if !is_up && self.computers[number].back <= now {
-                let catalog = Catalog::open(&self.place, self.clock.clone()).unwrap();
+                let clock = self.clock.clone();
+                let catalog = Catalog::open_judged(&self.place, clock.clone(), clock).unwrap();
                 let options = NodeOptions {
                     hold: HOLD,
                     judge_every: Duration::from_secs(600),
@@ -168,8 +166,17 @@ impl Fleet {
         let lost = self.running.extract_if(.., |it| it.computer == number);
         let lost: Vec<Running> = lost.collect();
         for one in lost {
-            if self.entropy.below(2) == 0 {
-                self.perform(&one.lease);
+            match self.entropy.below(2) {
+                0 => {
+                    let before = self.outside.made.len();
+                    self.perform(&one.lease);
+                    let made = &mut self.outside.made[before..];
+                    made.iter_mut().for_each(|it| it.is_told = false);
+                }
+                _ => {
+                    let calls = self.entropy.below(40);
+                    self.outside.perform_until_killed(&one.lease.task, calls);
+                }
             }
         }
     }
@@ -253,6 +260,11 @@ impl Fleet {
             let text = "hook pre-freeze ended with 1".to_owned();
             return TaskEnd::Failed(ErrorKind::Io, text);
         }
+        if self.entropy.below(100) < 8 && self.outside.is_real(task) {
+            let calls = self.entropy.below(40);
+            self.outside.perform_until_killed(task, calls);
+            return TaskEnd::Failed(ErrorKind::Io, "it ended with signal: 9".to_owned());
+        }
         if task.action == Action::Resolve {
             let shown = self.outside.platforms[&task.subject].iter();
             let meant = shown.filter(|it| it.jobs.contains(&task.job));
@@ -274,7 +286,7 @@ impl Fleet {
             let own = before.iter().filter(|it| it.machine == *machine);
             let own: Vec<_> = own.filter(|it| it.job == task.job).collect();
             let times: Vec<Timestamp> = own.iter().map(|it| it.at).collect();
-            let stay = kept(&times, self.rules[&task.job], &zone.zone);
+            let stay = kept(&times, self.outside.rules[&task.job], &zone.zone);
             let stays =
                 |it: &&&crate::play::Held| stay.contains(&it.at) || task.words.contains(&it.id);
             wanted.extend(own.iter().filter(stays).map(|it| it.id.clone()));
@@ -288,7 +300,7 @@ impl Fleet {
     }
 }
 
-/// The zone of all schedules here: its clocks change on 2026-03-29.
+/// The zone of all schedules here: its clocks change on 2025-03-30.
 pub(crate) fn zone() -> TimeZone {
     TimeZone::get("Europe/Berlin").unwrap()
 }

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lifeboat_catalog::{Action, Lease, RunState, Task, TaskEnd, TaskState};
-use lifeboat_model::CancelToken;
+use lifeboat_model::{CancelToken, Clock, ErrorKind};
 use lifeboat_scheduler::{Executor, Node, TaskWatch};
+use lifeboat_testkit::ManualClock;
 
 use crate::play::Play;
 use crate::world::{World, job, settings};
@@ -178,6 +179,40 @@ fn a_node_that_stops_its_child_for_want_of_the_catalog_does_not_end_the_task() {
             .cancelled_by
             .is_none()
     );
+}
+
+#[test]
+fn a_node_that_slept_before_it_began_begins_nothing() {
+    let (world, node, begun, lease) = in_the_middle();
+    steal(&world, &lease);
+    node.carry_out(lease.clone(), &CancelToken::new());
+    assert!(begun.try_recv().is_err(), "nothing was begun");
+    assert_eq!(state(&world, &lease), (TaskState::Queued, 1));
+}
+
+/// Ends what it carries out with the lease, while the node stands still.
+struct Lapsing(Arc<ManualClock>);
+
+impl Executor for Lapsing {
+    fn execute(&self, _: &Task, watch: &dyn TaskWatch, _: &CancelToken) -> TaskEnd {
+        assert_eq!(
+            watch.held_until(),
+            self.0.monotonic() + Duration::from_secs(60)
+        );
+        self.0.advance(Duration::from_secs(50));
+        TaskEnd::Failed(
+            ErrorKind::Cancelled,
+            "it ended with exit status: 130".to_owned(),
+        )
+    }
+}
+
+#[test]
+fn what_ended_because_its_node_stood_still_is_begun_again() {
+    let (world, _, _, lease) = in_the_middle();
+    let node = world.node_with("still", Arc::new(Lapsing(world.clock.clone())));
+    node.carry_out(lease.clone(), &CancelToken::new());
+    assert_eq!(state(&world, &lease), (TaskState::Queued, 0));
 }
 
 #[test]

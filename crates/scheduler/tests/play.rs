@@ -11,6 +11,9 @@ use lifeboat_policy::{Grouping, RecoveryPoint, plan_guarded};
 use lifeboat_scheduler::{Executor, Settings, TaskWatch};
 use serde_json::{Value, json};
 
+use crate::oracle::Rules;
+use crate::real::Real;
+
 /// What a repository holds.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Held {
@@ -25,6 +28,18 @@ pub(crate) struct Held {
 pub(crate) struct Shown {
     pub(crate) name: String,
     pub(crate) jobs: Vec<String>,
+}
+
+/// A point that was made.
+#[derive(Clone, Debug)]
+pub(crate) struct Made {
+    pub(crate) machine: String,
+    /// Its moment.
+    pub(crate) at: Timestamp,
+    /// Since when it is there.
+    pub(crate) there: Timestamp,
+    /// Whether the node lived to say so; else the next list tells.
+    pub(crate) is_told: bool,
 }
 
 /// Everything outside of the catalog.
@@ -43,6 +58,12 @@ pub(crate) struct Outside {
     /// Every word list that was carried out.
     pub(crate) done: Vec<Vec<String>>,
     pub(crate) next_id: u64,
+    /// Points that ever were.
+    pub(crate) made: Vec<Made>,
+    /// Rules of jobs, as the oracle knows them.
+    pub(crate) rules: BTreeMap<String, Rules>,
+    /// Machines and repositories that are more than played.
+    pub(crate) real: Option<Real>,
 }
 
 /// The executor; tests look into it and change it.
@@ -97,7 +118,10 @@ impl Outside {
         if let Some(ends) = scripted {
             return ends.remove(0);
         }
-        match task.action {
+        if self.is_real(task) {
+            return self.back_up_really(task);
+        }
+        let end = match task.action {
             Action::Resolve => self.resolve(task),
             Action::Backup => self.back_up(task),
             Action::Copy => self.copy(task),
@@ -105,7 +129,141 @@ impl Outside {
             Action::Look => self.list(task),
             Action::Verify => self.verify(task),
             _ => TaskEnd::Succeeded(json!([])),
+        };
+        match (&end, self.real.take()) {
+            (TaskEnd::Succeeded(_), Some(mut real)) => {
+                self.follow(&mut real, task).unwrap();
+                self.real = Some(real);
+            }
+            (_, real) => self.real = real,
         }
+        end
+    }
+
+    pub(crate) fn is_real(&self, task: &Task) -> bool {
+        let real = self.real.as_ref();
+        task.action == Action::Backup && real.is_some_and(|it| it.machines.contains(&task.subject))
+    }
+
+    fn note(&mut self, task: &Task) {
+        self.made.push(Made {
+            machine: task.subject.clone(),
+            at: began(task, self.now),
+            there: self.now,
+            is_told: true,
+        });
+    }
+
+    fn back_up_really(&mut self, task: &Task) -> TaskEnd {
+        let job = after(&task.words, "--job").unwrap().to_owned();
+        let repository = self.settings.jobs[&job].repository.clone();
+        let is_full = self.full.contains(&repository);
+        let real = self.real.as_mut().unwrap();
+        let at = began(task, self.now);
+        let done = real.back_up((&task.subject, &job, &repository), at, is_full);
+        self.see(&repository);
+        match done {
+            Err(error) => TaskEnd::Failed(error.kind(), error.to_string()),
+            Ok(id) => {
+                self.note(task);
+                stored(&id, task)
+            }
+        }
+    }
+
+    /// Does with real repositories what was just played.
+    fn follow(&mut self, real: &mut Real, task: &Task) -> lifeboat_engine::Result<()> {
+        let Some(repository) = after(&task.words, "--repo") else {
+            return Ok(());
+        };
+        match task.action {
+            Action::Copy => {
+                let (from, job) = (
+                    after(&task.words, "--from-repo"),
+                    after(&task.words, "--job"),
+                );
+                real.copy((from.unwrap(), repository), job.unwrap())?;
+                self.see_in(real, repository);
+            }
+            Action::Forget => {
+                let name = after(&task.words, "--job").unwrap();
+                let job = &self.settings.jobs[name];
+                let rules = (
+                    job.retention.as_ref().unwrap(),
+                    &job.guard,
+                    self.rules[name],
+                );
+                let spared = |id: &String| task.words.contains(id);
+                real.forget((repository, name), rules, &spared)?;
+                let played = self.of_real(real, repository);
+                self.see_in(real, repository);
+                assert_eq!(self.of_real(real, repository), played, "forget of {name}");
+            }
+            Action::Prune => real.prune(repository)?,
+            Action::Check => real.check(repository),
+            Action::Verify => {
+                let id = after(&task.words, "--snapshot").unwrap();
+                if self.of_real(real, repository).contains(id) {
+                    real.restores(repository, id, false);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A task whose process is killed after so many calls to its repository.
+    pub(crate) fn perform_until_killed(&mut self, task: &Task, calls: u64) {
+        let is_real = self.is_real(task);
+        let Some(real) = &mut self.real else {
+            return;
+        };
+        real.dies_after = Some(calls);
+        let repository = match is_real {
+            true => {
+                let before = self.made.len();
+                self.back_up_really(task);
+                self.made[before..]
+                    .iter_mut()
+                    .for_each(|it| it.is_told = false);
+                self.settings.jobs[&task.job].repository.clone()
+            }
+            false if task.action == Action::Prune => {
+                let repository = after(&task.words, "--repo").unwrap().to_owned();
+                // It ends as it may.
+                let _ = real.prune(&repository);
+                repository
+            }
+            false => {
+                real.dies_after = None;
+                return;
+            }
+        };
+        let real = self.real.as_mut().unwrap();
+        *real.counts.entry("kills in the middle").or_default() += 1;
+        real.check(&repository);
+        real.check_by_stock(&repository);
+    }
+
+    /// Points of real machines in a repository, as they are played.
+    fn of_real(&self, real: &Real, repository: &str) -> BTreeSet<String> {
+        let held = self.held(repository).iter();
+        let of_real = held.filter(|it| real.machines.contains(&it.machine));
+        of_real.map(|it| it.id.clone()).collect()
+    }
+
+    /// Reads anew what a repository holds of real machines.
+    fn see(&mut self, repository: &str) {
+        if let Some(mut real) = self.real.take() {
+            self.see_in(&mut real, repository);
+            self.real = Some(real);
+        }
+    }
+
+    fn see_in(&mut self, real: &mut Real, repository: &str) {
+        let held = self.repositories.entry(repository.to_owned()).or_default();
+        held.retain(|it| !real.machines.contains(&it.machine));
+        held.extend(real.held(repository));
     }
 
     fn resolve(&self, task: &Task) -> TaskEnd {
@@ -125,20 +283,16 @@ impl Outside {
         if self.full.contains(&repository) {
             return TaskEnd::Failed(ErrorKind::Full, "no space left".to_owned());
         }
-        let is_full = task.words.iter().any(|word| word == "--force");
         let id = self.new_id();
+        let at = began(task, self.now);
+        self.note(task);
         self.repositories.entry(repository).or_default().push(Held {
             id: id.clone(),
             machine: task.subject.clone(),
             job,
-            at: self.now,
+            at,
         });
-        let mode = if is_full { "full" } else { "incremental" };
-        TaskEnd::Succeeded(json!([{
-            "message_type": "machine", "snapshot_id": id, "consistency": "filesystem",
-            "disks": [{"size": 1u64 << 30, "bytes_read": 1u64 << 20, "mode": mode}],
-            "data_added_packed": 1000, "total_duration": 60.0
-        }]))
+        stored(&id, task)
     }
 
     fn copy(&mut self, task: &Task) -> TaskEnd {
@@ -156,7 +310,13 @@ impl Outside {
             .map(|it| (&it.machine, it.at))
             .collect();
         let own = self.held(from).iter().filter(|it| Some(&*it.job) == job);
-        let missing = own.filter(|it| !there.contains(&(&it.machine, it.at)));
+        let is_real = |it: &&Held| {
+            self.real
+                .as_ref()
+                .is_some_and(|r| r.machines.contains(&it.machine))
+        };
+        let played = own.filter(|it| !is_real(it));
+        let missing = played.filter(|it| !there.contains(&(&it.machine, it.at)));
         let missing: Vec<Held> = missing.cloned().collect();
         for point in missing {
             let id = self.new_id();
@@ -235,4 +395,20 @@ impl Outside {
             self.next_id
         )
     }
+}
+
+/// Points are dated by the begin of their backup.
+fn began(task: &Task, now: Timestamp) -> Timestamp {
+    task.started.unwrap_or(now)
+}
+
+/// What a backup says that was stored as a snapshot.
+fn stored(id: &str, task: &Task) -> TaskEnd {
+    let is_full = task.words.iter().any(|word| word == "--force");
+    let mode = if is_full { "full" } else { "incremental" };
+    TaskEnd::Succeeded(json!([{
+        "message_type": "machine", "snapshot_id": id, "consistency": "filesystem",
+        "disks": [{"size": 1u64 << 30, "bytes_read": 1u64 << 20, "mode": mode}],
+        "data_added_packed": 1000, "total_duration": 60.0
+    }]))
 }

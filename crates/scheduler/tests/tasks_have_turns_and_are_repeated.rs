@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use lifeboat_catalog::{Action, RunState, TaskEnd, TaskState};
 use lifeboat_model::ErrorKind;
-use lifeboat_scheduler::JobSettings;
+use lifeboat_scheduler::{JobSettings, Request};
 
 use crate::world::{World, job, settings, subjects};
 
@@ -231,4 +231,56 @@ fn machines_that_were_found_twice_are_backed_up_once() {
     world.drain(&second);
     assert_eq!(world.play.look().held("main").len(), 1);
     assert_eq!(world.runs("web")[0].state, RunState::Succeeded);
+}
+
+#[test]
+fn what_failed_waits_for_the_end_of_a_blackout_unless_somebody_asked_for_it() {
+    let mut web = job();
+    let timing = web.timing.as_mut().unwrap();
+    timing.schedule = "daily 01:59".parse().unwrap();
+    timing.blackouts = vec!["02:00-06:00".parse().unwrap()];
+    let world = World::new(settings(&[("web", web)]), &[("a", "web")]);
+    let node = world.node("n");
+    let other = world.node("m");
+    world
+        .play
+        .look()
+        .script("backup", "a", vec![badly(), badly()]);
+    world.go("2026-03-02T01:59:00Z");
+    world.drain(&node);
+    world.pass(60);
+    world.drain(&other);
+    let held = |world: &World| {
+        world
+            .tasks()
+            .into_iter()
+            .find(|it| it.action == Action::Backup)
+    };
+    let task = held(&world).unwrap();
+    assert_eq!((task.state, task.attempt), (TaskState::Queued, 1));
+    assert_eq!(task.not_before, "2026-03-02T06:00:00Z".parse().unwrap());
+    let why = "a blackout of job web ends at Mon 06:00 UTC";
+    assert_eq!(task.held_up.as_deref(), Some(why));
+    let log = world.catalog.log_after(task.id, 0, 100).unwrap();
+    assert!(log.last().unwrap().line.contains(why), "{log:?}");
+    // Whoever asks now does not wait, also not for a second attempt.
+    world.pass(1800);
+    let request = Request::Backup {
+        job: "web".to_owned(),
+        machines: Vec::new(),
+        is_forced: false,
+    };
+    let asked = node.begin(&request, "anna").unwrap();
+    world.drain(&node);
+    world.pass(61);
+    world.drain(&node);
+    assert_eq!(world.catalog.run(asked).unwrap().state, RunState::Succeeded);
+    world.go("2026-03-02T05:59:59Z");
+    world.drain(&node);
+    assert_eq!(held(&world).unwrap(), task, "it waits still");
+    world.pass(1);
+    world.drain(&node);
+    let task = held(&world).unwrap();
+    assert_eq!((task.state, task.attempt), (TaskState::Succeeded, 2));
+    assert_eq!(task.held_up, None);
 }

@@ -116,6 +116,7 @@ pub(crate) fn task(task: catalog::Task) -> api::Task {
         attempt: task.attempt,
         attempts_max: task.attempts_max,
         not_before: task.not_before,
+        held_up: task.held_up,
         node: task.node,
         started: task.started,
         ended: task.ended,

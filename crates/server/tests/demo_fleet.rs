@@ -373,6 +373,7 @@ pub(crate) fn task(id: i64, subject: &str, state: TaskState, done: u64) -> Task 
         attempts_max: 3,
         retry_seconds: 60,
         not_before: ago(260),
+        held_up: None,
         node: Some("hel-1".to_owned()),
         started: (state != TaskState::Queued).then(|| ago(245)),
         ended: state.is_over().then(|| ago(40)),
@@ -677,6 +678,7 @@ pub(crate) fn nodes() -> Vec<Node> {
         version: "0.1.0".to_owned(),
         started: ago(12 * DAY),
         seen: ago(seen),
+        clock_ahead: jiff::SignedDuration::ZERO,
     };
     vec![node("hel-1", 4), node("hel-2", 2), node("hel-3", 900)]
 }

@@ -158,6 +158,7 @@ fn node(site: &Site) -> Node {
         version: env!("CARGO_PKG_VERSION").into(),
         started: site.ago(2),
         seen: site.ago(2),
+        clock_ahead: jiff::SignedDuration::ZERO,
     }
 }
 

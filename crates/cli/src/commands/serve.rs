@@ -28,8 +28,8 @@ const PAUSE: Duration = Duration::from_secs(5);
 /// Begins what is due, answers requests and tells people, until it is asked to stop.
 pub(crate) fn run(context: &Context, arguments: &ServeArguments) -> Result<u8> {
     let service = Service::open(context)?;
-    let node = service.node_of_host()?;
     let stop = &context.environment.cancel;
+    let node = service.node_of_host(stop)?;
     let output = context.output;
     let asked = reload_signal()?;
     let (tell_shown, shown) = mpsc::channel();
@@ -114,7 +114,7 @@ fn parts(
         },
         public_names: server.public_names.clone(),
         is_metrics_open: server.is_metrics_open,
-        commands: AnswerCommands::new(service.children()?, &service.state)?,
+        commands: AnswerCommands::new(service.children(None), &service.state)?,
         shown,
         ready: Box::new(ready(service, node)),
         say: Arc::new(move |text| {

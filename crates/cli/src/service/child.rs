@@ -1,9 +1,9 @@
 //! Tasks as child processes of this very program.
 //!
-//! A child runs in a process group of its own and ends when its standard input does: one whose
-//! owner was killed stops by itself.
+//! A child runs in a process group of its own. It ends when its standard input does, and when the
+//! lease of its task is over: one whose node was killed, or stands still, stops by itself.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -20,10 +20,13 @@ use serde_json::Value;
 use super::message::Said;
 use super::running::Running;
 
-/// The variable that tells a child to end with its standard input.
-pub(crate) const ENDS_WITH_STDIN: &str = "LIFEBOAT_ENDS_WITH_STDIN";
 /// The variable that lets a child tell every step, as its owner shows it.
 pub(crate) const TELLS_STEPS: &str = "LIFEBOAT_TELLS_STEPS";
+/// The variable that tells a child until when its task is held: milliseconds since the boot of
+/// this computer. Later moments come by its standard input, a line each; its end ends the child.
+pub(crate) const HELD_UNTIL: &str = "LIFEBOAT_HELD_UNTIL";
+/// The variable that names the file which a child locks for as long as it lives.
+pub(crate) const CHILDREN_LOCK: &str = "LIFEBOAT_CHILDREN_LOCK";
 /// A child that was asked to stop is killed after this.
 const GRACE: Duration = Duration::from_secs(120);
 /// Pause between two looks at a child.
@@ -40,6 +43,8 @@ pub(crate) struct Children {
     pub(crate) program: PathBuf,
     /// The configuration that they read.
     pub(crate) running: Running,
+    /// What they lock while they live: the next service of this host waits for it.
+    pub(crate) lock: Option<PathBuf>,
 }
 
 /// What a child has said.
@@ -108,24 +113,34 @@ fn next_line(reader: &mut impl BufRead) -> Option<String> {
 
 impl Executor for Children {
     fn execute(&self, task: &Task, watch: &dyn TaskWatch, cancel: &CancelToken) -> TaskEnd {
-        let mut child = match self.start(task) {
+        let mut told = watch.held_until();
+        let mut child = match self.start(task, told) {
             Ok(child) => child,
             Err(error) => {
                 let text = format!("cannot start {}: {error}", self.program.display());
                 return TaskEnd::Failed(ErrorKind::of_io(&error), text);
             }
         };
-        // Held open: its end tells the child that nobody waits any more.
-        let stdin = child.stdin.take();
+        // Its end tells the child that nobody waits any more.
+        let mut stdin = child.stdin.take();
         let heard = Mutex::new(Heard::default());
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         // Others name no steps of their own: what is known of them is what their progress says.
         let is_stepped = matches!(task.action, Action::Backup | Action::Restore);
-        let told = Telling { watch, is_stepped };
+        let telling = Telling { watch, is_stepped };
         let status = thread::scope(|scope| {
-            scope.spawn(|| stdout.map(|stream| listen(stream, &heard, &told)));
-            scope.spawn(|| stderr.map(|stream| listen(stream, &heard, &told)));
-            wait(&mut child, cancel)
+            scope.spawn(|| stdout.map(|stream| listen(stream, &heard, &telling)));
+            scope.spawn(|| stderr.map(|stream| listen(stream, &heard, &telling)));
+            wait(&mut child, cancel, &mut || {
+                let until = watch.held_until();
+                if until > told {
+                    told = until;
+                    // A child that hears no more has ended.
+                    let _ = stdin
+                        .as_mut()
+                        .map(|it| writeln!(it, "{}", until.as_millis()));
+                }
+            })
         });
         drop(stdin);
         let heard = heard
@@ -139,12 +154,19 @@ impl Executor for Children {
 }
 
 impl Children {
-    fn start(&self, task: &Task) -> std::io::Result<Child> {
+    fn start(&self, task: &Task, held_until: Duration) -> std::io::Result<Child> {
         let mut command = self.command(&task.words);
-        command.env(TELLS_STEPS, "1").spawn()
+        if let Some(lock) = &self.lock {
+            command.env(CHILDREN_LOCK, lock);
+        }
+        command
+            .env(HELD_UNTIL, held_until.as_millis().to_string())
+            .env(TELLS_STEPS, "1")
+            .spawn()
     }
 
-    /// This program with these words and the configuration that counts.
+    /// This program with these words and the configuration that counts; unless another moment is
+    /// set, it is held for as long as its standard input is.
     pub(super) fn command(&self, words: &[String]) -> Command {
         let mut command = Command::new(&self.program);
         command
@@ -153,7 +175,7 @@ impl Children {
             .arg(self.running.file())
             .arg("--json")
             .args(words)
-            .env(ENDS_WITH_STDIN, "1")
+            .env(HELD_UNTIL, u64::MAX.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -162,10 +184,16 @@ impl Children {
     }
 }
 
-/// Waits for the end; asks for it when `cancel` is set, and insists later.
-pub(super) fn wait(child: &mut Child, cancel: &CancelToken) -> std::io::Result<ExitStatus> {
+/// Waits for the end; asks for it when `cancel` is set, and insists later. `each` is called at
+/// every look.
+pub(super) fn wait(
+    child: &mut Child,
+    cancel: &CancelToken,
+    each: &mut dyn FnMut(),
+) -> std::io::Result<ExitStatus> {
     let mut asked: Option<Instant> = None;
     loop {
+        each();
         if let Some(status) = child.try_wait()? {
             return Ok(status);
         }

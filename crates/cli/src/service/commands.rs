@@ -69,7 +69,7 @@ impl AnswerCommands {
             if !stdout.is_none_or(|stream| pass_on(stream, take)) {
                 cancel.cancel();
             }
-            wait(&mut child, &cancel)
+            wait(&mut child, &cancel, &mut || {})
         });
         drop(stdin);
         let failure = failure.into_inner().unwrap_or_else(|p| p.into_inner());

@@ -152,6 +152,11 @@ impl Timing {
         SignedDuration::from_secs(share)
     }
 
+    /// When the blackouts end that `moment` is in; nothing if it is in none, or they never end.
+    pub fn blackout_end(&self, moment: Timestamp) -> Option<Timestamp> {
+        self.after_blackouts(moment).filter(|end| *end != moment)
+    }
+
     fn after_blackouts(&self, moment: Timestamp) -> Option<Timestamp> {
         let mut moment = moment;
         for _ in 0..BLACKOUT_DAYS_MAX * self.blackouts.len().max(1) {

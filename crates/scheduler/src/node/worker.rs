@@ -23,6 +23,7 @@ use crate::{Result, words};
 struct Told<'n> {
     node: &'n Node,
     lease: &'n Lease,
+    attempt: &'n Attempt,
 }
 
 impl TaskWatch for Told<'_> {
@@ -37,6 +38,10 @@ impl TaskWatch for Told<'_> {
     fn line(&self, level: LogLevel, line: &str) {
         let _ = self.node.catalog.write_log(self.lease, level, line);
     }
+
+    fn held_until(&self) -> Duration {
+        *lock(&self.attempt.held_until)
+    }
 }
 
 /// One attempt, as its two threads see it.
@@ -46,6 +51,8 @@ struct Attempt {
     cancel: CancelToken,
     /// Whether somebody wants it stopped; else the node does.
     is_unwanted: AtomicBool,
+    /// When the lease is over, by the node's monotonic count.
+    held_until: Mutex<Duration>,
     over: (Mutex<bool>, Condvar),
 }
 
@@ -68,9 +75,14 @@ impl Attempt {
 
 impl Node {
     /// Carries a leased task out to its end, and wakes the loop.
+    ///
+    /// The lease is renewed first: a node that slept since it was given the task begins nothing.
     pub fn carry_out(&self, mut lease: Lease, stop: &CancelToken) {
         let settings = self.settings();
         let attempt = Attempt::default();
+        if self.renew(&mut lease, &attempt).is_err() {
+            return self.conclude(&settings, &lease, TaskEnd::GivenBack);
+        }
         // What cannot be asked now is not needed: without the catalog nothing ends well.
         let _ = self.make_ready(&settings, &mut lease);
         let end = std::thread::scope(|scope| {
@@ -79,6 +91,7 @@ impl Node {
             let told = Told {
                 node: self,
                 lease: &lease,
+                attempt: &attempt,
             };
             let end = self.executor.execute(&lease.task, &told, &attempt.cancel);
             drop(over);
@@ -86,8 +99,13 @@ impl Node {
         });
         // Nobody but this node wanted it stopped: it stops, or could not renew its lease.
         let is_own = attempt.cancel.is_cancelled() && !attempt.is_unwanted.load(Ordering::SeqCst);
+        let left = lock(&attempt.held_until).saturating_sub(self.clock.monotonic());
         let end = match end {
             TaskEnd::Cancelled if stop.is_cancelled() || is_own => TaskEnd::GivenBack,
+            // The node stood still, and what carried the task out ended with the lease.
+            TaskEnd::Failed(ErrorKind::Cancelled, _) if left <= self.options.hold / 4 => {
+                TaskEnd::GivenBack
+            }
             other => other,
         };
         self.conclude(&settings, &lease, end);
@@ -117,8 +135,6 @@ impl Node {
         let (cancel, over) = (&attempt.cancel, &attempt.over);
         let mut lease = lease.clone();
         let hold = self.options.hold;
-        let margin = hold / 4;
-        let mut renewed = self.clock.monotonic();
         loop {
             let held = lock(&over.0);
             let pause = (hold / 6).min(Duration::from_secs(1));
@@ -129,8 +145,8 @@ impl Node {
             if stop.is_cancelled() {
                 cancel.cancel();
             }
-            let age = self.clock.monotonic().saturating_sub(renewed);
-            if age < hold / 3 && !stop.is_cancelled() {
+            let left = lock(&attempt.held_until).saturating_sub(self.clock.monotonic());
+            if left > hold * 2 / 3 && !stop.is_cancelled() {
                 // Whoever wants it stopped is heard at the next renewal, or here.
                 let task = self.catalog.task(lease.task.id);
                 if task.is_ok_and(|task| task.cancelled_by.is_some()) {
@@ -138,18 +154,27 @@ impl Node {
                 }
                 continue;
             }
-            match self.catalog.renew(&mut lease, hold) {
-                Ok(cancelled) => {
-                    renewed = self.clock.monotonic();
-                    if cancelled.is_some() {
-                        attempt.refuse();
-                    }
-                }
+            match self.renew(&mut lease, attempt) {
+                Ok(Some(_)) => attempt.refuse(),
+                Ok(None) => {}
                 Err(error) if error.kind() == ErrorKind::Denied => cancel.cancel(),
-                Err(_) if age + margin > hold => cancel.cancel(),
+                Err(_) if left < hold / 4 => cancel.cancel(),
                 Err(_) => {}
             }
         }
+    }
+
+    /// Renews a lease; says who wants the task stopped. The new one counts from before the
+    /// question: however long the answer took, nobody else has the task meanwhile.
+    fn renew(
+        &self,
+        lease: &mut Lease,
+        attempt: &Attempt,
+    ) -> lifeboat_catalog::Result<Option<String>> {
+        let (asked, hold) = (self.clock.monotonic(), self.options.hold);
+        let unwanted = self.catalog.renew(lease, hold)?;
+        *lock(&attempt.held_until) = asked + hold;
+        Ok(unwanted)
     }
 
     /// Writes the end of a task down, with everything that it brought, and wakes the loop;

@@ -262,6 +262,7 @@ fn task(frame: &Frame, view: &TaskView) -> Markup {
                     @if task.attempt > 1 || task.attempts_max > 1 {
                         span.quiet { "Attempt " (task.attempt) " of " (task.attempts_max) }
                     }
+                    @if let Some(why) = &task.held_up { span.quiet { "held up: " (why) } }
                     @if let Some(node) = &task.node { span.quiet { "on " (node) } }
                     @if let Some(who) = &task.cancelled_by { span.quiet { "cancelled by " (who) } }
                     (task_actions(frame, task))
