@@ -5,7 +5,7 @@ use std::thread;
 
 use jiff::Timestamp;
 use lifeboat_catalog::{Role, Token, User};
-use lifeboat_cli::{Encryption, ServeParts, WantedToken};
+use lifeboat_cli::{ConfigTold, Encryption, ServeParts, WantedToken};
 use lifeboat_model::{CancelToken, Clock, Entropy, ErrorKind};
 use lifeboat_scheduler::Node;
 use lifeboat_server::{Limits, ServerOptions, State, StateParts};
@@ -20,6 +20,7 @@ pub(crate) fn serve(parts: ServeParts, stop: &CancelToken) -> Result<(), (ErrorK
         audit_key: parts.audit_key,
         is_metrics_open: parts.is_metrics_open,
         config: Vec::new(),
+        commands: Some(parts.commands),
     })
     .map_err(io)?;
     let options = ServerOptions {
@@ -41,8 +42,11 @@ pub(crate) fn serve(parts: ServeParts, stop: &CancelToken) -> Result<(), (ErrorK
     let shows = Arc::clone(&state);
     // Ends with the other end of the channel.
     thread::spawn(move || {
-        for settings in shown {
-            shows.set_config(settings);
+        for told in shown {
+            match told {
+                ConfigTold::Sound(settings) => shows.set_config(settings),
+                ConfigTold::Broken(text, findings) => shows.set_broken_config(text, findings),
+            }
         }
     });
     lifeboat_server::serve(options, state, stop).map_err(|error| (error.kind(), error.to_string()))

@@ -29,6 +29,7 @@ use std::sync::mpsc::Receiver;
 use clap::Parser;
 use jiff::Timestamp;
 use lifeboat_catalog::{AuditKey, Role, Token, User};
+use lifeboat_config::Finding;
 use lifeboat_model::{ByteCount, CancelToken, Clock, Entropy, ErrorKind};
 use lifeboat_platform::{Platform, SnapshotRules};
 use lifeboat_scheduler::Node;
@@ -44,6 +45,16 @@ pub type OpenPlatform =
 
 /// A setting as it counts: its path, its value, and where that came from.
 pub type ShownSetting = (String, String, String);
+
+/// What is told of the configuration, each time that it was read.
+#[derive(Clone, Debug)]
+pub enum ConfigTold {
+    /// These effective settings count from now on.
+    Sound(Vec<ShownSetting>),
+    /// As it lies there it cannot be used, for this reason and these findings: the one before
+    /// goes on.
+    Broken(String, Vec<Finding>),
+}
 
 /// How the service encrypts.
 #[derive(Clone, Debug)]
@@ -74,8 +85,10 @@ pub struct ServeParts {
     pub public_names: Vec<String>,
     /// Whether metrics are read without a token.
     pub is_metrics_open: bool,
-    /// Effective settings, each time they change.
-    pub shown: Receiver<Vec<ShownSetting>>,
+    /// The configuration, each time that it was read.
+    pub shown: Receiver<ConfigTold>,
+    /// Gives the command that runs this program with the configuration that counts.
+    pub commands: Arc<dyn Fn() -> std::process::Command + Send + Sync>,
     /// Is told what an operator should know.
     pub say: Arc<dyn Fn(&str) + Send + Sync>,
 }

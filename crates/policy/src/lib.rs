@@ -34,4 +34,4 @@ pub use point::{RecoveryPoint, localized};
 pub use reason::KeepReason;
 pub use retention::{KeepCount, Retention};
 pub use schedule::{Blackout, Due, Occurrence, Schedule, Timing, parse_weekdays, parse_zone};
-pub use simulator::{SimulatedPoint, SimulatedRun, Simulator};
+pub use simulator::{PointBefore, SimulatedPoint, SimulatedRun, Simulator};

@@ -25,6 +25,27 @@ pub struct Simulator<'a> {
     pub full: &'a FullRule,
 }
 
+/// A recovery point that is there when the play begins.
+#[derive(Clone, Debug)]
+pub struct PointBefore {
+    /// Its time.
+    pub time: Zoned,
+    /// Its tags: rules and pins may go by them.
+    pub tags: Vec<String>,
+    /// Whether it stays because it was proved to come back.
+    pub is_spared: bool,
+}
+
+impl From<Zoned> for PointBefore {
+    fn from(time: Zoned) -> Self {
+        Self {
+            time,
+            tags: Vec::new(),
+            is_spared: false,
+        }
+    }
+}
+
 /// A recovery point of the simulation.
 #[derive(Clone, Debug)]
 pub struct SimulatedPoint {
@@ -60,10 +81,27 @@ impl Simulator<'_> {
         history: FullHistory,
         (from, until): (Timestamp, Timestamp),
     ) -> Result<Vec<SimulatedPoint>> {
-        let mut points: Vec<_> = existing.iter().cloned().map(before).collect();
+        let existing: Vec<_> = existing.iter().cloned().map(PointBefore::from).collect();
+        self.play_from(&existing, history, (from, until))
+    }
+
+    /// The same from points of which more is known than their times.
+    ///
+    /// Errors: as [`Simulator::play`].
+    pub fn play_from(
+        &self,
+        existing: &[PointBefore],
+        history: FullHistory,
+        (from, until): (Timestamp, Timestamp),
+    ) -> Result<Vec<SimulatedPoint>> {
+        let mut points: Vec<_> = existing.iter().map(before).collect();
+        let spared: Vec<bool> = existing.iter().map(|point| point.is_spared).collect();
         let mut alive: Vec<RecoveryPoint<usize>> = Vec::new();
-        for (key, point) in points.iter().enumerate() {
-            alive.push(self.recovery_point(&point.time, key));
+        for (key, point) in existing.iter().enumerate() {
+            alive.push(RecoveryPoint {
+                tags: point.tags.clone(),
+                ..self.recovery_point(&point.time, key)
+            });
         }
         let mut history = history;
         let runs = self.timing.after(from, self.job);
@@ -78,7 +116,7 @@ impl Simulator<'_> {
                 removed: None,
                 reasons: Vec::new(),
             });
-            self.forget(&mut points, &mut alive, occurrence.begins)?;
+            self.forget((&mut points, &spared), &mut alive, occurrence.begins)?;
         }
         points.sort_by_key(|point| point.time.timestamp());
         Ok(points)
@@ -96,7 +134,7 @@ impl Simulator<'_> {
 
     fn forget(
         &self,
-        points: &mut [SimulatedPoint],
+        (points, spared): (&mut [SimulatedPoint], &[bool]),
         alive: &mut Vec<RecoveryPoint<usize>>,
         now: Timestamp,
     ) -> Result<()> {
@@ -108,7 +146,8 @@ impl Simulator<'_> {
             ..self.guard.clone()
         };
         let rules = (self.retention, &guard);
-        let mut plans = plan_guarded(rules, Grouping::NONE, alive, after, &|_| false)?;
+        let spares = |key: &usize| spared.get(*key).copied().unwrap_or(false);
+        let mut plans = plan_guarded(rules, Grouping::NONE, alive, after, &spares)?;
         let decisions = plans.pop().map(|plan| plan.decisions).unwrap_or_default();
         let mut kept = Vec::new();
         for decision in decisions {
@@ -126,9 +165,9 @@ impl Simulator<'_> {
     }
 }
 
-fn before(time: Zoned) -> SimulatedPoint {
+fn before(point: &PointBefore) -> SimulatedPoint {
     SimulatedPoint {
-        time,
+        time: point.time.clone(),
         run: None,
         removed: None,
         reasons: Vec::new(),

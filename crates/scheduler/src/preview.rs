@@ -3,11 +3,11 @@
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_catalog::Point;
 use lifeboat_model::ErrorKind;
-use lifeboat_policy::{FullHistory, KeepCount, Retention, SimulatedPoint, Simulator};
+use lifeboat_policy::{FullHistory, KeepCount, PointBefore, Retention, SimulatedPoint, Simulator};
 use serde::{Deserialize, Serialize};
 
 use crate::due::scheduled;
-use crate::settings::Settings;
+use crate::settings::{JobSettings, Settings};
 use crate::{Error, Result};
 
 /// Limit: runs of one thing in a preview.
@@ -22,6 +22,10 @@ pub struct PlannedRun {
     pub planned: Timestamp,
     /// The job; of upkeep as in `check main`.
     pub job: String,
+    /// Whether a blackout holds it up.
+    pub is_held_up: bool,
+    /// Jobs that have to end well before it.
+    pub after: Vec<String>,
 }
 
 /// Runs that begin after `from` and not after `until`, in order of time.
@@ -36,13 +40,16 @@ pub fn upcoming(settings: &Settings, from: Timestamp, until: Timestamp) -> Vec<P
             begins: run.begins,
             planned: run.planned,
             job: it.job(),
+            is_held_up: run.is_held_up,
+            after: it.after.to_vec(),
         }));
     }
     runs.sort();
     runs
 }
 
-/// Plays the runs of a job and its keep rules over days to come.
+/// Plays the runs of a job and its keep rules over days to come. Of the points that are there
+/// those of the job in its repository count, as for a forget.
 ///
 /// Errors: `NotFound` for an unknown job; `Invalid` if it has no schedule, or its rules would
 /// remove every point.
@@ -69,15 +76,36 @@ pub fn simulate_job(
         full: &found.full,
     };
     let zone = &timing.zone;
-    let times: Vec<_> = existing
+    let mut existing: Vec<Point> = existing
         .iter()
-        .map(|point| point.at.to_zoned(zone.clone()))
+        .filter(|it| is_of_job(it, (job, found)) && it.at <= from)
+        .cloned()
+        .collect();
+    existing.sort_by_key(|point| point.at);
+    let proved = existing.iter().filter(|it| is_proved(it)).map(|it| it.at);
+    let spared = proved.max();
+    let before: Vec<_> = existing
+        .iter()
+        .map(|point| PointBefore {
+            time: point.at.to_zoned(zone.clone()),
+            tags: point.tags.clone(),
+            is_spared: is_proved(point) && Some(point.at) == spared,
+        })
         .collect();
     let until = from.checked_add(SignedDuration::from_hours(i64::from(days) * 24));
     let until = until.map_err(|error| invalid(format!("{days} days: {error}")))?;
     simulator
-        .play(&times, history(existing, zone), (from, until))
+        .play_from(&before, history(&existing, zone), (from, until))
         .map_err(|error| invalid(error.to_string()))
+}
+
+fn is_of_job(point: &Point, (name, job): (&str, &JobSettings)) -> bool {
+    let is_its = |it: &String| it == name;
+    point.key.repository == job.repository && point.job.as_ref().is_none_or(is_its)
+}
+
+fn is_proved(point: &Point) -> bool {
+    point.verified.is_some_and(|(_, is_ok)| is_ok)
 }
 
 /// What is known of the full reads of a machine's points.

@@ -8,6 +8,7 @@ mod every_route_has_its_roles;
 mod guesses_are_slowed_and_lock_nobody_out;
 mod metrics_are_as_prometheus_wants_them;
 mod pages_answer_and_escape;
+mod points_are_looked_into_safely;
 mod the_dashboard_works_in_a_browser;
 mod the_document_says_what_is_answered;
 mod those_who_listen_miss_nothing;

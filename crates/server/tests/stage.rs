@@ -20,7 +20,7 @@ use lifeboat_scheduler::{
     Executor, JobSettings, Node, NodeOptions, PlatformSettings, RepositorySettings, Request,
     Settings, TaskWatch,
 };
-use lifeboat_server::{Encryption, Limits, Server, ServerOptions, State, StateParts};
+use lifeboat_server::{Commands, Encryption, Limits, Server, ServerOptions, State, StateParts};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -53,6 +53,7 @@ pub(crate) struct Wishes {
     pub(crate) limits: Limits,
     pub(crate) is_encrypted: bool,
     pub(crate) files: Option<(PathBuf, PathBuf)>,
+    pub(crate) commands: Option<Commands>,
 }
 
 impl Stage {
@@ -76,6 +77,7 @@ impl Stage {
             entropy: Arc::new(SystemEntropy),
             audit_key: AuditKey::new(Secret::new(vec![7; 32])).unwrap(),
             config: vec![("site".into(), "berlin".into(), "lifeboat.toml:1".into())],
+            commands: wishes.commands,
         });
         let state = state.unwrap();
         fill(&catalog, &node);

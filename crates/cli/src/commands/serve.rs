@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use lifeboat_catalog::AuditEntry;
-use lifeboat_config::Origin;
+use lifeboat_config::{Finding, Origin};
 use lifeboat_model::CancelToken;
 use lifeboat_scheduler::Node;
 
@@ -15,7 +15,7 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::output::Output;
 use crate::service::{Notices, Service, audit_key, settings, sound};
-use crate::{Encryption, ServeParts, ShownSetting};
+use crate::{ConfigTold, Encryption, ServeParts, ShownSetting};
 
 /// Pause between two looks at files and notices.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -28,7 +28,7 @@ pub(crate) fn run(context: &Context, arguments: &ServeArguments) -> Result<u8> {
     let output = context.output;
     let (tell_shown, shown) = mpsc::channel();
     let parts = parts(context, &service, &node, (arguments, shown))?;
-    let _ = tell_shown.send(shown_of(&service.loaded));
+    let _ = tell_shown.send(ConfigTold::Sound(shown_of(&service.loaded)));
     service.running.keep(&service.path, &service.files)?;
     let mut notices = Notices::new(&service.loaded.config)?;
     output.result(format!(
@@ -78,7 +78,7 @@ fn parts(
     context: &Context,
     service: &Service,
     node: &Arc<Node>,
-    (arguments, shown): (&ServeArguments, mpsc::Receiver<Vec<ShownSetting>>),
+    (arguments, shown): (&ServeArguments, mpsc::Receiver<ConfigTold>),
 ) -> Result<ServeParts> {
     let server = &service.loaded.config.server;
     let key = audit_key(&service.state, &*context.environment.entropy)?;
@@ -99,6 +99,7 @@ fn parts(
     };
     service.catalog.audit(&key, &entry)?;
     let output = context.output;
+    let children = service.children()?;
     Ok(ServeParts {
         node: Arc::clone(node),
         clock: Arc::clone(&context.environment.clock),
@@ -113,6 +114,7 @@ fn parts(
         public_names: server.public_names.clone(),
         is_metrics_open: server.is_metrics_open,
         shown,
+        commands: Arc::new(move || children.command()),
         say: Arc::new(move |text| {
             // The journal may be full; the service goes on.
             let _ = output.result(text);
@@ -150,18 +152,22 @@ fn reload(
     node: &Node,
     (notices, tell, shown): (
         &mut Notices,
-        &mpsc::Sender<Vec<ShownSetting>>,
+        &mpsc::Sender<ConfigTold>,
         &mut Vec<ShownSetting>,
     ),
 ) {
+    let mut findings: Vec<Finding> = Vec::new();
     let read = configuration::load_with_files(&service.path);
     let read = read.and_then(|(loaded, files)| {
+        findings.clone_from(&loaded.findings);
         let loaded = sound(loaded)?;
         Ok((Notices::new(&loaded.config)?, loaded, files))
     });
     match read {
-        // Something else was written beside it.
-        Ok((_, loaded, _)) if shown_of(&loaded) == *shown => {}
+        // Something else was written beside it, or a mistake was taken back.
+        Ok((_, loaded, _)) if shown_of(&loaded) == *shown => {
+            let _ = tell.send(ConfigTold::Sound(shown.clone()));
+        }
         Ok((fresh, loaded, files)) => {
             if let Err(error) = service.running.keep(&service.path, &files) {
                 output.warn(format!("the configuration before goes on: {error}"));
@@ -171,10 +177,13 @@ fn reload(
             node.replace_settings(settings(&loaded.config));
             // Nobody listens any more when the service ends.
             *shown = shown_of(&loaded);
-            let _ = tell.send(shown.clone());
+            let _ = tell.send(ConfigTold::Sound(shown.clone()));
             let _ = output.result("the configuration was read anew");
         }
-        Err(error) => output.warn(format!("the configuration before goes on: {error}")),
+        Err(error) => {
+            output.warn(format!("the configuration before goes on: {error}"));
+            let _ = tell.send(ConfigTold::Broken(error.to_string(), findings));
+        }
     }
 }
 

@@ -79,17 +79,24 @@ impl Executor for Children {
 }
 
 impl Children {
-    fn start(&self, task: &Task) -> std::io::Result<Child> {
-        Command::new(&self.program)
+    /// This program, to be told what to do; it ends with its standard input.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command
             .arg("--config")
             .arg(self.running.file())
+            .env(ENDS_WITH_STDIN, "1")
+            .process_group(0);
+        command
+    }
+
+    fn start(&self, task: &Task) -> std::io::Result<Child> {
+        self.command()
             .arg("--json")
             .args(&task.words)
-            .env(ENDS_WITH_STDIN, "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .process_group(0)
             .spawn()
     }
 }
