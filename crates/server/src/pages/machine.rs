@@ -375,10 +375,10 @@ fn radii(count: usize) -> [&'static str; 3] {
 
 fn ticks(frame: &Frame, oldest: Timestamp, now: Timestamp) -> Markup {
     let whole = now.as_second() - oldest.as_second();
-    let pattern = if whole > 3 * 86_400 {
-        "%-d %b"
-    } else {
-        "%-d %b %H:%M"
+    let pattern = match whole / 86_400 {
+        0..=3 => "%-d %b %H:%M",
+        4..=300 => "%-d %b",
+        _ => "%b %Y",
     };
     let moment = |part: i64| Timestamp::from_second(oldest.as_second() + whole * part / 4);
     html! {
