@@ -9,6 +9,7 @@
 mod accounts;
 mod client;
 mod failure;
+mod files;
 mod machines;
 mod overview;
 mod plans;
@@ -20,6 +21,7 @@ pub use accounts::{
 };
 pub use client::{Client, ClientError, ClientOptions, Page};
 pub use failure::{Failure, FailureKind, status_of};
+pub use files::{PointFile, PointFileKind, PointFiles, PointVolume, StoredFile};
 pub use machines::{Machine, MachineDetails, Point, Proof, ProofKind, Verified};
 pub use overview::{
     Alert, Event, Health, Job, Objective, ObjectiveCounts, ObjectiveKind, ObjectiveState, Overview,

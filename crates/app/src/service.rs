@@ -6,7 +6,7 @@ use std::thread;
 
 use jiff::Timestamp;
 use lifeboat_catalog::{Role, Token, User};
-use lifeboat_cli::{AnswerCommands, Encryption, ServeParts, WantedToken};
+use lifeboat_cli::{AnswerCommands, ConfigTold, Encryption, ServeParts, WantedToken};
 use lifeboat_model::{CancelToken, Clock, Entropy, ErrorKind};
 use lifeboat_scheduler::Node;
 use lifeboat_server::{Limits, Server, ServerOptions, State, StateParts, UPLOAD_MAX};
@@ -39,6 +39,7 @@ pub(crate) fn serve(parts: ServeParts, stop: &CancelToken) -> Result<(), (ErrorK
         is_metrics_open: parts.is_metrics_open,
         config: Vec::new(),
         commands: Some(Arc::new(Commands(parts.commands))),
+        looks: Some(parts.looks),
         upload_max: UPLOAD_MAX,
     })
     .map_err(io)?;
@@ -61,8 +62,11 @@ pub(crate) fn serve(parts: ServeParts, stop: &CancelToken) -> Result<(), (ErrorK
     let shows = Arc::clone(&state);
     // Ends with the other end of the channel.
     thread::spawn(move || {
-        for settings in shown {
-            shows.set_config(settings);
+        for told in shown {
+            match told {
+                ConfigTold::Sound(settings) => shows.set_config(settings),
+                ConfigTold::Broken(text, findings) => shows.set_broken_config(text, findings),
+            }
         }
     });
     let told = |error: lifeboat_server::Error| (error.kind(), error.to_string());

@@ -192,6 +192,15 @@ impl Catalog {
         })
     }
 
+    /// The point of a snapshot's whole id.
+    pub fn point(&self, snapshot: &str) -> Result<Option<Point>> {
+        self.read(|transaction| {
+            let statement = "SELECT body FROM points WHERE snapshot = $1";
+            let rows = transaction.query(statement, &[snapshot.into()])?;
+            rows.first().map(|row| row.body(0)).transpose()
+        })
+    }
+
     /// All points of a repository, newest first.
     pub fn points_of(&self, repository: &str) -> Result<Vec<Point>> {
         self.read(|transaction| {

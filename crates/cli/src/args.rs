@@ -15,8 +15,8 @@ mod upkeep;
 use clap::{Parser, Subcommand};
 
 pub(crate) use browse::{
-    FilesCommand, FilesGetArguments, FilesLsArguments, FilesMountArguments, NbdArguments,
-    RescueArguments,
+    FilesCommand, FilesDumpArguments, FilesGetArguments, FilesLsArguments, FilesMountArguments,
+    NbdArguments, RescueArguments,
 };
 pub(crate) use config::{ConfigCommand, ConfigGenerateArguments, ConfigImportArguments};
 pub(crate) use data::{

@@ -29,6 +29,7 @@ use std::sync::mpsc::Receiver;
 use clap::Parser;
 use jiff::Timestamp;
 use lifeboat_catalog::{AuditKey, Role, Token, User};
+use lifeboat_config::Finding;
 use lifeboat_model::{ByteCount, CancelToken, Clock, Entropy, ErrorKind};
 use lifeboat_platform::{Platform, SnapshotRules};
 use lifeboat_scheduler::Node;
@@ -45,6 +46,16 @@ pub type OpenPlatform =
 
 /// A setting as it counts: its path, its value, and where that came from.
 pub type ShownSetting = (String, String, String);
+
+/// What is told of the configuration, each time that it was read.
+#[derive(Clone, Debug)]
+pub enum ConfigTold {
+    /// These effective settings count from now on.
+    Sound(Vec<ShownSetting>),
+    /// As it lies there it cannot be used, for this reason and these findings: the one before
+    /// goes on.
+    Broken(String, Vec<Finding>),
+}
 
 /// How the service encrypts.
 #[derive(Clone, Debug)]
@@ -77,8 +88,11 @@ pub struct ServeParts {
     pub is_metrics_open: bool,
     /// Runs commands that answers are made of.
     pub commands: AnswerCommands,
-    /// Effective settings, each time they change.
-    pub shown: Receiver<Vec<ShownSetting>>,
+    /// Gives the command that runs this program with the configuration that counts, to look into
+    /// points.
+    pub looks: Arc<dyn Fn() -> std::process::Command + Send + Sync>,
+    /// The configuration, each time that it was read.
+    pub shown: Receiver<ConfigTold>,
     /// Is called when it listens.
     pub ready: Box<dyn FnOnce() + Send>,
     /// Is told what an operator should know.

@@ -25,6 +25,10 @@ pub struct PlannedRun {
     pub planned: Timestamp,
     /// The job; of upkeep as in `check main`.
     pub job: String,
+    /// Whether a blackout holds it up.
+    pub is_held_up: bool,
+    /// Jobs that have to end well before it.
+    pub after: Vec<String>,
 }
 
 /// Runs that begin after `from` and not after `until`, in order of time.
@@ -39,6 +43,8 @@ pub fn upcoming(settings: &Settings, from: Timestamp, until: Timestamp) -> Vec<P
             begins: run.begins,
             planned: run.planned,
             job: it.job(),
+            is_held_up: run.is_held_up,
+            after: it.after.to_vec(),
         }));
     }
     runs.sort();
@@ -75,7 +81,8 @@ pub fn simulate_job(
     let zone = &timing.zone;
     let own = existing
         .iter()
-        .filter(|it| it.key.repository == found.repository && it.job.as_deref() == Some(job));
+        .filter(|it| it.key.repository == found.repository && it.job.as_deref() == Some(job))
+        .filter(|it| it.at <= from);
     let mut own: Vec<&Point> = own.collect();
     own.sort_by_key(|point| point.at);
     let points = recovery_points(&own, zone);

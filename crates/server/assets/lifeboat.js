@@ -66,6 +66,8 @@
   };
   let timer = 0;
   const later = () => { clearTimeout(timer); timer = setTimeout(renew, 350); };
+  // Something is on its way that no event tells of.
+  const follow = () => { if (one("[data-pending]")) setTimeout(renew, 800); };
   const swap = (fresh) => {
     const page = one("#page");
     if (!page) return;
@@ -80,6 +82,7 @@
     }
     reveal(page);
     tick();
+    follow();
   };
   const put = (region, next) => {
     if (region.dataset.from === undefined) region.dataset.from = "";
@@ -303,6 +306,7 @@
     document.addEventListener("keydown", key);
     search();
     listen();
+    follow();
     setInterval(tick, 1000);
   });
 })();

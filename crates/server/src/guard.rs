@@ -85,7 +85,7 @@ pub(crate) async fn guard(In(post): In<Post>, request: Request, next: Next) -> R
         _ if post.state.is_metrics_open && post.route.is_metrics() => Ok(None),
         _ => admit(&post, &parts).await.map(Some),
     };
-    let is_change = post.route.is_change();
+    let is_written_down = post.route.is_written_down();
     let (path, peer) = (parts.uri.path().to_owned(), parts.extensions.get().copied());
     let name = caller
         .as_ref()
@@ -99,7 +99,7 @@ pub(crate) async fn guard(In(post): In<Post>, request: Request, next: Next) -> R
         }
         Err((_, refusal)) => refusal.into_response(),
     };
-    match is_change {
+    match is_written_down {
         true => written_down(&post, name, &path, peer, answer).await,
         false => answer,
     }

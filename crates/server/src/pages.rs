@@ -9,6 +9,7 @@
 mod alerts;
 mod answers;
 mod audit;
+mod browse;
 mod chart;
 mod frame;
 mod icon;
@@ -30,6 +31,7 @@ pub(crate) use answers::router;
 
 pub use alerts::{AlertsShown, page as alerts_page};
 pub use audit::page as audit_page;
+pub use browse::{BrowseView, page as browse_page};
 pub use frame::{Frame, Place, Reader};
 pub use machine::{MachineView, page as machine_page};
 pub use machines::{MachinesQuery, page as machines_page};
@@ -42,5 +44,10 @@ pub use settings::{Setting, SettingsView, page as settings_page};
 pub use simple::{
     failure as failure_page, help as help_page, login as login_page, search as search_page,
     setup as setup_page,
+};
+pub(crate) use words::escape_bytes;
+
+pub use crate::browse::{
+    Found, GuestEntry, GuestFolder, GuestKind, GuestVolume, InsidePlace, Looked, StoredFile,
 };
 pub use words::Moment;

@@ -9,7 +9,9 @@ use lifeboat_catalog::Role;
 
 use crate::guard::{Post, guard, unknown_path, wrong_method};
 use crate::state::State;
-use crate::{act, events, export, login, look, metrics, openapi, people, repository_catalog};
+use crate::{
+    act, browse, events, export, login, look, metrics, openapi, people, repository_catalog,
+};
 
 /// Who may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,9 +59,14 @@ pub(crate) struct Route {
 }
 
 impl Route {
-    /// Whether it changes something, so that it is written into the audit log.
+    /// Whether it changes something.
     pub(crate) fn is_change(&self) -> bool {
         self.method != "GET"
+    }
+
+    /// Whether it is written into the audit log: changes, and what leaves a machine's disks.
+    pub(crate) fn is_written_down(&self) -> bool {
+        self.is_change() || self.what == "file read"
     }
 
     /// Whether it tells metrics.
@@ -90,13 +97,15 @@ macro_rules! routes {
 }
 
 /// The table.
-pub(crate) static ROUTES: [Route; 51] = routes! {
+pub(crate) static ROUTES: [Route; 53] = routes! {
     GET "/api/v1/health" Open "health" look::health;
     GET "/api/v1/openapi.json" Open "document" openapi::document;
     GET "/api/v1/overview" See "overview" look::overview;
     GET "/api/v1/machines" See "machines" look::machines;
     GET "/api/v1/machines/{name}" See "machine" look::machine;
     GET "/api/v1/points" See "points" look::points;
+    GET "/api/v1/points/{id}/files" Restore "files" browse::files;
+    GET "/api/v1/points/{id}/file" Restore "file read" browse::file;
     GET "/api/v1/runs" See "runs" look::runs;
     POST "/api/v1/runs" Operate "run begin" act::begin;
     GET "/api/v1/runs/{id}" See "run" look::run;

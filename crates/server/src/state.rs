@@ -4,12 +4,15 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use lifeboat_catalog::AuditKey;
+use lifeboat_config::Finding;
 use lifeboat_model::{Clock, Entropy};
 use lifeboat_scheduler::Node;
 use tokio::sync::{Semaphore, watch};
 
 use crate::accounts::{Passwords, is_same, new_secret};
+use crate::browse::{Browsing, LookCommand};
 use crate::events::LISTENERS;
 use crate::limiter::Limiter;
 use crate::repository_catalog::{Commands, TURNS};
@@ -40,8 +43,33 @@ pub struct StateParts {
     pub config: Vec<(String, String, String)>,
     /// Who runs commands; answers that need one are refused if nobody does.
     pub commands: Option<Arc<dyn Commands>>,
+    /// Gives the command that runs this program, to look into points; none is not able to.
+    pub looks: Option<LookCommand>,
     /// Bytes of a catalog that is sent, at most.
     pub upload_max: u64,
+}
+
+/// The configuration that counts, and what is wrong with the one that lies there.
+#[derive(Clone, Debug)]
+struct Configured {
+    /// Effective values: path, value, origin.
+    values: Vec<(String, String, String)>,
+    /// Since when they count.
+    since: Timestamp,
+    broken: Option<BrokenConfig>,
+}
+
+/// A configuration that cannot be used.
+#[derive(Clone, Debug)]
+pub struct BrokenConfig {
+    /// Since when it was seen to be broken.
+    pub since: Timestamp,
+    /// Since when the one counts that goes on.
+    pub sound_since: Timestamp,
+    /// Why it cannot be used.
+    pub text: String,
+    /// What is wrong with it, and where; none where it could not even be read.
+    pub findings: Vec<Finding>,
 }
 
 /// Catalogs that are sent are at most so large: the command reads no larger ones.
@@ -69,7 +97,8 @@ pub struct State {
     pub(crate) listeners: Arc<Semaphore>,
     pub(crate) newest_event: watch::Sender<i64>,
     pub(crate) stop: watch::Sender<bool>,
-    config: RwLock<Vec<(String, String, String)>>,
+    pub(crate) browsing: Browsing,
+    config: RwLock<Configured>,
     setup: Mutex<Option<String>>,
     workers: Semaphore,
 }
@@ -80,6 +109,11 @@ impl State {
     /// Errors: why passwords cannot be computed here.
     pub fn new(parts: StateParts) -> Result<Arc<Self>, String> {
         let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+        let configured = Configured {
+            values: parts.config,
+            since: parts.clock.now(),
+            broken: None,
+        };
         Ok(Arc::new(Self {
             passwords: Passwords::new(&*parts.entropy)?,
             node: parts.node,
@@ -97,21 +131,45 @@ impl State {
             listeners: Arc::new(Semaphore::new(LISTENERS)),
             newest_event: watch::Sender::new(0),
             stop: watch::Sender::new(false),
-            config: RwLock::new(parts.config),
+            browsing: Browsing::new(parts.looks),
+            config: RwLock::new(configured),
             setup: Mutex::default(),
             workers: Semaphore::new(WORKERS),
         }))
     }
 
-    /// Shows other effective values from now on.
-    pub fn set_config(&self, config: Vec<(String, String, String)>) {
-        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+    /// Shows these effective values from now on; the configuration is sound.
+    pub fn set_config(&self, values: Vec<(String, String, String)>) {
+        let mut config = self.config.write().unwrap_or_else(PoisonError::into_inner);
+        config.broken = None;
+        if config.values != values {
+            config.values = values;
+            config.since = self.clock.now();
+        }
+    }
+
+    /// Shows that the configuration as it lies there cannot be used.
+    pub fn set_broken_config(&self, text: String, findings: Vec<Finding>) {
+        let mut config = self.config.write().unwrap_or_else(PoisonError::into_inner);
+        let before = config.broken.as_ref().map(|broken| broken.since);
+        config.broken = Some(BrokenConfig {
+            since: before.unwrap_or_else(|| self.clock.now()),
+            sound_since: config.since,
+            text,
+            findings,
+        });
     }
 
     /// Effective values of the configuration: path, value, origin.
     pub(crate) fn config(&self) -> Vec<(String, String, String)> {
         let config = self.config.read().unwrap_or_else(PoisonError::into_inner);
-        config.clone()
+        config.values.clone()
+    }
+
+    /// What is wrong with the configuration, if it cannot be used.
+    pub(crate) fn broken_config(&self) -> Option<BrokenConfig> {
+        let config = self.config.read().unwrap_or_else(PoisonError::into_inner);
+        config.broken.clone()
     }
 
     /// The key with which the first user is made, once; none if there are users.

@@ -629,6 +629,10 @@ pub(crate) fn coming(days: i64) -> Vec<Coming> {
                 job: (*job).to_owned(),
                 at: now() + SignedDuration::from_secs(seconds),
                 is_held_up: *job == "files" && seconds < 3 * DAY,
+                after: match *job {
+                    "offsite-copy" => vec!["nightly".to_owned()],
+                    _ => Vec::new(),
+                },
             });
             seconds += every;
         }

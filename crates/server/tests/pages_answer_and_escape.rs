@@ -6,12 +6,15 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::tz::TimeZone;
 use lifeboat_catalog::{AlertSeverity, Role, RunState, TaskState};
+use lifeboat_config::{Finding, Severity, Spot};
 use lifeboat_policy::{FullHistory, FullRule, KeepCount, Retention, Schedule, Simulator, Timing};
 use lifeboat_scheduler::{MachineStatus, ObjectiveState, Overview};
+use lifeboat_server::BrokenConfig;
 use lifeboat_server::pages::*;
 
 use crate::demo_fleet as demo;
@@ -22,6 +25,7 @@ fn overview_of(frame: &Frame, fleet: &demo::Fleet) -> String {
         runs: &fleet.runs,
         running: &fleet.running,
         alerts: &fleet.alerts[..fleet.alerts.len().min(4)],
+        broken: None,
     };
     overview_page(frame, &view).into_string()
 }
@@ -35,6 +39,7 @@ fn machine_of(frame: &Frame, fleet: &demo::Fleet, name: &str) -> String {
         proofs: &fleet.proofs,
         tasks: &tasks[..2],
         page: 0,
+        until: None,
     };
     machine_page(frame, &view).into_string()
 }
@@ -120,6 +125,13 @@ fn all_pages(role: Role) -> Vec<(&'static str, String)> {
         ),
         ("settings", settings_of(&frame)),
         ("search", search_page(&frame, overview, "db").into_string()),
+        ("settings-broken", broken_settings(&frame)),
+        ("browse", browse_of(&frame, &fleet, &folder_of_etc())),
+        (
+            "browse-opening",
+            browse_of(&frame, &fleet, &Looked::Underway),
+        ),
+        ("machine-many", machine_of(&frame, &many_points(), "db01")),
         ("help", help_page(&frame).into_string()),
         (
             "login",
@@ -129,6 +141,147 @@ fn all_pages(role: Role) -> Vec<(&'static str, String)> {
         ("run", run),
         ("failure", failure.into_string()),
     ]
+}
+
+/// A folder as it is in every Linux.
+fn folder_of_etc() -> Looked {
+    let entry = |(name, kind, size): (&str, GuestKind, u64)| GuestEntry {
+        name: name.as_bytes().to_vec(),
+        kind,
+        mode: if kind == GuestKind::File {
+            0o644
+        } else {
+            0o755
+        },
+        uid: 0,
+        gid: if name == "shadow" { 42 } else { 0 },
+        size,
+        modified: demo::ago(i64::try_from(size).unwrap_or(0) * 977).as_second(),
+        link_target: (kind == GuestKind::Link).then(|| "../usr/lib/os-release".to_owned()),
+    };
+    use GuestKind::{File, Folder, Link};
+    let entries: Vec<_> = [
+        ("apt", Folder, 4_096),
+        ("systemd", Folder, 4_096),
+        (
+            "a name that is as long as some programs of other companies make them.d",
+            Folder,
+            4_096,
+        ),
+        ("fstab", File, 664),
+        ("hosts", File, 221),
+        ("os-release", Link, 21),
+        ("passwd", File, 1_409),
+        ("shadow", File, 937),
+        ("ssl.tar.gz", File, 48_220_113),
+    ]
+    .into_iter()
+    .map(entry)
+    .collect();
+    Looked::Found(Arc::new(Found::Folder(GuestFolder {
+        is_folder: true,
+        count: entries.len(),
+        entries,
+        faults: Vec::new(),
+    })))
+}
+
+fn browse_of(frame: &Frame, fleet: &demo::Fleet, looked: &Looked) -> String {
+    let stored = |path: &str, size| StoredFile {
+        path: path.to_owned(),
+        size,
+    };
+    let stored = vec![
+        stored("/disks/vda.raw", 240 * demo::GIB),
+        stored("/lifeboat.json", 1_834),
+        stored("/machine.xml", 5_120),
+    ];
+    let view = BrowseView {
+        machine: "db01",
+        point: fleet.points.get(2),
+        points: &fleet.points,
+        place: &InsidePlace::Path(b"vda2:/etc".to_vec()),
+        looked,
+        stored: &Looked::Found(Arc::new(Found::Stored(stored))),
+        text: "",
+        page: 0,
+    };
+    browse_page(frame, &view).into_string()
+}
+
+fn broken_settings(frame: &Frame) -> String {
+    let finding = |line, severity, message: &str, suggestion: Option<&str>| Finding {
+        spot: Spot {
+            file: "/etc/lifeboat/lifeboat.toml".to_owned(),
+            line,
+            column: 10,
+        },
+        severity,
+        message: message.to_owned(),
+        suggestion: suggestion.map(str::to_owned),
+    };
+    let broken = BrokenConfig {
+        since: demo::ago(420),
+        sound_since: demo::ago(9 * demo::DAY),
+        text: "the configuration cannot be used".to_owned(),
+        findings: vec![
+            finding(
+                14,
+                Severity::Error,
+                "jobs.web.policy: there is no policy \"glod\"",
+                Some("did you mean \"gold\"?"),
+            ),
+            finding(
+                31,
+                Severity::Warning,
+                "jobs.shop: nothing copies this job to a second place",
+                None,
+            ),
+        ],
+    };
+    let settings = demo::settings();
+    let view = SettingsView {
+        settings: &settings,
+        broken: Some(&broken),
+        ..SettingsView::default()
+    };
+    settings_page(frame, &view).into_string()
+}
+
+/// Years of points every four hours.
+fn many_points() -> demo::Fleet {
+    let mut fleet = demo::fleet();
+    let known = fleet.points.clone();
+    let again = |number: usize| {
+        let mut point = known[number % known.len()].clone();
+        point.at = demo::ago(number as i64 * 4 * demo::HOUR);
+        point.key.snapshot = format!("{number:064x}");
+        point
+    };
+    fleet.points = (0..10_000).map(again).collect();
+    fleet
+}
+
+#[test]
+fn a_broken_configuration_is_told_with_line_column_and_suggestion() {
+    let page = broken_settings(&demo::frame(Role::Viewer));
+    for said in [
+        "line 14, column 10",
+        "there is no policy &quot;glod&quot;",
+        "did you mean &quot;gold&quot;?",
+        "The service goes on with the configuration that counts since",
+        "lifeboat config validate",
+    ] {
+        assert!(page.contains(said), "{said}: {page}");
+    }
+}
+
+#[test]
+fn a_machine_with_ten_thousand_points_is_drawn_small() {
+    let page = machine_of(&demo::frame(Role::Viewer), &many_points(), "db01");
+    assert!(page.len() < 150_000, "{} bytes", page.len());
+    assert!(page.contains("1 to 20 of 10\u{202f}000"));
+    assert!(page.matches("class=\"slot lane-0\"").count() > 100);
 }
 
 fn runs_of(frame: &Frame, fleet: &demo::Fleet) -> [String; 2] {
@@ -176,7 +329,7 @@ fn settings_of(frame: &Frame) -> String {
     let (users, tokens) = (demo::users(), demo::tokens());
     let settings_view = SettingsView {
         settings: &settings,
-        findings: &[],
+        broken: None,
         nodes: &nodes,
         users: &users,
         tokens: &tokens,
@@ -188,11 +341,13 @@ fn settings_of(frame: &Frame) -> String {
 fn schedule_of(frame: &Frame, overview: &Overview, stretch: Stretch) -> String {
     let query = SimulatorQuery {
         job: "nightly".to_owned(),
+        machine: "mail01".to_owned(),
         days: "120".to_owned(),
         rules: BTreeMap::from([("daily".to_owned(), "10".to_owned())]),
     };
     let view = ScheduleView {
         jobs: &overview.jobs,
+        machines: &overview.machines,
         coming: &demo::coming(35),
         stretch,
         query: &query,
@@ -310,6 +465,7 @@ fn pages_without_anything_teach_the_next_step() {
         runs: &[],
         running: &[],
         alerts: &[],
+        broken: None,
     };
     let runs = RunsView {
         runs: &[],
@@ -322,6 +478,7 @@ fn pages_without_anything_teach_the_next_step() {
     let query = SimulatorQuery::default();
     let schedule = ScheduleView {
         jobs: &[],
+        machines: &[],
         coming: &[],
         stretch: Stretch::Week,
         query: &query,
@@ -399,6 +556,7 @@ fn hostile_names_stay_text_wherever_they_stand() {
         proofs: &fleet.proofs,
         tasks: &[task],
         page: 0,
+        until: None,
     };
     let restore = RestoreView {
         machine: &machine,
@@ -448,6 +606,70 @@ fn hostile_names_stay_text_wherever_they_stand() {
     for page in pages {
         holds_no_foreign_markup(&page);
     }
+}
+
+fn guest_folder(name: &str) -> Looked {
+    let entry = |name: &[u8], kind| GuestEntry {
+        name: name.to_vec(),
+        kind,
+        mode: 0o644,
+        uid: 1000,
+        gid: 1000,
+        size: 4_711,
+        modified: demo::now().as_second(),
+        link_target: (kind == GuestKind::Link).then(|| name.escape_ascii().to_string()),
+    };
+    let entries = vec![
+        entry(name.as_bytes(), GuestKind::Folder),
+        entry(name.as_bytes(), GuestKind::Link),
+        entry(name.as_bytes(), GuestKind::File),
+        entry(b"\xff\"><script>", GuestKind::Folder),
+    ];
+    Looked::Found(Arc::new(Found::Folder(GuestFolder {
+        is_folder: true,
+        count: entries.len(),
+        entries,
+        faults: vec![name.to_owned()],
+    })))
+}
+
+#[test]
+fn names_from_inside_a_guest_stay_names() {
+    let (fleet, _) = hostile();
+    let place = InsidePlace::Path(format!("vda1:/{HOSTILE}/..").into_bytes());
+    let looked = guest_folder(&format!("a\r\nb\u{200f}{HOSTILE}"));
+    let failed = Looked::Failed(HOSTILE.to_owned());
+    for looked in [&looked, &failed] {
+        let view = BrowseView {
+            machine: HOSTILE,
+            point: fleet.points.first(),
+            points: &fleet.points,
+            place: &place,
+            looked,
+            stored: &failed,
+            text: "",
+            page: 0,
+        };
+        let page = browse_page(&demo::frame(Role::Restore), &view).into_string();
+        holds_no_foreign_markup(&page);
+        assert!(
+            page.contains("\\u{202e}"),
+            "what turns text around is written out"
+        );
+        assert!(!page.contains('\u{200f}') && !page.contains("b\u{202e}"));
+    }
+    let missing = BrowseView {
+        machine: "web01",
+        point: None,
+        points: &[],
+        place: &InsidePlace::Volumes,
+        looked: &failed,
+        stored: &failed,
+        text: "",
+        page: 0,
+    };
+    let page = browse_page(&demo::frame(Role::Restore), &missing).into_string();
+    assert!(page.contains("No such recovery point"));
 }
 
 fn holds_no_foreign_markup(page: &str) {
@@ -525,6 +747,10 @@ fn a_fragment_is_the_page_without_its_frame() {
     let whole = overview_of(&frame, &demo::fleet());
     frame.is_fragment = true;
     let fragment = overview_of(&frame, &demo::fleet());
-    assert!(fragment.starts_with("<section"), "{}", &fragment[..80]);
+    assert!(
+        fragment.starts_with("<div id=\"broken\""),
+        "{}",
+        &fragment[..80]
+    );
     assert!(whole.contains(&fragment));
 }

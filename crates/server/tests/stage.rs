@@ -20,7 +20,7 @@ use lifeboat_scheduler::{
     Executor, JobSettings, Node, NodeOptions, PlatformSettings, RepositorySettings, Request,
     Settings, TaskWatch,
 };
-use lifeboat_server::{Encryption, Limits, Server, ServerOptions, State, StateParts};
+use lifeboat_server::{Encryption, Limits, LookCommand, Server, ServerOptions, State, StateParts};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -82,6 +82,7 @@ pub(crate) struct Wishes {
     pub(crate) limits: Limits,
     pub(crate) is_encrypted: bool,
     pub(crate) files: Option<(PathBuf, PathBuf)>,
+    pub(crate) looks: Option<LookCommand>,
 }
 
 impl Stage {
@@ -107,6 +108,7 @@ impl Stage {
             commands: Some(Arc::new(Parrot(folder.path().to_owned()))),
             upload_max: 64 << 10,
             config: vec![("site".into(), "berlin".into(), "lifeboat.toml:1".into())],
+            looks: wishes.looks,
         });
         let state = state.unwrap();
         fill(&catalog, &node);

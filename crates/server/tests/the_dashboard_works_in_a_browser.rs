@@ -22,10 +22,11 @@ use lifeboat_scheduler::{
     TaskWatch,
 };
 use lifeboat_server::{Encryption, Limits, Server, ServerOptions, State, StateParts};
-use lifeboat_testkit::tool;
+use lifeboat_testkit::{Effort, tool};
 use tempfile::TempDir;
 
 use crate::demo_fleet::{self as demo, GIB};
+use crate::points_are_looked_into_safely::played;
 
 const USER: &str = "aino";
 const PASSWORD: &str = "a long enough password";
@@ -155,7 +156,7 @@ struct Site {
 }
 
 impl Site {
-    fn begin(folder: &Path) -> Self {
+    fn begin(folder: &Path, fill: impl FnOnce(&Catalog)) -> Self {
         let place = CatalogPlace::File(folder.join("catalog.sqlite"));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let catalog = Arc::new(Catalog::open(&place, Arc::clone(&clock)).expect("a catalog"));
@@ -184,6 +185,7 @@ impl Site {
             entropy: Arc::new(SystemEntropy),
             audit_key: AuditKey::new(Secret::new(vec![7; 32])).expect("a key"),
             config: vec![("site".into(), "Helsinki".into(), "lifeboat.toml:1:1".into())],
+            looks: Some(played()),
         });
         let options = ServerOptions {
             listen: vec!["127.0.0.1:0".parse().expect("an address")],
@@ -228,15 +230,55 @@ fn people_can_use_it_by_pointer_and_keys_on_desktop_and_phone() {
     };
     let modules = fs::read_to_string(list).expect("the place of the tools");
     let folder = TempDir::new().expect("a folder");
-    let site = Site::begin(folder.path());
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/dashboard.mjs");
+    let site = Site::begin(folder.path(), fill);
+    play(("dashboard.mjs", "1"), &node, modules.trim(), &site);
+}
+
+/// Runs a script of the browser, which must be content; gives what it said.
+fn play((script, times): (&str, &str), node: &Path, modules: &str, site: &Site) -> String {
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser");
     let mut command = Command::new(node);
-    command.arg(script).arg(modules.trim()).arg(&site.address);
-    let seen = command
-        .args([USER, PASSWORD])
-        .output()
-        .expect("node starts");
+    command.arg(scripts.join(script)).arg(modules);
+    command.arg(&site.address).args([USER, PASSWORD, times]);
+    let seen = command.output().expect("node starts");
     let text = String::from_utf8_lossy(&seen.stdout);
     let errors = String::from_utf8_lossy(&seen.stderr);
     assert!(seen.status.success(), "{text}{errors}");
+    text.into_owned()
+}
+
+/// Ten thousand points of one machine, of years, beside the usual fleet.
+fn fill_with_ten_thousand(catalog: &Catalog) {
+    fill(catalog);
+    let now = Timestamp::now();
+    let known = catalog.points(Some("web01"), 1).expect("a point").remove(0);
+    let point = |number: i64| {
+        let mut point = known.clone();
+        point.key.snapshot = format!("{number:064x}");
+        point.at = now - SignedDuration::from_mins(4 * 60 * number + number % 50);
+        point.is_full = number % 42 == 0;
+        point.verified = (number % 30 == 1).then_some((now, number % 600 != 1));
+        point
+    };
+    let points: Vec<_> = (1..=10_000).map(point).collect();
+    catalog.set_points("main", &points).expect("points");
+}
+
+#[test]
+fn ten_thousand_points_are_painted_and_every_one_is_reached() {
+    let tools = (tool("browser-tools"), tool("node"), tool("chromium"));
+    let (Some(list), Some(node), Some(_)) = tools else {
+        return;
+    };
+    // Each look costs a second of a processor.
+    let times = Effort::current().pick("1", "9");
+    let modules = fs::read_to_string(list).expect("the place of the tools");
+    let folder = TempDir::new().expect("a folder");
+    let site = Site::begin(folder.path(), fill_with_ten_thousand);
+    let said = play(("paint.mjs", times), &node, modules.trim(), &site);
+    for line in said.lines() {
+        let (page, painted) = line.split_once(": ").expect("a page and its figures");
+        lifeboat_testkit::figure("dashboard", &format!("10,000 points, {page}"), painted);
+        println!("{line}");
+    }
 }

@@ -1,5 +1,6 @@
 //! Arguments of commands that look into snapshots of machines without restoring them.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -37,6 +38,8 @@ pub(crate) enum FilesCommand {
     Ls(FilesLsArguments),
     /// Copy a file or folder out of a machine's disks
     Get(FilesGetArguments),
+    /// Write a file inside a machine's disks to standard output
+    Dump(FilesDumpArguments),
     /// Show the files inside a machine's disks as a read-only folder of this host
     Mount(FilesMountArguments),
 }
@@ -57,7 +60,10 @@ pub(crate) struct RescueArguments {
 pub(crate) struct FilesLsArguments {
     /// Machine and path, as in web01:/etc or web01@2026-11-20:vda1:/boot; without a path volumes
     #[arg(value_name = "MACHINE[@POINT][:PATH]")]
-    pub(crate) place: String,
+    pub(crate) place: OsString,
+    /// Also list folders below, so many levels deep, up to 20000 entries
+    #[arg(long, value_name = "LEVELS", default_value = "0")]
+    pub(crate) depth: u32,
     #[command(flatten)]
     pub(crate) rescue: RescueArguments,
 }
@@ -67,10 +73,20 @@ pub(crate) struct FilesLsArguments {
 pub(crate) struct FilesGetArguments {
     /// Machine and path, as in web01:/etc/hosts
     #[arg(value_name = "MACHINE[@POINT]:PATH")]
-    pub(crate) place: String,
+    pub(crate) place: OsString,
     /// The folder to copy into; must exist
     #[arg(value_name = "FOLDER")]
     pub(crate) folder: PathBuf,
+    #[command(flatten)]
+    pub(crate) rescue: RescueArguments,
+}
+
+/// `files dump`
+#[derive(Debug, Args)]
+pub(crate) struct FilesDumpArguments {
+    /// Machine and path, as in web01:/etc/hosts
+    #[arg(value_name = "MACHINE[@POINT]:PATH")]
+    pub(crate) place: OsString,
     #[command(flatten)]
     pub(crate) rescue: RescueArguments,
 }
@@ -81,7 +97,7 @@ pub(crate) struct FilesMountArguments {
     /// Machine and what of it: web01:/ is its own tree, web01:vda1 a volume, web01:/srv a folder;
     /// all volumes, one folder each, if only the machine is named
     #[arg(value_name = "MACHINE[@POINT][:VOLUME][:/PATH]")]
-    pub(crate) place: String,
+    pub(crate) place: OsString,
     /// An empty folder to mount upon
     #[arg(value_name = "MOUNTPOINT")]
     pub(crate) mountpoint: PathBuf,

@@ -1,7 +1,11 @@
 //! `lifeboat files`: files inside the disks of a machine.
 
+mod dump;
+mod folders;
 mod mount;
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,25 +31,28 @@ pub(crate) fn run(context: &Context, command: &FilesCommand) -> Result<u8> {
     match command {
         FilesCommand::Ls(arguments) => list(context, arguments),
         FilesCommand::Get(arguments) => get(context, arguments),
+        FilesCommand::Dump(arguments) => dump::run(context, arguments),
         FilesCommand::Mount(arguments) => mount::run(context, arguments),
     }
 }
 
-/// A machine's snapshot, and a path inside its disks.
-fn place(repository: &Repository, text: &str) -> Result<(Snapshot, Option<GuestPath>)> {
-    let Some(at) = text.find(":/") else {
-        return volume_or_none(repository, text);
+/// A machine's snapshot, and a path inside its disks, in which names need not be text.
+fn place(repository: &Repository, typed: &OsStr) -> Result<(Snapshot, Option<GuestPath>)> {
+    let typed = typed.as_bytes();
+    let Some(at) = typed.windows(2).position(|pair| pair == b":/") else {
+        return volume_or_none(repository, &String::from_utf8_lossy(typed));
     };
-    let (left, path) = (&text[..at], &text[at + 1..]);
+    let left = String::from_utf8_lossy(&typed[..at]);
+    let path = &typed[at + 1..];
     match (
-        select::machine_point(repository, left),
+        select::machine_point(repository, &left),
         left.rsplit_once(':'),
     ) {
-        (Ok(snapshot), _) => Ok((snapshot, Some(path.parse()?))),
+        (Ok(snapshot), _) => Ok((snapshot, Some(GuestPath::parse(path)?))),
         (Err(error), None) => Err(error),
         (Err(_), Some((machine, volume))) => {
             let snapshot = select::machine_point(repository, machine)?;
-            Ok((snapshot, Some(format!("{volume}:{path}").parse()?)))
+            Ok((snapshot, Some(GuestPath::on_volume(volume, path))))
         }
     }
 }
@@ -68,30 +75,30 @@ fn volume_or_none(repository: &Repository, text: &str) -> Result<(Snapshot, Opti
     }
 }
 
-/// Boots a rescue VM on the disks of the snapshot that `text` names, and ends it well.
+/// Boots a rescue VM on the disks of the snapshot that `place` names, and ends it well.
 fn enter(
     context: &Context,
-    text: &str,
+    place: &OsStr,
     arguments: &RescueArguments,
     work: impl FnOnce(&mut Inside, Option<GuestPath>) -> Result<u8>,
 ) -> Result<u8> {
-    enter_owned(context, text, arguments, |mut inside, path, _| {
+    enter_owned(context, place, arguments, |mut inside, path, _| {
         let code = work(&mut inside, path)?;
         inside.finish()?;
         Ok(code)
     })
 }
 
-/// Boots a rescue VM on the disks of the snapshot that `text` names, and gives it away.
+/// Boots a rescue VM on the disks of the snapshot that is meant, and gives it away.
 fn enter_owned(
     context: &Context,
-    text: &str,
+    typed: &OsStr,
     arguments: &RescueArguments,
     work: impl FnOnce(Inside, Option<GuestPath>, &Snapshot) -> Result<u8>,
 ) -> Result<u8> {
     let repository = Arc::new(context.open()?);
     let _locked = context.lock(&repository, LockMode::Shared)?;
-    let (snapshot, path) = place(&repository, text)?;
+    let (snapshot, path) = place(&repository, typed)?;
     let index = Arc::new(context.load_index_to_read(&repository)?);
     let settings = rescue_settings(arguments);
     let id = snapshot.id.short();
@@ -143,6 +150,9 @@ struct VolumeLine<'a> {
 #[derive(Serialize)]
 struct EntryLine {
     name: String,
+    /// The name's bytes in digits, where they are not text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name_bytes: Option<String>,
     #[serde(rename = "type")]
     kind: &'static str,
     mode: u32,
@@ -160,6 +170,9 @@ fn list(context: &Context, arguments: &FilesLsArguments) -> Result<u8> {
         &arguments.rescue,
         |inside, path| {
             let rescue = inside.rescue();
+            if arguments.depth > 0 {
+                return folders::list(context, rescue, path, arguments.depth);
+            }
             let Some(path) = path else {
                 return volumes(context, rescue.volumes());
             };
@@ -173,14 +186,18 @@ fn list(context: &Context, arguments: &FilesLsArguments) -> Result<u8> {
                 context.output.json(&lines)?;
                 return Ok(code);
             }
-            let mut table = Table::new(&["Mode", ">Owner", ">Size", "Modified", "Name"]);
-            for entry in &entries {
-                table.row(row(entry));
-            }
-            context.output.result(table.lines().join("\n"))?;
+            context.output.result(table(&entries).lines().join("\n"))?;
             Ok(code)
         },
     )
+}
+
+fn table(entries: &[Entry]) -> Table {
+    let mut table = Table::new(&["Mode", ">Owner", ">Size", "Modified", "Name"]);
+    for entry in entries {
+        table.row(row(entry));
+    }
+    table
 }
 
 /// What is in a folder, or the one entry that is no folder; and what could not be read.
@@ -287,6 +304,7 @@ fn line(entry: &Entry) -> EntryLine {
     };
     EntryLine {
         name: text(&entry.name),
+        name_bytes: not_text(&entry.name),
         kind,
         mode: entry.mode,
         uid: entry.uid,
@@ -295,6 +313,17 @@ fn line(entry: &Entry) -> EntryLine {
         mtime: entry.mtime.seconds,
         link_target: entry.link_target.as_deref().map(text),
     }
+}
+
+/// The digits of bytes that are not text.
+fn not_text(bytes: &[u8]) -> Option<String> {
+    let digits = || bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    std::str::from_utf8(bytes).is_err().then(digits)
+}
+
+/// What is wrong with a place that names no path.
+fn path_wanted() -> Error {
+    Error::usage("what is wanted? write MACHINE:PATH, as in web01:/etc/hosts")
 }
 
 fn get(context: &Context, arguments: &FilesGetArguments) -> Result<u8> {
@@ -308,22 +337,16 @@ fn get(context: &Context, arguments: &FilesGetArguments) -> Result<u8> {
         &arguments.place,
         &arguments.rescue,
         |inside, path| {
-            let path = path.ok_or_else(|| {
-                Error::usage("what is wanted? write MACHINE:PATH, as in web01:/etc/hosts")
-            })?;
-            let text = path.to_string();
-            let name = text
-                .trim_end_matches('/')
-                .rsplit(['/', ':'])
-                .next()
-                .unwrap_or_default();
-            let name = if name.is_empty() { "root" } else { name };
+            let path = path.ok_or_else(path_wanted)?;
+            let names = path.path().split(|byte| *byte == b'/');
+            let name = names.rev().find(|name| !name.is_empty());
+            let name = name.unwrap_or(b"root");
             let mut walk = inside.rescue().walk(&path, LastLink::Kept).map_err(inner)?;
-            let done = unpack(&mut walk, folder, name.as_bytes()).map_err(inner)?;
+            let done = unpack(&mut walk, folder, name).map_err(inner)?;
             for (path, seen) in &done.findings {
                 context.output.warn(format!("{}: {seen}", shown(path)));
             }
-            let to = folder.join(name);
+            let to = folder.join(OsStr::from_bytes(name));
             context.output.result(format!(
                 "{}, {} and {} copied to {}",
                 count(done.files, "file"),

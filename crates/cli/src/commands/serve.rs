@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use lifeboat_catalog::AuditEntry;
-use lifeboat_config::Origin;
+use lifeboat_config::{Finding, Origin};
 use lifeboat_model::{CancelToken, ErrorKind};
 use lifeboat_scheduler::Node;
 
@@ -20,7 +20,7 @@ use crate::service::{
     AnswerCommands, Notices, Service, Watched, audit_key, settings, sound, tell_supervisor,
 };
 use crate::tables::count;
-use crate::{Encryption, ServeParts, ShownSetting};
+use crate::{ConfigTold, Encryption, ServeParts, ShownSetting};
 
 /// Pause between two looks at files and notices.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -34,7 +34,7 @@ pub(crate) fn run(context: &Context, arguments: &ServeArguments) -> Result<u8> {
     let asked = reload_signal()?;
     let (tell_shown, shown) = mpsc::channel();
     let parts = parts(context, &service, &node, (arguments, shown))?;
-    let _ = tell_shown.send(shown_of(&service.loaded));
+    let _ = tell_shown.send(ConfigTold::Sound(shown_of(&service.loaded)));
     service.running.keep(&service.path, &service.files)?;
     let mut notices = Notices::new(&service.loaded.config)?;
     output.result(format!(
@@ -80,7 +80,7 @@ fn parts(
     context: &Context,
     service: &Service,
     node: &Arc<Node>,
-    (arguments, shown): (&ServeArguments, mpsc::Receiver<Vec<ShownSetting>>),
+    (arguments, shown): (&ServeArguments, mpsc::Receiver<ConfigTold>),
 ) -> Result<ServeParts> {
     let server = &service.loaded.config.server;
     let key = audit_key(&service.state, &*context.environment.entropy)?;
@@ -101,6 +101,7 @@ fn parts(
     };
     service.catalog.audit(&key, &entry)?;
     let output = context.output;
+    let children = service.children(None);
     Ok(ServeParts {
         node: Arc::clone(node),
         clock: Arc::clone(&context.environment.clock),
@@ -116,6 +117,7 @@ fn parts(
         is_metrics_open: server.is_metrics_open,
         commands: AnswerCommands::new(service.children(None), &service.state)?,
         shown,
+        looks: Arc::new(move || children.command()),
         ready: Box::new(ready(service, node)),
         say: Arc::new(move |text| {
             // The journal may be full; the service goes on.
@@ -161,7 +163,7 @@ fn reload_signal() -> Result<Arc<AtomicBool>> {
 /// Who is told of another configuration, and the values that were shown last.
 type Told<'a> = (
     &'a mut Notices,
-    &'a mpsc::Sender<Vec<ShownSetting>>,
+    &'a mpsc::Sender<ConfigTold>,
     &'a mut Vec<ShownSetting>,
 );
 
@@ -172,18 +174,21 @@ fn reload(
     node: &Node,
     ((notices, tell, shown), is_asked): (Told<'_>, bool),
 ) {
+    let mut findings: Vec<Finding> = Vec::new();
     let read = configuration::load_with_files(&service.path);
     let read = read.and_then(|(loaded, files)| {
         watched.follow(&service.path, &loaded, &files);
+        findings.clone_from(&loaded.findings);
         let loaded = sound(loaded)?;
         Ok((Notices::new(&loaded.config)?, loaded, files))
     });
     match read {
-        // Something else was written beside it.
+        // Something else was written beside it, or a mistake was taken back.
         Ok((_, loaded, _)) if shown_of(&loaded) == *shown => {
             if is_asked {
                 let _ = output.result("the configuration is as it was");
             }
+            let _ = tell.send(ConfigTold::Sound(shown.clone()));
         }
         Ok((fresh, loaded, files)) => {
             if let Err(error) = service.running.keep(&service.path, &files) {
@@ -194,10 +199,13 @@ fn reload(
             node.replace_settings(settings(&loaded.config));
             // Nobody listens any more when the service ends.
             *shown = shown_of(&loaded);
-            let _ = tell.send(shown.clone());
+            let _ = tell.send(ConfigTold::Sound(shown.clone()));
             let _ = output.result("the configuration was read anew");
         }
-        Err(error) => output.warn(format!("the configuration before goes on: {error}")),
+        Err(error) => {
+            output.warn(format!("the configuration before goes on: {error}"));
+            let _ = tell.send(ConfigTold::Broken(error.to_string(), findings));
+        }
     }
 }
 

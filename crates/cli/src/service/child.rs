@@ -155,7 +155,7 @@ impl Executor for Children {
 
 impl Children {
     fn start(&self, task: &Task, held_until: Duration) -> std::io::Result<Child> {
-        let mut command = self.command(&task.words);
+        let mut command = self.telling(&task.words);
         if let Some(lock) = &self.lock {
             command.env(CHILDREN_LOCK, lock);
         }
@@ -165,20 +165,27 @@ impl Children {
             .spawn()
     }
 
-    /// This program with these words and the configuration that counts; unless another moment is
+    /// This program with these words, which speaks JSON into pipes.
+    pub(super) fn telling(&self, words: &[String]) -> Command {
+        let mut command = self.command();
+        command
+            .arg("--json")
+            .args(words)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// This program with the configuration that counts, to be told what to do; unless a moment is
     /// set, it is held for as long as its standard input is.
-    pub(super) fn command(&self, words: &[String]) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command
             .arg0("lifeboat")
             .arg("--config")
             .arg(self.running.file())
-            .arg("--json")
-            .args(words)
             .env(HELD_UNTIL, u64::MAX.to_string())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
             .process_group(0);
         command
     }

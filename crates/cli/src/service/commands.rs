@@ -58,7 +58,7 @@ impl AnswerCommands {
             let text = format!("cannot run lifeboat {}: {error}", words.join(" "));
             (ErrorKind::of_io(&error), text)
         };
-        let mut child = self.children.command(words).spawn().map_err(io)?;
+        let mut child = self.children.telling(words).spawn().map_err(io)?;
         // Its end tells the child that nobody waits any more.
         let stdin = child.stdin.take();
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());

@@ -31,6 +31,56 @@ pub enum LastLink {
 }
 
 impl GuestPath {
+    /// Reads a path as it was typed; names in it need not be text. A backslash is that of Windows
+    /// where the path begins with one, else a part of a name.
+    pub fn parse(typed: &[u8]) -> std::result::Result<Self, ParseError> {
+        let error = || {
+            ParseError::new(
+                "path inside a machine",
+                &String::from_utf8_lossy(typed),
+                RULE,
+            )
+        };
+        if matches!(typed.first(), Some(b'/' | b'\\')) {
+            return Ok(Self::of_system(&slashes(typed)));
+        }
+        let at = typed.iter().position(|byte| *byte == b':');
+        let (volume, path) = typed.split_at(at.ok_or_else(error)?);
+        let volume = std::str::from_utf8(volume).map_err(|_| error())?;
+        let path = match &path[1..] {
+            [] => b"/".to_vec(),
+            path => slashes(path),
+        };
+        if volume.is_empty() || path.first() != Some(&b'/') {
+            return Err(error());
+        }
+        Ok(Self::on_volume(volume, &path))
+    }
+
+    /// What is at `name` below this folder.
+    pub fn below(&self, name: &[u8]) -> Self {
+        let mut path = self.path.clone();
+        if path.last() != Some(&b'/') {
+            path.push(b'/');
+        }
+        path.extend_from_slice(name);
+        Self {
+            volume: self.volume.clone(),
+            path,
+        }
+    }
+
+    /// The path as it is typed.
+    pub fn typed(&self) -> Vec<u8> {
+        let mut typed = Vec::new();
+        if let Some(volume) = &self.volume {
+            typed.extend_from_slice(volume.as_bytes());
+            typed.push(b':');
+        }
+        typed.extend_from_slice(&self.path);
+        typed
+    }
+
     /// A path in the system's own tree; need not be text.
     pub fn of_system(path: &[u8]) -> Self {
         Self {
@@ -98,18 +148,19 @@ impl FromStr for GuestPath {
     type Err = ParseError;
 
     fn from_str(text: &str) -> std::result::Result<Self, ParseError> {
-        let error = || ParseError::new("path inside a machine", text, RULE);
-        let text = text.replace('\\', "/");
-        if text.starts_with('/') {
-            return Ok(Self::of_system(text.as_bytes()));
-        }
-        let (volume, path) = text.split_once(':').ok_or_else(error)?;
-        let path = if path.is_empty() { "/" } else { path };
-        if volume.is_empty() || !path.starts_with('/') {
-            return Err(error());
-        }
-        Ok(Self::on_volume(volume, path.as_bytes()))
+        Self::parse(text.as_bytes())
     }
+}
+
+/// The path with slashes, if it is written as on Windows.
+fn slashes(path: &[u8]) -> Vec<u8> {
+    let mut path = path.to_vec();
+    if path.first() == Some(&b'\\') {
+        for byte in path.iter_mut().filter(|byte| **byte == b'\\') {
+            *byte = b'/';
+        }
+    }
+    path
 }
 
 impl fmt::Display for GuestPath {
@@ -132,11 +183,15 @@ mod tests {
             ("C:\\Users\\x", Some("C"), "/Users/x"),
             ("c:", Some("c"), "/"),
             ("vg/root:/etc", Some("vg/root"), "/etc"),
+            ("/etc/system\\x2dcrypt", None, "/etc/system\\x2dcrypt"),
         ] {
             let parsed: GuestPath = text.parse().unwrap();
             assert_eq!(parsed.volume.as_deref(), volume, "{text}");
             assert_eq!(parsed.path, path.as_bytes(), "{text}");
         }
+        let odd = GuestPath::parse(b"vda1:/srv").unwrap().below(b"\xff");
+        assert_eq!(odd.typed(), b"vda1:/srv/\xff");
+        assert_eq!(GuestPath::parse(&odd.typed()).unwrap(), odd);
         for text in ["", "etc/passwd", "vda1:etc", ":/etc"] {
             assert!(text.parse::<GuestPath>().is_err(), "{text}");
         }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, Query, State as In};
+use axum::extract::{Path, Query, RawQuery, State as In};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -17,17 +17,18 @@ use maud::Markup;
 
 use super::simulation::simulate;
 use super::{
-    AlertsShown, Coming, Frame, MachineView, MachinesQuery, Moment, OverviewView, RULES, Reader,
-    RepositoryView, RestoreQuery, RestoreView, RunView, RunsView, ScheduleView, Setting,
-    SettingsView, SimulatorQuery, Stretch, TaskView,
+    AlertsShown, BrowseView, Coming, Frame, InsidePlace, Looked, MachineView, MachinesQuery,
+    Moment, OverviewView, RULES, Reader, RepositoryView, RestoreQuery, RestoreView, RunView,
+    RunsView, ScheduleView, Setting, SettingsView, SimulatorQuery, Stretch, TaskView,
 };
 use crate::assets;
+use crate::browse::raw_value;
 use crate::refusal::{Answer, Refusal};
 use crate::state::State;
 use crate::visitor::Visitor;
 
 /// Points of a machine that its page knows.
-const POINTS: u32 = 500;
+const POINTS: u32 = 20_000;
 /// Rows of a page of runs or of the audit log.
 const ROWS: u32 = 100;
 /// Tasks of a run whose steps and logs are looked up.
@@ -47,6 +48,7 @@ pub(crate) fn router() -> Router<Arc<State>> {
         .route("/machines", get(machines))
         .route("/machines/{name}", get(machine))
         .route("/machines/{name}/restore", get(restore))
+        .route("/machines/{name}/browse", get(browse))
         .route("/runs", get(runs))
         .route("/runs/{id}", get(run))
         .route("/repositories", get(repositories))
@@ -176,11 +178,13 @@ async fn overview(In(state): Shared, visitor: Visitor, Query(asked): Asked) -> R
             ..RunFilter::default()
         })?;
         let overview = look.overview()?;
+        let broken = look.state.broken_config();
         let view = OverviewView {
             overview: &overview,
             runs: &runs,
             running: &look.running()?,
             alerts: &catalog.open_alerts()?,
+            broken: broken.as_ref(),
         };
         Ok(super::overview_page(look.frame, &view))
     })
@@ -223,6 +227,7 @@ async fn machine(
             proofs: &catalog.proofs(Some(&name), 20)?,
             tasks: &look.tasks_of(&name)?,
             page: look.page(),
+            until: look.text("until").parse().ok(),
         };
         Ok(super::machine_page(look.frame, &view))
     })
@@ -269,6 +274,47 @@ async fn restore(
             is_planned: look.is_set("planned"),
         };
         Ok(super::restore_page(look.frame, &view, &query))
+    })
+    .await
+}
+
+async fn browse(
+    In(state): Shared,
+    visitor: Visitor,
+    Path(name): Path<String>,
+    Query(asked): Asked,
+    RawQuery(query): RawQuery,
+) -> Response {
+    page(&state, visitor, asked, move |look| {
+        if !look.frame.may(Role::Restore) {
+            let text = "files inside machines are for those who may restore them";
+            return Err(Refusal::new(lifeboat_api::FailureKind::Denied, text));
+        }
+        let points = look.state.node.catalog().points(Some(&name), POINTS)?;
+        let (id, repository) = (look.text("point"), look.text("repository"));
+        let point = super::restore::meant(&points, id, repository);
+        let path = raw_value(query.as_deref().unwrap_or_default(), "path");
+        let place = match path.filter(|path| !path.is_empty()) {
+            Some(path) => InsidePlace::Path(path),
+            None => InsidePlace::Volumes,
+        };
+        // Whoever loads the page wants another try; what renews itself does not.
+        let is_again = !look.frame.is_fragment;
+        let known = |place: &InsidePlace| match point {
+            Some(point) => crate::browse::look(look.state, point, place, is_again),
+            None => Looked::Failed(String::new()),
+        };
+        let view = BrowseView {
+            machine: &name,
+            point,
+            points: &points,
+            place: &place,
+            looked: &known(&place),
+            stored: &known(&InsidePlace::Stored),
+            text: look.text("q"),
+            page: look.page(),
+        };
+        Ok(super::browse_page(look.frame, &view))
     })
     .await
 }
@@ -404,7 +450,8 @@ async fn schedule(In(state): Shared, visitor: Visitor, Query(asked): Asked) -> R
             .map(|run| Coming {
                 job: run.job,
                 at: run.begins,
-                is_held_up: false,
+                is_held_up: run.is_held_up,
+                after: run.after,
             })
             .collect();
         let rules = RULES
@@ -413,17 +460,29 @@ async fn schedule(In(state): Shared, visitor: Visitor, Query(asked): Asked) -> R
             .filter(|name| look.is_set(name));
         let query = SimulatorQuery {
             job: look.text("job").to_owned(),
+            machine: look.text("machine").trim().to_owned(),
             days: look.text("days").to_owned(),
             rules: rules
                 .map(|name| (name.to_owned(), look.text(name).to_owned()))
                 .collect(),
         };
+        let existing = match query.machine.as_str() {
+            "" => Vec::new(),
+            machine => look.state.node.catalog().points(Some(machine), POINTS)?,
+        };
+        let simulated = match (look.is_set("job"), query.machine.is_empty(), existing.len()) {
+            (false, _, _) => None,
+            (true, false, 0) => Some(Err(format!("{} has no recovery point", query.machine))),
+            _ => Some(simulate(&settings, (&query, &existing), now)),
+        };
+        let overview = look.overview()?;
         let view = ScheduleView {
-            jobs: &look.overview()?.jobs,
+            jobs: &overview.jobs,
+            machines: &overview.machines,
             coming: &coming,
             stretch,
             query: &query,
-            simulated: look.is_set("job").then(|| simulate(&settings, &query, now)),
+            simulated,
         };
         Ok(super::schedule_page(look.frame, &view))
     })
@@ -477,9 +536,10 @@ async fn settings(In(state): Shared, visitor: Visitor, Query(asked): Asked) -> R
             })
             .collect();
         let is_admin = look.frame.may(Role::Admin);
+        let broken = look.state.broken_config();
         let view = SettingsView {
             settings: &settings,
-            findings: &[],
+            broken: broken.as_ref(),
             nodes: &catalog.nodes()?,
             users: &if is_admin {
                 catalog.users()?

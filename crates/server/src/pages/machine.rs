@@ -1,6 +1,7 @@
 //! One machine: its recovery points in time, its promises, what can be done.
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 use lifeboat_catalog::{Point, Proof, ProofKind, Role, Task};
 use lifeboat_scheduler::{MachineStatus, ObjectiveStatus, Request};
 use maud::{Markup, html};
@@ -14,12 +15,16 @@ use super::parts::{
     objective_value, pager, task_state, twin,
 };
 use super::task::progress;
-use super::words::{bytes, count, path, span};
+use super::words::{bytes, count, path, span, thousands};
 
 /// Rows of the table of points.
 const ROWS: usize = 20;
 /// Bars of a chart.
 const BARS: usize = 60;
+/// Points of a line that are drawn one by one; of more, those of a span of time as one bar.
+const DOTS_MAX: usize = 160;
+/// Such spans.
+const SLOTS: usize = 120;
 /// Repositories that the timeline tells apart.
 const LANES_MAX: usize = 6;
 
@@ -36,6 +41,8 @@ pub struct MachineView<'a> {
     pub tasks: &'a [Task],
     /// The page of the table, from 0 on.
     pub page: usize,
+    /// The table begins with the newest point of this day or before.
+    pub until: Option<Date>,
 }
 
 /// The first digits of a snapshot's id.
@@ -85,6 +92,7 @@ fn actions(frame: &Frame, view: &MachineView<'_>) -> Markup {
         @if has_points {
             (Action::run(&request, "verify", "Verify").form(frame, Role::Operator))
             @if frame.may(Role::Restore) {
+                a.button href=(path(&["machines", name, "browse"])) { (icon("browse")) "Browse" }
                 a.button href=(path(&["machines", name, "restore"])) { (icon("restore")) "Restore" }
             }
         }
@@ -206,9 +214,13 @@ fn timeline(frame: &Frame, points: &[Point]) -> Markup {
                             aria-label={ (count(lane.points.len() as u64, "point")) " in "
                                 (lane.repository) } {
                             line.axis x1="0" x2="100%" y1="22" y2="22" {}
-                            @for point in lane.points.iter().rev() {
-                                (dot(frame, point, (at, lane.points.len()), position(point.at,
-                                    oldest, now)))
+                            @if lane.points.len() > DOTS_MAX {
+                                (slots(frame, at, &lane.points, (oldest, now)))
+                            } @else {
+                                @for point in lane.points.iter().rev() {
+                                    (dot(frame, point, (at, lane.points.len()),
+                                        position(point.at, oldest, now)))
+                                }
                             }
                         }
                     }
@@ -218,9 +230,97 @@ fn timeline(frame: &Frame, points: &[Point]) -> Markup {
                     svg width="100%" height="18" aria-hidden="true" { (ticks(frame, oldest, now)) }
                 }
             }
-            (timeline_legend())
+            @if lanes.iter().any(|lane| lane.points.len() > DOTS_MAX) { (slots_legend()) }
+            @else { (timeline_legend()) }
         },
     )
+}
+
+/// What is told of the points of a span.
+#[derive(Clone, Copy, Default)]
+struct Slot {
+    count: usize,
+    full: usize,
+    verified: usize,
+    damaged: usize,
+    pinned: usize,
+}
+
+/// Many points as bars: their height says how many, what is below what is known of them.
+fn slots(
+    frame: &Frame,
+    lane: usize,
+    points: &[&Point],
+    (oldest, now): (Timestamp, Timestamp),
+) -> Markup {
+    let mut slots = [Slot::default(); SLOTS];
+    let width = 98.0 / SLOTS as f64;
+    for point in points {
+        let at = ((position(point.at, oldest, now) - 1.0) / width) as usize;
+        let slot = &mut slots[at.min(SLOTS - 1)];
+        slot.count += 1;
+        slot.full += usize::from(point.is_full);
+        slot.verified += usize::from(matches!(point.verified, Some((_, true))));
+        slot.damaged += usize::from(matches!(point.verified, Some((_, false))));
+        slot.pinned += usize::from(point.pinned_until.is_some());
+    }
+    let most = slots
+        .iter()
+        .map(|slot| slot.count)
+        .max()
+        .unwrap_or(1)
+        .max(1);
+    let seconds = (now.as_second() - oldest.as_second()) / SLOTS as i64;
+    let begins = |at: usize| {
+        let second = oldest.as_second() + seconds * at as i64;
+        Timestamp::from_second(second).map_or(String::new(), |at| frame.moment.short(at))
+    };
+    html! {
+        @for (at, slot) in slots.iter().enumerate().filter(|(_, slot)| slot.count > 0) {
+            @let x = round(1.0 + width * at as f64);
+            @let height = round(6.0 + 24.0 * slot.count as f64 / most as f64);
+            @let class = match (slot.damaged, slot.verified) { (0, 0) => "", (0, _) => "verified",
+                _ => "damaged" };
+            g { title { "From " (begins(at)) ": " (slot_words(slot)) }
+                rect class={ "slot lane-" (lane) } x={ (x) "%" } width={ (round(width * 0.78)) "%" }
+                    y=(34.0 - height) height=(height) rx="1.5" {}
+                @if !class.is_empty() {
+                    rect class={ "slot-" (class) } x={ (x) "%" }
+                        width={ (round(width * 0.78)) "%" } y="37" height="4" rx="1.5" {}
+                }
+                @if slot.pinned > 0 {
+                    line.dot-pin x1={ (round(x + width * 0.39)) "%" }
+                        x2={ (round(x + width * 0.39)) "%" } y1="-2" y2="4" {}
+                }
+            }
+        }
+    }
+}
+
+fn slot_words(slot: &Slot) -> String {
+    let mut text = count(slot.count as u64, "point");
+    let parts = [
+        (slot.full, "full"),
+        (slot.verified, "verified"),
+        (slot.damaged, "found damaged"),
+        (slot.pinned, "pinned"),
+    ];
+    for (number, word) in parts.iter().filter(|(number, _)| *number > 0) {
+        text += &format!(", {number} {word}");
+    }
+    text
+}
+
+fn slots_legend() -> Markup {
+    html! {
+        p.legend {
+            span { "The height of a bar says how many points lie there" }
+            span { span.dot.ok {} "verified" }
+            span { span.dot.failed {} "found damaged" }
+            span { svg.sign width="12" height="14" aria-hidden="true" {
+                line.dot-pin x1="6" x2="6" y1="3" y2="12" {} } "pinned" }
+        }
+    }
 }
 
 /// From 1 to 99 percent.
@@ -269,17 +369,16 @@ fn dot(frame: &Frame, point: &Point, (lane, count): (usize, usize), x: f64) -> M
 fn radii(count: usize) -> [&'static str; 3] {
     match count {
         0..=60 => ["5.5", "3.5", "8.5"],
-        61..=160 => ["5", "2", "7"],
-        _ => ["4", "1.2", "5.5"],
+        _ => ["5", "2", "7"],
     }
 }
 
 fn ticks(frame: &Frame, oldest: Timestamp, now: Timestamp) -> Markup {
     let whole = now.as_second() - oldest.as_second();
-    let pattern = if whole > 3 * 86_400 {
-        "%-d %b"
-    } else {
-        "%-d %b %H:%M"
+    let pattern = match whole / 86_400 {
+        0..=3 => "%-d %b %H:%M",
+        4..=300 => "%-d %b",
+        _ => "%b %Y",
     };
     let moment = |part: i64| Timestamp::from_second(oldest.as_second() + whole * part / 4);
     html! {
@@ -362,21 +461,36 @@ fn charts(frame: &Frame, points: &[Point]) -> Markup {
 
 fn table(frame: &Frame, view: &MachineView<'_>) -> Markup {
     let name = view.machine.name.as_str();
-    let shown: Vec<_> = view
-        .points
-        .iter()
-        .skip(view.page * ROWS)
-        .take(ROWS)
-        .collect();
-    let address = |page: usize| format!("{}?page={page}", path(&["machines", name]));
+    let is_later = |point: &&Point| {
+        let day = point.at.to_zoned(frame.moment.zone.clone()).date();
+        view.until.is_some_and(|until| day > until)
+    };
+    let later = view.points.iter().take_while(is_later).count();
+    let rest = &view.points[later..];
+    let shown: Vec<_> = rest.iter().skip(view.page * ROWS).take(ROWS).collect();
+    let until = view.until.map(|until| format!("&until={until}"));
+    let until = until.unwrap_or_default();
+    let address = |page: usize| format!("{}?page={page}{until}", path(&["machines", name]));
     let newer = view.page.checked_sub(1).map(address);
-    let older = (view.points.len() > (view.page + 1) * ROWS).then(|| address(view.page + 1));
-    let said = format!("{} in all", view.points.len());
+    let older = (rest.len() > (view.page + 1) * ROWS).then(|| address(view.page + 1));
+    let said = match shown.len() {
+        0 => String::new(),
+        _ => format!(
+            "{} to {} of {}",
+            thousands((later + view.page * ROWS + 1) as u64),
+            thousands((later + view.page * ROWS + shown.len()) as u64),
+            thousands(view.points.len() as u64)
+        ),
+    };
     card(
         "points",
         "Points",
         None,
         html! {
+            @if view.points.len() > ROWS { (day_form(name, view.until)) }
+            @if shown.is_empty() {
+                p.calm { (icon("off")) "There is no point of that day or before." }
+            }
             table.list {
                 thead { tr {
                     th scope="col" { "Instant" } th scope="col" { "Kind" }
@@ -390,14 +504,26 @@ fn table(frame: &Frame, view: &MachineView<'_>) -> Markup {
     )
 }
 
+/// To go to a day at once.
+fn day_form(name: &str, until: Option<Date>) -> Markup {
+    let value = until.map(|day| day.to_string()).unwrap_or_default();
+    html! {
+        form.filter.padded method="get" action=(path(&["machines", name])) {
+            label for="until" { "Up to the day" }
+            input #until type="date" name="until" value=(value);
+            button.button type="submit" { "Show" }
+            @if until.is_some() { a.button href=(path(&["machines", name])) { "Newest" } }
+        }
+    }
+}
+
 fn point_row(frame: &Frame, name: &str, point: &Point) -> Markup {
     let id = short(&point.key.snapshot);
-    let restore = format!(
-        "{}?point={}&repository={}",
-        path(&["machines", name, "restore"]),
-        id,
-        super::words::escape(&point.key.repository)
-    );
+    let address = |what: &str| {
+        let repository = super::words::escape(&point.key.repository);
+        let page = path(&["machines", name, what]);
+        format!("{page}?point={id}&repository={repository}")
+    };
     html! {
         tr id={ "point-" (id) } {
             td.main-cell data-label="Instant" {
@@ -428,8 +554,12 @@ fn point_row(frame: &Frame, name: &str, point: &Point) -> Markup {
                 }
             }
             td.end-cell {
-                @if frame.may(Role::Restore) { a.more href=(restore) {
-                    "Restore" span.visually-hidden { " point " (id) } } }
+                @if frame.may(Role::Restore) {
+                    a.ghost href=(address("browse")) title="Browse" { (icon("browse"))
+                        span.visually-hidden { "Browse point " (id) } }
+                    a.ghost href=(address("restore")) title="Restore" { (icon("restore"))
+                        span.visually-hidden { "Restore point " (id) } }
+                }
             }
         }
     }
@@ -441,6 +571,7 @@ fn twins(machine: &MachineStatus) -> Markup {
     let point = machine.newest.as_ref();
     let repository = point.map(|point| format!("@{}", point.key.repository));
     let repository = repository.as_deref().unwrap_or("@main");
+    let snapshot = point.map_or("latest", |point| short(&point.key.snapshot));
     html! {
         section.card aria-labelledby="twins-title" {
             header.card-head { h2 #twins-title { "On the command line" } }
@@ -450,8 +581,8 @@ fn twins(machine: &MachineStatus) -> Markup {
                     dd { (twin(&["machine", "backup", name, "--job", &format!("@{job}")])) }
                 }
                 @if point.is_some() {
-                    dt { "Verify" }
-                    dd { (twin(&["-r", repository, "verify"])) }
+                    dt { "Verify the newest point" }
+                    dd { (twin(&["-r", repository, "verify", "--snapshot", snapshot])) }
                     dt { "Browse files" }
                     dd { (twin(&["-r", repository, "files", "ls", name])) }
                     dt { "Show the plan of a recovery" }
@@ -506,6 +637,9 @@ fn tasks(frame: &Frame, tasks: &[Task]) -> Markup {
         "Newest tasks",
         None,
         html! {
+            @if !tasks.iter().any(|task| task.state.is_over()) {
+                p.calm { (icon("off")) "No task of it has ended yet." }
+            }
             ul.rows.tight {
                 @for task in tasks.iter().filter(|task| task.state.is_over()).take(8) {
                     @let (look, word) = task_state(task.state);

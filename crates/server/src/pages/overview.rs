@@ -12,8 +12,10 @@ use super::chart::{Cell, ring, strip};
 use super::frame::{Frame, Place};
 use super::icon::icon;
 use super::parts::{Look, badge, card, empty, mark, meter, run_state, severity, twin};
+use super::settings::broken_line;
 use super::task::progress;
 use super::words::{bytes, count, path, seconds_between, verb};
+use crate::state::BrokenConfig;
 
 /// Days of a strip.
 const DAYS: i64 = 30;
@@ -31,6 +33,8 @@ pub struct OverviewView<'a> {
     pub running: &'a [Task],
     /// Alerts that hold, worst first.
     pub alerts: &'a [Alert],
+    /// What is wrong with the configuration, if it cannot be used.
+    pub broken: Option<&'a BrokenConfig>,
 }
 
 /// How many machines are how.
@@ -112,9 +116,15 @@ fn verdict(counts: &Counts) -> (Look, String, String) {
 
 /// The first page.
 pub fn page(frame: &Frame, view: &OverviewView<'_>) -> Markup {
+    let broken = html! {
+        div #broken data-live="" {
+            @if let Some(broken) = view.broken { (broken_line(frame, broken)) }
+        }
+    };
     let inner = match view.overview.machines.is_empty() && view.overview.jobs.is_empty() {
-        true => beginning(),
+        true => html! { (broken) (beginning()) },
         false => html! {
+            (broken)
             (hero(frame, view.overview))
             div.columns {
                 div.column.wide {

@@ -108,7 +108,11 @@ pub(crate) fn badge_of((look, word): (Look, &str)) -> Markup {
 
 /// The command that does the same, with a button that copies it.
 pub(crate) fn twin(words: &[impl AsRef<str>]) -> Markup {
-    let text = command(words);
+    twin_of(&command(words))
+}
+
+/// The same for a command as it is typed.
+pub(crate) fn twin_of(text: &str) -> Markup {
     html! {
         div.twin {
             (icon("terminal"))

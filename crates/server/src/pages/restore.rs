@@ -71,11 +71,7 @@ pub fn words(query: &RestoreQuery, machine: &MachineStatus, point: &Point) -> Ve
 /// The wizard.
 pub fn page(frame: &Frame, view: &RestoreView<'_>, query: &RestoreQuery) -> Markup {
     let name = view.machine.name.as_str();
-    let is_meant = |point: &&Point| {
-        point.key.snapshot.starts_with(&query.point)
-            && (query.repository.is_empty() || point.key.repository == query.repository)
-    };
-    let chosen = view.points.iter().find(is_meant);
+    let chosen = meant(view.points, &query.point, &query.repository);
     let under = html! { a href=(path(&["machines", name])) { "Back to " (name) } };
     let inner = html! {
         (head(&format!("Restore {name}"), under, html! {}))
@@ -88,6 +84,14 @@ pub fn page(frame: &Frame, view: &RestoreView<'_>, query: &RestoreQuery) -> Mark
         }
     };
     frame.page(Place::Machines, &format!("Restore {name}"), inner)
+}
+
+/// The newest point whose id begins so, in that repository if one is named.
+pub(crate) fn meant<'a>(points: &'a [Point], id: &str, repository: &str) -> Option<&'a Point> {
+    points.iter().find(|point| {
+        point.key.snapshot.starts_with(id)
+            && (repository.is_empty() || point.key.repository == repository)
+    })
 }
 
 fn steps(present: usize) -> Markup {

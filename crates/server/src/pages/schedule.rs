@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::civil::{Date, Weekday};
 use jiff::{Span, Timestamp};
 use lifeboat_policy::SimulatedPoint;
-use lifeboat_scheduler::JobStatus;
+use lifeboat_scheduler::{JobStatus, MachineStatus};
 use maud::{Markup, html};
 
 use super::frame::{Frame, Place};
@@ -19,6 +19,10 @@ const NAMED_IN_WEEK: usize = 12;
 const NAMED_IN_MONTH: usize = 3;
 /// Rows of the table of simulated points.
 const ROWS: usize = 500;
+/// Months that are drawn.
+const MONTHS: i32 = 18;
+/// Machines that are offered to the simulator.
+const MACHINES: usize = 500;
 
 /// A run that is to come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +33,8 @@ pub struct Coming {
     pub at: Timestamp,
     /// Whether a blackout holds it up.
     pub is_held_up: bool,
+    /// Jobs that have to end well before it.
+    pub after: Vec<String>,
 }
 
 /// How many days a calendar shows.
@@ -46,6 +52,8 @@ pub enum Stretch {
 pub struct SimulatorQuery {
     /// The job's name; no simulation if it is empty.
     pub job: String,
+    /// The machine with whose points it begins; with none if it is empty.
+    pub machine: String,
     /// Days to play.
     pub days: String,
     /// Rules in place of the job's, all empty for the job's own: `last`, `daily`, ..., `within`.
@@ -57,6 +65,8 @@ pub struct SimulatorQuery {
 pub struct ScheduleView<'a> {
     /// Jobs by name.
     pub jobs: &'a [JobStatus],
+    /// Machines, of which those of the job that was asked for are offered.
+    pub machines: &'a [MachineStatus],
     /// Runs of the stretch.
     pub coming: &'a [Coming],
     /// The days.
@@ -99,7 +109,9 @@ pub fn page(frame: &Frame, view: &ScheduleView<'_>) -> Markup {
             section.card { (empty("schedule", "No job yet", "A job says which machines are backed \
                 up, where to, and when.", html! { (twin(&["config", "generate"])) })) }
         } @else {
-            section #calendar data-live="" aria-label="Coming runs" { (calendar(frame, view)) }
+            section #calendar data-live="" aria-label="Coming runs" {
+                (calendar(frame, view)) (calendar_legend(view.coming))
+            }
             (jobs(frame, view.jobs))
             (simulator(frame, view))
         }
@@ -138,6 +150,20 @@ fn calendar(frame: &Frame, view: &ScheduleView<'_>) -> Markup {
         }
         ol class=(class) {
             @for at in 0..number { (day(frame, date(at), today, days.get(&date(at)), named)) }
+        }
+    }
+}
+
+/// What the signs mean that are there.
+fn calendar_legend(coming: &[Coming]) -> Markup {
+    let is_held_up = coming.iter().any(|run| run.is_held_up);
+    let is_after = coming.iter().any(|run| !run.after.is_empty());
+    html! {
+        @if is_held_up || is_after {
+            p.legend.outside {
+                @if is_held_up { span { (icon("waiting")) "held up by a blackout until then" } }
+                @if is_after { span { (icon("link")) "begins only when another job ended well" } }
+            }
         }
     }
 }
@@ -182,17 +208,22 @@ fn chip(frame: &Frame, job: &str, runs: &[&Coming]) -> Markup {
         .map(|run| frame.moment.format(run.at, "%H:%M"))
         .collect();
     let is_held_up = runs.iter().any(|run| run.is_held_up);
-    let held_up = if is_held_up {
-        "; held up by a blackout"
-    } else {
-        ""
-    };
-    let title = format!("{job}: {}{held_up}", times.join(", "));
+    let mut title = format!("{job}: {}", times.join(", "));
+    if is_held_up {
+        title += "; a blackout holds it up until then";
+    }
+    let after = runs.first().map_or(&[][..], |run| &run.after);
+    if !after.is_empty() {
+        title += &format!("; begins only when {} ended well", after.join(" and "));
+    }
     html! {
         a class=(if is_held_up { "chip held-up" } else { "chip" }) title=(title)
             href={ "/schedule?job=" (escape(job)) "#simulator" } {
             span.chip-time { (times.first().map_or("", String::as_str)) }
             span.chip-job { (job) }
+            @if is_held_up { (icon("waiting")) span.visually-hidden { ", held up by a blackout" } }
+            @if !after.is_empty() {
+                (icon("link")) span.visually-hidden { ", after " (after.join(", ")) } }
             @if runs.len() > 1 { span.chip-more { "×" (runs.len()) } }
         }
     }
@@ -247,6 +278,12 @@ fn simulator(frame: &Frame, view: &ScheduleView<'_>) -> Markup {
                             option value=(job.name) selected[job.name == query.job] { (job.name) }
                         }
                     } }
+                div.field { label for="sim-machine" { "Begin with the points of" }
+                    input #sim-machine type="text" name="machine" list="sim-machines"
+                        value=(query.machine) placeholder="no machine" maxlength="200"
+                        autocomplete="off";
+                    datalist #sim-machines { @for machine in offered(view) {
+                        option value=(machine) {} } } }
                 div.field.narrow { label for="sim-days" { "Days" }
                     input #sim-days type="number" name="days" min="1" max="1000"
                         value=(if query.days.is_empty() { "90" } else { &query.days }); }
@@ -266,6 +303,16 @@ fn simulator(frame: &Frame, view: &ScheduleView<'_>) -> Markup {
             }
         }
     }
+}
+
+/// Machines of the job that was asked for; of all while none was.
+fn offered<'a>(view: &ScheduleView<'a>) -> impl Iterator<Item = &'a str> {
+    let job = view.query.job.clone();
+    let machines = view.machines.iter();
+    machines
+        .filter(move |it| it.points > 0 && (job.is_empty() || it.jobs.contains(&job)))
+        .map(|it| it.name.as_str())
+        .take(MACHINES)
 }
 
 fn simulated(frame: &Frame, rules: &str, points: &[SimulatedPoint]) -> Markup {
@@ -336,10 +383,17 @@ fn months(points: &[SimulatedPoint]) -> Markup {
     }
     let first = days.keys().next().map(|date| date.first_of_month());
     let last = days.keys().next_back().copied();
-    let months = first.into_iter().flat_map(|first| {
-        (0..48).map(move |number| first.saturating_add(Span::new().months(number)))
+    let earliest = last.map(|last| {
+        let span = Span::new().months(MONTHS - 1);
+        last.first_of_month().saturating_sub(span)
+    });
+    let begin = first.max(earliest);
+    let months = begin.into_iter().flat_map(|begin| {
+        (0..MONTHS).map(move |number| begin.saturating_add(Span::new().months(number)))
     });
     html! {
+        @if begin > first { p.card-note { "The last " (MONTHS) " months; " (older(points, begin))
+            " before them are left at the end." } }
         div.months {
             @for month in months.take_while(|month| Some(*month) <= last) {
                 div.small-month {
@@ -349,6 +403,12 @@ fn months(points: &[SimulatedPoint]) -> Markup {
             }
         }
     }
+}
+
+/// Points before a day that are there at the end.
+fn older(points: &[SimulatedPoint], begin: Option<Date>) -> String {
+    let is_older = |it: &&SimulatedPoint| it.removed.is_none() && Some(it.time.date()) < begin;
+    count(points.iter().filter(is_older).count() as u64, "point")
 }
 
 fn small_month(month: Date, days: &BTreeMap<Date, (usize, usize, String)>) -> Markup {

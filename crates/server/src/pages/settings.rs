@@ -1,14 +1,19 @@
 //! What counts, and where each value came from; nodes, users and tokens.
 
 use lifeboat_catalog::{Node, Role, Token, User};
+use lifeboat_config::Severity;
 use maud::{Markup, html};
 
 use super::frame::{Frame, Place};
+use super::icon::icon;
 use super::parts::{Look, badge, card, empty, head, mark, moment_or, twin};
-use super::words::seconds_between;
+use super::words::{count, seconds_between};
+use crate::state::BrokenConfig;
 
 /// A node that was silent for so long is taken for gone, in seconds.
 const SILENT: u64 = 120;
+/// Findings that are shown.
+const FINDINGS: usize = 200;
 
 /// A value that counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,8 +31,8 @@ pub struct Setting {
 pub struct SettingsView<'a> {
     /// Values in order of their paths.
     pub settings: &'a [Setting],
-    /// What is wrong with the file as it is now.
-    pub findings: &'a [String],
+    /// What is wrong with the file as it is now, if it cannot be used.
+    pub broken: Option<&'a BrokenConfig>,
     /// Nodes that share the work.
     pub nodes: &'a [Node],
     /// Users; shown to administrators.
@@ -44,12 +49,8 @@ pub fn page(frame: &Frame, view: &SettingsView<'_>) -> Markup {
     a restart" };
     let inner = html! {
         (head("Settings", under, html! { (twin(&["config", "show"])) }))
-        @if !view.findings.is_empty() {
-            section.card.alert.failed { div.alert-main {
-                div.line { (badge(Look::Failed, "Not used")) strong { "The file as it is now has \
-                    mistakes; the configuration before it goes on." } }
-                ul.plain-list { @for finding in view.findings { li { code { (finding) } } } }
-            } }
+        div #broken data-live="" {
+            @if let Some(broken) = view.broken { (findings(frame, broken)) }
         }
         (nodes(frame, view.nodes))
         (values(view.settings))
@@ -58,6 +59,64 @@ pub fn page(frame: &Frame, view: &SettingsView<'_>) -> Markup {
         }
     };
     frame.page(Place::Settings, "Settings", inner)
+}
+
+/// What is wrong, where, and what may have been meant.
+fn findings(frame: &Frame, broken: &BrokenConfig) -> Markup {
+    html! {
+        section.card aria-labelledby="findings-title" {
+            header.card-head {
+                h2 #findings-title { "lifeboat.toml cannot be used as it is now" }
+                (badge(Look::Failed, "Not used"))
+            }
+            p.padded { "Since " (frame.moment.relative(broken.since)) ". The service goes on with \
+                the configuration that counts since " (frame.moment.relative(broken.sound_since))
+                "; it reads the file anew when it is written." }
+            @if broken.findings.is_empty() {
+                p.padded { code.break-all { (broken.text) } }
+            }
+            ul.rows { @for finding in broken.findings.iter().take(FINDINGS) {
+                li.row.finding {
+                    div.line.wrap {
+                        (mark(match finding.severity {
+                            Severity::Error => Look::Failed,
+                            Severity::Warning => Look::Warning,
+                        }, match finding.severity {
+                            Severity::Error => "Error",
+                            Severity::Warning => "Warning",
+                        }))
+                        code.break-all { (finding.spot.file) }
+                        span.quiet { "line " (finding.spot.line) ", column "
+                            (finding.spot.column) }
+                    }
+                    p.break-all { (finding.message) }
+                    @if let Some(suggestion) = &finding.suggestion {
+                        p.small.quiet.break-all { (suggestion) } }
+                }
+            } }
+            @if broken.findings.len() > FINDINGS {
+                p.card-note { "The first " (FINDINGS) " of " (broken.findings.len()) "." }
+            }
+            div.padded { (twin(&["config", "validate"])) }
+        }
+    }
+}
+
+/// One line about it for the first page.
+pub(crate) fn broken_line(frame: &Frame, broken: &BrokenConfig) -> Markup {
+    let errors = broken.findings.iter();
+    let errors = errors.filter(|it| it.severity == Severity::Error).count();
+    html! {
+        p.banner.failed.wide-banner role="alert" { (icon("failed"))
+            span {
+                strong { "lifeboat.toml cannot be used as it is now" }
+                @if errors > 0 { ": " (count(errors as u64, "error")) }
+                ". The service goes on with the configuration from before, which counts since "
+                (frame.moment.relative(broken.sound_since)) ". "
+                a href="/settings" { "What is wrong" }
+            }
+        }
+    }
 }
 
 fn nodes(frame: &Frame, nodes: &[Node]) -> Markup {

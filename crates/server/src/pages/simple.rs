@@ -25,7 +25,7 @@ pub fn login(site: Option<&str>, refusal: Option<&str>) -> Markup {
                 @if let Some(refusal) = refusal {
                     p.banner.failed role="alert" { (icon("failed")) span { (refusal) } }
                 }
-                                label for="name" { "User" }
+                label for="name" { "User" }
                 input #name type="text" name="name" autocomplete="username" autocapitalize="none"
                     required autofocus maxlength="200";
                 label for="password" { "Password" }
@@ -107,6 +107,10 @@ pub fn help(frame: &Frame) -> Markup {
         (
             "Run, task",
             "A run is one execution of a job; a task is its part for one machine.",
+        ),
+        (
+            "Browse",
+            "Looks into the disks of a point without restoring them; files can be taken out.",
         ),
         (
             "RPO",

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use jiff::Timestamp;
+use lifeboat_catalog::Point;
 use lifeboat_policy::{KeepCount, KeepDuration, Retention, SimulatedPoint};
 use lifeboat_scheduler::{Settings, simulate_job};
 
@@ -11,10 +12,10 @@ use super::SimulatorQuery;
 /// Days that are played at most.
 const DAYS_MAX: u32 = 1_000;
 
-/// Plays what was asked; an error is a sentence for the reader.
+/// Plays what was asked from the points that are there; an error is a sentence for the reader.
 pub(crate) fn simulate(
     settings: &Settings,
-    query: &SimulatorQuery,
+    (query, existing): (&SimulatorQuery, &[Point]),
     now: Timestamp,
 ) -> Result<(String, Vec<SimulatedPoint>), String> {
     let days = match query.days.trim() {
@@ -32,7 +33,7 @@ pub(crate) fn simulate(
         Some(retention) => retention.to_string(),
         None => "everything is kept".to_owned(),
     };
-    let points = simulate_job(&settings, &query.job, &[], (now, days));
+    let points = simulate_job(&settings, &query.job, existing, (now, days));
     points
         .map(|points| (words, points))
         .map_err(|error| error.to_string())

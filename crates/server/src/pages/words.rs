@@ -58,6 +58,7 @@ pub(crate) fn count(number: u64, noun: &str) -> String {
     match (number, noun) {
         (1, _) => format!("1 {noun}"),
         (_, "repository") => format!("{} repositories", thousands(number)),
+        (_, "entry") => format!("{} entries", thousands(number)),
         (_, "copy") => format!("{} copies", thousands(number)),
         _ => format!("{} {noun}s", thousands(number)),
     }
@@ -158,18 +159,38 @@ pub(crate) fn path(parts: &[&str]) -> String {
 
 /// A value of a query or a part of a path.
 pub(crate) fn escape(text: &str) -> String {
+    escape_bytes(text.as_bytes())
+}
+
+/// The same for what need not be text.
+pub(crate) fn escape_bytes(bytes: &[u8]) -> String {
     let mut escaped = String::new();
-    for byte in text.bytes() {
+    for byte in bytes {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => {
-                escaped.push(byte.into());
+                escaped.push(char::from(*byte));
             }
             // A part that is only dots would climb.
-            b'.' if !text.trim_matches('.').is_empty() => escaped.push('.'),
+            b'.' if bytes.iter().any(|it| *it != b'.') => escaped.push('.'),
             _ => escaped += &format!("%{byte:02X}"),
         }
     }
     escaped
+}
+
+/// A name from inside a guest: control characters and those that turn text around are written
+/// out, what is no text is replaced.
+pub(crate) fn visible(bytes: &[u8]) -> String {
+    let mut shown = String::new();
+    for letter in String::from_utf8_lossy(bytes).chars() {
+        let turns = matches!(letter, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}' | '\u{feff}');
+        match letter.is_control() || turns {
+            true => shown.extend(letter.escape_unicode()),
+            false => shown.push(letter),
+        }
+    }
+    shown
 }
 
 /// A word of a command as a shell reads it.
@@ -178,6 +199,21 @@ pub(crate) fn shell_word(word: &str) -> String {
     match !word.is_empty() && word.chars().all(is_plain) {
         true => word.to_owned(),
         false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
+/// The same for what need not be text.
+pub(crate) fn shell_bytes(word: &[u8]) -> String {
+    match std::str::from_utf8(word) {
+        Ok(text) if !text.chars().any(char::is_control) => shell_word(text),
+        _ => {
+            let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_./:@=,+".contains(byte);
+            let letters = word.iter().map(|byte| match plain(byte) {
+                true => char::from(*byte).to_string(),
+                false => format!("\\x{byte:02x}"),
+            });
+            format!("$'{}'", letters.collect::<String>())
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 // Uses the dashboard as people do: on a desktop and on a phone, by pointer and by keys, light and
 // dark. Arguments: the folder of the tools, the address, a user, the password.
+// LIFEBOAT_PICTURES=FOLDER keeps what was seen there.
 // Ends with 1 and says what was seen when something is not as promised.
 import { createRequire } from "node:module";
 import { readFileSync } from "node:fs";
@@ -9,14 +10,19 @@ const require = createRequire(`${folder}/`);
 const { chromium } = require("playwright-core");
 const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 
+const pictures = process.env.LIFEBOAT_PICTURES;
+const picture = async (page, name) => {
+  if (pictures) await page.screenshot({ path: `${pictures}/${name}.png`, fullPage: true });
+};
 const faults = [];
 const promise = (holds, what) => { if (!holds) faults.push(what); };
 const SIZES = {
   desktop: { viewport: { width: 1440, height: 900 } },
   phone: { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true },
 };
-const PAGES = ["/", "/machines", "/machines/web01", "/machines/web01/restore", "/runs",
-  "/repositories", "/repositories/main", "/schedule?job=web&days=30&daily=3", "/alerts", "/audit",
+const PAGES = ["/", "/machines", "/machines/web01", "/machines/web01/restore",
+  "/machines/web01/browse", "/runs",
+  "/repositories", "/repositories/main", "/schedule?job=web&machine=web01&days=30&daily=3", "/alerts", "/audit",
   "/settings", "/help", "/search?q=web"];
 
 const listen = (page, name) => {
@@ -60,6 +66,7 @@ const tour = async (page, name, pages) => {
     promise(wide <= 0, `${name}: ${path} scrolls sideways by ${wide}`);
     promise(await page.locator("h1").count() === 1, `${name}: ${path} has one title`);
     await check(page, `${name}: ${path}`);
+    await picture(page, `${name}${path.replace(/[/?=&]+/g, "-")}`);
   }
 };
 
@@ -75,6 +82,21 @@ const backup = async (page) => {
   await page.waitForSelector("text=read and stored", { timeout: 15_000 });
   await page.waitForSelector("#summary .badge.ok", { timeout: 15_000 });
   promise(await page.evaluate(() => window.isTheSame === true), "the run was seen live");
+};
+
+// The disks of a point are opened while the page stands; a file comes out under a harmless name.
+const browse = async (page) => {
+  await page.goto(`${address}/machines/web01`);
+  await page.getByRole("link", { name: "Browse", exact: true }).first().click();
+  await page.getByRole("link", { name: "System", exact: true }).click();
+  await page.getByRole("link", { name: "etc", exact: true }).click();
+  await page.getByText("<script>alert(1)</script>\\u{202e}gpj").first().waitFor();
+  await picture(page, "desktop-folder");
+  const coming = page.waitForEvent("download");
+  await page.getByRole("link", { name: "Download hosts" }).click();
+  promise((await coming).suggestedFilename() === "hosts", "the file keeps its name");
+  await page.getByRole("link", { name: "Volumes" }).click();
+  await page.waitForSelector("text=holds no files");
 };
 
 const acknowledge = async (page) => {
@@ -150,9 +172,10 @@ try {
     page.setDefaultTimeout(10_000);
     listen(page, name);
     await signIn(page);
-    await tour(page, name, name === "desktop" ? PAGES : PAGES.slice(0, 9));
+    await tour(page, name, name === "desktop" ? PAGES : PAGES.slice(0, 10));
     if (name === "desktop") {
       await backup(page);
+      await browse(page);
       await acknowledge(page);
       await keys(page);
       await dangers(page);
