@@ -369,8 +369,8 @@ fn certificates(pem: &[u8]) -> Result<Vec<Certificate<'static>>> {
     }
 }
 
-/// A value inside of an address.
-fn escaped(text: &str) -> String {
+/// A value inside of an address: of a query, or a part of a path.
+pub fn escaped(text: &str) -> String {
     let mut escaped = String::new();
     for byte in text.bytes() {
         match byte {

@@ -19,7 +19,7 @@ pub use accounts::{
     AuditEntry, AuditFindings, ConfigValue, Me, NewPassword, NewToken, NewUser, Role, Setup,
     SignIn, SignedIn, Token, TokenMade, User, UserChange,
 };
-pub use client::{Client, ClientError, ClientOptions, Page};
+pub use client::{Client, ClientError, ClientOptions, Page, escaped};
 pub use failure::{Failure, FailureKind, status_of};
 pub use files::{PointFile, PointFileKind, PointFiles, PointVolume, StoredFile};
 pub use machines::{Machine, MachineDetails, Point, Proof, ProofKind, Verified};

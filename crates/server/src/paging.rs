@@ -4,6 +4,7 @@ use axum::Json;
 use axum::http::header::LINK;
 use axum::http::{HeaderValue, Uri};
 use axum::response::{IntoResponse, Response};
+use lifeboat_api::escaped;
 use serde::Serialize;
 
 /// A part of a list.
@@ -45,19 +46,6 @@ fn following(uri: &Uri, (name, value): &(&str, String)) -> String {
         .collect();
     pairs.push(format!("{name}={}", escaped(value)));
     format!("{}?{}", uri.path(), pairs.join("&"))
-}
-
-fn escaped(text: &str) -> String {
-    let mut escaped = String::new();
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
-                escaped.push(char::from(byte));
-            }
-            _ => escaped.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    escaped
 }
 
 impl<T: Serialize> IntoResponse for Part<T> {

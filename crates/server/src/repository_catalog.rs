@@ -29,6 +29,7 @@ use crate::extract::{Asked, At};
 use crate::guard::noted;
 use crate::refusal::{Answer, Refusal};
 use crate::state::State;
+use crate::visitor::digits;
 
 /// Catalogs that are worked on at the same time.
 pub(crate) const TURNS: usize = 2;
@@ -223,8 +224,7 @@ async fn receive(state: &Arc<State>, request: Request) -> Answer<Upload> {
         file.write_all(&piece).await.map_err(failed)?;
     }
     file.flush().await.map_err(failed)?;
-    let digest = hash.finalize();
-    upload.digest = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    upload.digest = digits(&hash.finalize());
     Ok(upload)
 }
 
