@@ -116,30 +116,36 @@ fn all_pages(role: Role) -> Vec<(&'static str, String)> {
             schedule_of(&frame, overview, Stretch::Month),
         ),
         (
-            "alerts",
-            alerts_page(&frame, &fleet.alerts, AlertsShown::Open).into_string(),
-        ),
-        (
-            "audit",
-            audit_page(&frame, &demo::audit(), true, false).into_string(),
-        ),
-        ("settings", settings_of(&frame)),
-        ("search", search_page(&frame, overview, "db").into_string()),
-        ("settings-broken", broken_settings(&frame)),
-        ("browse", browse_of(&frame, &fleet, &folder_of_etc())),
-        (
-            "browse-opening",
-            browse_of(&frame, &fleet, &Looked::Underway),
-        ),
-        ("machine-many", machine_of(&frame, &many_points(), "db01")),
-        ("help", help_page(&frame).into_string()),
-        (
             "login",
             login_page(Some("Helsinki"), Some("Wrong name or password.")).into_string(),
         ),
         ("runs", runs),
         ("run", run),
         ("failure", failure.into_string()),
+    ]
+    .into_iter()
+    .chain(further_pages(&frame, &fleet))
+    .collect()
+}
+
+fn further_pages(frame: &Frame, fleet: &demo::Fleet) -> Vec<(&'static str, String)> {
+    let overview = &fleet.overview;
+    vec![
+        (
+            "alerts",
+            alerts_page(frame, &fleet.alerts, AlertsShown::Open).into_string(),
+        ),
+        (
+            "audit",
+            audit_page(frame, &demo::audit(), true, false).into_string(),
+        ),
+        ("settings", settings_of(frame)),
+        ("search", search_page(frame, overview, "db").into_string()),
+        ("settings-broken", broken_settings(frame)),
+        ("browse", browse_of(frame, fleet, &folder_of_etc())),
+        ("browse-opening", browse_of(frame, fleet, &Looked::Underway)),
+        ("machine-many", machine_of(frame, &many_points(), "db01")),
+        ("help", help_page(frame).into_string()),
     ]
 }
 
