@@ -116,30 +116,36 @@ fn all_pages(role: Role) -> Vec<(&'static str, String)> {
             schedule_of(&frame, overview, Stretch::Month),
         ),
         (
-            "alerts",
-            alerts_page(&frame, &fleet.alerts, AlertsShown::Open).into_string(),
-        ),
-        (
-            "audit",
-            audit_page(&frame, &demo::audit(), true, false).into_string(),
-        ),
-        ("settings", settings_of(&frame)),
-        ("search", search_page(&frame, overview, "db").into_string()),
-        ("settings-broken", broken_settings(&frame)),
-        ("browse", browse_of(&frame, &fleet, &folder_of_etc())),
-        (
-            "browse-opening",
-            browse_of(&frame, &fleet, &Looked::Underway),
-        ),
-        ("machine-many", machine_of(&frame, &many_points(), "db01")),
-        ("help", help_page(&frame).into_string()),
-        (
             "login",
             login_page(Some("Helsinki"), Some("Wrong name or password.")).into_string(),
         ),
         ("runs", runs),
         ("run", run),
         ("failure", failure.into_string()),
+    ]
+    .into_iter()
+    .chain(further_pages(&frame, &fleet))
+    .collect()
+}
+
+fn further_pages(frame: &Frame, fleet: &demo::Fleet) -> Vec<(&'static str, String)> {
+    let overview = &fleet.overview;
+    vec![
+        (
+            "alerts",
+            alerts_page(frame, &fleet.alerts, AlertsShown::Open).into_string(),
+        ),
+        (
+            "audit",
+            audit_page(frame, &demo::audit(), true, false).into_string(),
+        ),
+        ("settings", settings_of(frame)),
+        ("search", search_page(frame, overview, "db").into_string()),
+        ("settings-broken", broken_settings(frame)),
+        ("browse", browse_of(frame, fleet, &folder_of_etc())),
+        ("browse-opening", browse_of(frame, fleet, &Looked::Underway)),
+        ("machine-many", machine_of(frame, &many_points(), "db01")),
+        ("help", help_page(frame).into_string()),
     ]
 }
 
@@ -156,7 +162,7 @@ fn folder_of_etc() -> Looked {
         uid: 0,
         gid: if name == "shadow" { 42 } else { 0 },
         size,
-        modified: demo::ago(i64::try_from(size).unwrap_or(0) * 977).as_second(),
+        modified: demo::ago((size % 10_000) as i64 * 977).as_second(),
         link_target: (kind == GuestKind::Link).then(|| "../usr/lib/os-release".to_owned()),
     };
     use GuestKind::{File, Folder, Link};
