@@ -126,6 +126,10 @@ fn explained(error: Error, source: io::Error) -> Error {
             "no space left; make room on that file system (prune also does) or raise the quota, \
              then run again"
         }
+        ErrorKind::Denied if source.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+            "nothing can be written there; mount it for writing, or let the unit of systemd write \
+             there (ReadWritePaths= in a drop-in)"
+        }
         ErrorKind::Denied => "access denied; the user of this process must own the directory",
         ErrorKind::NotFound if names_its_file(&error) => "it does not exist",
         ErrorKind::NotFound => "there is no repository; create it, or mount the file system",

@@ -116,11 +116,16 @@ fn furnish(place: &Path, debian: &Debian) {
     // The package with Debian's own unit and users brings a firewall and more along.
     let libvirtd = "[Unit]\nDescription=libvirt\n[Service]\nExecStart=/usr/sbin/libvirtd\n";
     debian.write(&format!("{units}/libvirtd.service"), libvirtd);
-    debian.write("etc/libvirt/libvirtd.conf", "unix_sock_group = \"root\"\n");
-    debian.write(
-        "etc/libvirt/qemu.conf",
-        "user = \"root\"\ngroup = \"root\"\n",
-    );
+    for (file, lines) in [
+        (
+            "etc/passwd",
+            "libvirt-qemu:x:64055:64055::/var/lib/libvirt:/usr/sbin/nologin\n",
+        ),
+        ("etc/group", "libvirt-qemu:x:64055:\nlibvirt:x:64056:\n"),
+    ] {
+        let known = fs::read_to_string(debian.path(file)).unwrap();
+        debian.write(file, &(known + lines));
+    }
     let wanted = debian.path(units).join("multi-user.target.wants");
     fs::create_dir_all(&wanted).unwrap();
     for unit in ["acts", "libvirtd"] {

@@ -247,3 +247,11 @@ fn messages_name_the_file_the_place_and_what_to_do() {
     let source = std::error::Error::source(&error).unwrap().to_string();
     assert_eq!(source, "No space left on device (os error 28)");
 }
+
+#[test]
+fn a_place_that_is_only_read_is_told_apart_from_missing_rights() {
+    let error = Error::new(ErrorKind::Denied, Doing::FindStrays, "/backup".to_owned());
+    let read_only = io::Error::from(io::ErrorKind::ReadOnlyFilesystem);
+    let told = super::explained(error, read_only).to_string();
+    assert!(told.contains("ReadWritePaths="), "{told}");
+}

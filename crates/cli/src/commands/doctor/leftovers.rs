@@ -128,9 +128,8 @@ pub(super) fn of_repository(name: &str, folder: &Path) -> Check {
         StrayKind::NotAFile => "no regular file",
     };
     let seen = format!(
-        "{} that no part of it {}, the first: {path} ({of})",
-        count(old.len(), "file"),
-        if old.len() == 1 { "is" } else { "are" }
+        "{} in its folder: no part of it; the first: {path} ({of})",
+        count(old.len(), "file")
     );
     let advice = format!(
         "look at it; 'lifeboat -r @{name} prune' removes old work files, what others put there is \
