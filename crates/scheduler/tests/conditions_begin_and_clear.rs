@@ -64,6 +64,48 @@ fn the_age_of_the_newest_point_is_promised() {
 }
 
 #[test]
+fn machines_of_two_platforms_with_one_name_have_points_of_their_own() {
+    let promised = Objectives {
+        recovery_point: hours(26),
+        ..Objectives::default()
+    };
+    let far = JobSettings {
+        platform: "far".to_owned(),
+        ..promising(promised)
+    };
+    let jobs = [("web", promising(promised)), ("far-web", far)];
+    let mut settings = settings(&jobs);
+    let platform = lifeboat_scheduler::PlatformSettings::default();
+    settings.platforms.insert("far".to_owned(), platform);
+    let world = World::new(settings, &[("a", "web")]);
+    world.play.look().show("far", &[("a", "far-web")]);
+    let node = world.node("n");
+    world.live(&node, 1);
+    let points = |node: &lifeboat_scheduler::Node| {
+        let overview = node.overview().unwrap();
+        let of = |it: &lifeboat_scheduler::MachineStatus| (it.platform.clone(), it.points);
+        overview.machines.iter().map(of).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        points(&node),
+        [("far".to_owned(), 1), ("local".to_owned(), 1)]
+    );
+    // One goes on, the other is not backed up any more.
+    let mut paused = (*node.settings()).clone();
+    if let Some(job) = paused.jobs.get_mut("far-web") {
+        job.timing = None;
+    }
+    node.replace_settings(paused);
+    world.live(&node, 2);
+    assert_eq!(
+        points(&node),
+        [("far".to_owned(), 1), ("local".to_owned(), 3)]
+    );
+    assert!(holds(&world, "rpo far/a"));
+    assert!(!holds(&world, "rpo local/a"));
+}
+
+#[test]
 fn a_machine_that_never_got_a_point_is_missed_too() {
     let web = promising(Objectives {
         recovery_point: hours(26),

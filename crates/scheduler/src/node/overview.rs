@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_catalog::{
-    Action, LastEnd, Machine, MachineKey, Point, Proof, Run, RunState, TaskState,
+    Action, Catalog, LastEnd, Machine, MachineKey, Point, Proof, Run, RunState, TaskState,
 };
 use lifeboat_config::Objectives;
 
@@ -20,6 +20,8 @@ use crate::status::{
 
 /// An overview is shown for so long if nothing has happened.
 const FRESH: SignedDuration = SignedDuration::from_secs(10);
+/// Points that are looked at of a machine which shares its name.
+const POINTS_MAX: u32 = 100_000;
 /// A run that has not begun so long after its moment is overdue.
 const OVERDUE: SignedDuration = SignedDuration::from_mins(15);
 
@@ -28,6 +30,8 @@ struct Rows {
     machines: Vec<Machine>,
     seen_since: BTreeMap<MachineKey, Timestamp>,
     newest: Vec<Point>,
+    /// All points of machines that share their name with one of another platform.
+    apart: BTreeMap<MachineKey, Vec<Point>>,
     counts: BTreeMap<String, u64>,
     in_repository: BTreeMap<String, u64>,
     proofs: Vec<Proof>,
@@ -88,8 +92,10 @@ impl Node {
             let next = it.timing.after(now, it.name).next()?;
             Some((it.job(), next.begins))
         });
+        let machines = catalog.machines()?;
         Ok(Rows {
-            machines: catalog.machines()?,
+            apart: apart(catalog, settings, &machines)?,
+            machines,
             seen_since: catalog.machines_since()?.into_iter().collect(),
             newest: catalog.newest_points()?,
             counts,
@@ -126,6 +132,46 @@ impl Node {
     }
 }
 
+/// Points of machines whose name another platform has too, by the job that made them: what one
+/// holds says nothing of the other.
+fn apart(
+    catalog: &Catalog,
+    settings: &Settings,
+    machines: &[Machine],
+) -> Result<BTreeMap<MachineKey, Vec<Point>>> {
+    let mut platforms: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for machine in machines {
+        let of_name = platforms.entry(&machine.name).or_default();
+        of_name.insert(&machine.key.platform);
+    }
+    let is_shared = |machine: &&Machine| {
+        let found = platforms.get(machine.name.as_str());
+        found.is_some_and(|platforms| platforms.len() > 1)
+    };
+    let mut apart = BTreeMap::new();
+    for machine in machines.iter().filter(is_shared) {
+        let is_own = |point: &Point| {
+            let job = point.job.as_ref().and_then(|job| settings.jobs.get(job));
+            job.is_some_and(|job| job.platform == machine.key.platform)
+        };
+        let mut points = catalog.points(Some(&machine.name), POINTS_MAX)?;
+        points.retain(is_own);
+        apart.insert(machine.key.clone(), points);
+    }
+    Ok(apart)
+}
+
+fn newest_of_each_repository(points: &[Point]) -> Vec<&Point> {
+    let mut newest: BTreeMap<&str, &Point> = BTreeMap::new();
+    for point in points {
+        let kept = newest.entry(&point.key.repository).or_insert(point);
+        if point.at > kept.at {
+            *kept = point;
+        }
+    }
+    newest.into_values().collect()
+}
+
 fn machines(settings: &Settings, rows: &Rows, now: Timestamp) -> Vec<MachineStatus> {
     let newest = by_machine(&rows.newest, |point| &point.machine);
     let proofs = by_machine(&rows.proofs, |proof| &proof.machine);
@@ -134,9 +180,17 @@ fn machines(settings: &Settings, rows: &Rows, now: Timestamp) -> Vec<MachineStat
         ends.entry(&end.subject).or_default().push(end);
     }
     let one = |machine: &Machine| {
+        let apart = rows.apart.get(&machine.key);
+        let is_own = |proof: &&&Proof| {
+            apart.is_none_or(|points| points.iter().any(|it| it.key == proof.point))
+        };
+        let proofs = proofs.get(&machine.name).into_iter().flatten();
         let measured = Measured {
-            newest: newest.get(&machine.name).cloned().unwrap_or_default(),
-            proofs: proofs.get(&machine.name).cloned().unwrap_or_default(),
+            newest: match apart {
+                Some(points) => newest_of_each_repository(points),
+                None => newest.get(&machine.name).cloned().unwrap_or_default(),
+            },
+            proofs: proofs.filter(is_own).copied().collect(),
             since: rows.seen_since.get(&machine.key).copied(),
         };
         let ends = ends.get(machine.name.as_str());
@@ -188,7 +242,10 @@ fn status(
         jobs: machine.jobs.clone(),
         bytes: machine.bytes,
         newest: newest.map(|point| (*point).clone()),
-        points: rows.counts.get(&machine.name).copied().unwrap_or_default(),
+        points: match rows.apart.get(&machine.key) {
+            Some(points) => points.len() as u64,
+            None => rows.counts.get(&machine.name).copied().unwrap_or_default(),
+        },
         copies: measured.copies(SignedDuration::ZERO),
         proved: measured.proved(),
         objectives,
