@@ -351,7 +351,7 @@ impl Node {
             Action::Backup => settings
                 .jobs
                 .get(it.name)
-                .map(|job| words::resolve(&job.platform))
+                .map(words::resolve)
                 .into_iter()
                 .collect(),
             Action::Verify => self.verify_tasks(it.name)?,

@@ -36,10 +36,19 @@ fn task(action: Action, subject: &str, words: Vec<String>, stage: u32) -> NewTas
     }
 }
 
-/// Finds out which machines a platform shows, and which jobs mean them.
-pub(crate) fn resolve(platform: &str) -> NewTask {
-    let words = words(&["machine", "ls", "--platform", &at(platform)]);
-    task(Action::Resolve, platform, words, 0)
+/// A task that is tried as often as its job says.
+fn of_job(job: &JobSettings, task: NewTask) -> NewTask {
+    NewTask {
+        attempts_max: job.attempts,
+        retry_seconds: job.retry_seconds,
+        ..task
+    }
+}
+
+/// Finds out which machines a job's platform shows, and which jobs mean them.
+pub(crate) fn resolve(job: &JobSettings) -> NewTask {
+    let words = words(&["machine", "ls", "--platform", &at(&job.platform)]);
+    of_job(job, task(Action::Resolve, &job.platform, words, 0))
 }
 
 /// Backs one machine up.
@@ -66,9 +75,7 @@ pub(crate) fn backup(
     ];
     NewTask {
         lanes: lanes.into_iter().flatten().collect(),
-        attempts_max: job.attempts,
-        retry_seconds: job.retry_seconds,
-        ..task(Action::Backup, name, words, 1)
+        ..of_job(job, task(Action::Backup, name, words, 1))
     }
 }
 
@@ -85,7 +92,7 @@ pub(crate) fn copy(to: &str, job_name: &str, job: &JobSettings) -> NewTask {
     ]);
     NewTask {
         lanes: lane("copy", to, Some(1)).into_iter().collect(),
-        ..task(Action::Copy, to, words, 2)
+        ..of_job(job, task(Action::Copy, to, words, 2))
     }
 }
 
@@ -93,12 +100,16 @@ pub(crate) fn copy(to: &str, job_name: &str, job: &JobSettings) -> NewTask {
 pub(crate) const KEEP_ID: &str = "--keep-id";
 
 /// Removes a job's points by its rules; those of `spared` stay whatever the rules say.
-pub(crate) fn forget(repository: &str, job_name: &str, spared: &[String]) -> NewTask {
+pub(crate) fn forget(
+    repository: &str,
+    (job_name, job): (&str, &JobSettings),
+    spared: &[String],
+) -> NewTask {
     let mut words = words(&["forget", "--repo", &at(repository), "--job", &at(job_name)]);
     for snapshot in spared {
         words.extend([KEEP_ID.to_owned(), snapshot.clone()]);
     }
-    task(Action::Forget, repository, words, 3)
+    of_job(job, task(Action::Forget, repository, words, 3))
 }
 
 /// Reads a point back.

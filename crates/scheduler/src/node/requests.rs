@@ -88,7 +88,7 @@ impl Node {
             Action::Forget
                 if job.retention.is_some() && (is_copied_to || job.repository == *repository) =>
             {
-                words::forget(repository, name, &self.spared(repository, name)?)
+                words::forget(repository, (name, job), &self.spared(repository, name)?)
             }
             action => {
                 let text = format!(
@@ -202,7 +202,7 @@ impl Node {
         let job = settings.jobs.get(name);
         let job = job.ok_or_else(|| missing("job", name))?;
         if machines.is_empty() && !is_forced {
-            return Ok(vec![words::resolve(&job.platform)]);
+            return Ok(vec![words::resolve(job)]);
         }
         let seen = self.catalog.machines()?;
         let of_job = |machine: &&lifeboat_catalog::Machine| {

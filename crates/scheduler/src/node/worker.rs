@@ -253,7 +253,7 @@ impl Node {
         for repository in repositories {
             if job.forgets() {
                 let spared = self.spared(repository, name)?;
-                tasks.push(words::forget(repository, name, &spared));
+                tasks.push(words::forget(repository, (name, job), &spared));
             }
             tasks.extend(words::look(repository, 4));
         }
