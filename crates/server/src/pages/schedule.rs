@@ -299,10 +299,33 @@ fn simulator(frame: &Frame, view: &ScheduleView<'_>) -> Markup {
             @match &view.simulated {
                 None => {}
                 Some(Err(why)) => p.banner.failed role="alert" { (icon("failed")) span { (why) } },
-                Some(Ok((rules, points))) => (simulated(frame, rules, points)),
+                Some(Ok((rules, points))) => {
+                    (simulated(frame, rules, points))
+                    div.padded { (twin(&words_of(query))) }
+                },
             }
         }
     }
+}
+
+/// The command that plays the same.
+fn words_of(query: &SimulatorQuery) -> Vec<String> {
+    let mut words = vec![
+        "schedule".to_owned(),
+        "simulate".to_owned(),
+        format!("@{}", query.job),
+    ];
+    let mut option = |name: String, value: &str| {
+        if !value.is_empty() {
+            words.extend([name, value.to_owned()]);
+        }
+    };
+    option("--days".to_owned(), &query.days);
+    option("--machine".to_owned(), &query.machine);
+    for (name, value) in &query.rules {
+        option(format!("--keep-{name}"), value);
+    }
+    words
 }
 
 /// Machines of the job that was asked for; of all while none was.
