@@ -80,6 +80,17 @@ a_whole_machine_comes_back_into_a_group() {
     umount /mnt/back && lvm lvs -o lv_name,pool_lv vg-0/new-vg-0-data | grep -q po-ol
 }
 
+a_wizard_finds_this_computer_on_its_volumes() {
+    (
+        unset LIFEBOAT_REPOSITORY RESTIC_PASSWORD
+        export LIFEBOAT_CONFIG=/tmp/etc/lifeboat.toml
+        yes '' | head -n 20 | run config generate --wizard -r /tmp/another
+        run config validate && says "it is sound; jobs: 1" && grep -q 'uri = "self:"' /tmp/etc/lifeboat.toml &&
+        run schedule preview @self --count 1 && run machine ls -P @self && says vg-0-root &&
+        run -r @main snapshots
+    )
+}
+
 if prepare; then
     for sentence in @PROMISES@; do
         verdict $sentence
