@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use lifeboat_testkit::free_port;
 use serde_json::Value;
 
 use crate::trial::lifeboat;
@@ -195,11 +196,6 @@ impl Drop for Host {
             let _ = service.wait();
         }
     }
-}
-
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 fn state(run: &Value) -> &str {

@@ -18,7 +18,7 @@ use lifeboat_catalog::{
     Action, Catalog, CatalogPlace, Cause, Run, RunFilter, RunState, Task, TaskFilter, TaskState,
 };
 use lifeboat_model::SystemClock;
-use lifeboat_testkit::{SeededEntropy, figure, lighten_key, postgres::Server, tool};
+use lifeboat_testkit::{SeededEntropy, figure, free_port, lighten_key, postgres::Server, tool};
 use serde_json::Value;
 
 use crate::trial::{Site, lifeboat};
@@ -93,10 +93,9 @@ impl Services {
 
     fn configuration(&self, number: usize) -> String {
         let folder = self.folder.path().display();
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let mut text = format!(
             r#"[server]
-listen = "{address}"
+listen = "127.0.0.1:{port}"
 plain_http = true
 [catalog]
 url = "{url}"
@@ -109,7 +108,7 @@ password_file = "{folder}/password"
 schedule = "calendar *-*-* *:*:0/{period}"
 retry_after = "1s"
 "#,
-            address = listener.local_addr().unwrap(),
+            port = free_port(),
             url = self.url,
             period = PERIOD.as_secs(),
         );

@@ -1,7 +1,6 @@
 //! A server proves who it is before anything is said to it.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -9,7 +8,7 @@ use std::sync::Arc;
 use lifeboat_catalog::{Catalog, CatalogPlace, Result};
 use lifeboat_model::ErrorKind;
 use lifeboat_testkit::postgres::Server;
-use lifeboat_testkit::{ManualClock, tool};
+use lifeboat_testkit::{ManualClock, free_port, tool};
 
 fn openssl(folder: &Path, words: &str) {
     let openssl = tool("openssl").unwrap();
@@ -57,9 +56,7 @@ fn only_a_server_that_proves_its_name_is_used() {
         server.keep(name, &bytes).display().to_string()
     };
     let (certificate, key) = (kept("server.pem"), kept("server.key"));
-    let port = TcpListener::bind("127.0.0.1:0").unwrap();
-    let number = port.local_addr().unwrap().port();
-    drop(port);
+    let number = free_port();
     let listening = format!("listen_addresses = '127.0.0.1'\nport = {number}");
     server.configure(&listening);
     let at = |host: &str, words: &str| {

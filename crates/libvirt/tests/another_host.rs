@@ -1,7 +1,7 @@
 //! An ssh server of a test's own, with a key and a port of its own: another host, which is this.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use lifeboat_libvirt::{Libvirt, LibvirtOptions};
 use lifeboat_model::{SystemClock, SystemEntropy};
-use lifeboat_testkit::tool;
+use lifeboat_testkit::{free_port, tool};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -35,8 +35,7 @@ impl AnotherHost {
             assert!(command.status().unwrap().success());
         }
         fs::create_dir(path("tmp")).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = port.local_addr().unwrap().port();
+        let port = free_port();
         let settings = format!(
             "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nPidFile none\nUsePAM no\n\
              AuthorizedKeysFile {}\nStrictModes no\nPasswordAuthentication no\n\

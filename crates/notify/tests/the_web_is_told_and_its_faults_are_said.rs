@@ -8,7 +8,7 @@ use lifeboat_notify::{
     Content, Digest, Method, Notice, Outcome, Ping, PingFailure, PingSettings, Run, Transport,
     WebHook, WebHookSettings,
 };
-use lifeboat_testkit::{Manner, WebServer, header, tool};
+use lifeboat_testkit::{Manner, WebServer, free_port, header, tool};
 use serde_json::Value;
 
 use crate::doors::{LONG, SHORT, notice};
@@ -165,13 +165,7 @@ fn every_fault_of_the_web_has_its_kind_and_no_secret_is_told() {
         broken.send(&notice("web", "chat")).unwrap_err().to_string(),
         "",
     );
-    // Nobody listens any more where this one was.
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
-    let gone = WebHook::new(hook(port, LONG)).unwrap();
+    let gone = WebHook::new(hook(free_port(), LONG)).unwrap();
     let error = gone.send(&notice("web", "chat")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unreachable);
     told(error.to_string(), "refused");

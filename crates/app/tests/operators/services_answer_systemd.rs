@@ -3,12 +3,13 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use lifeboat_catalog::{Catalog, RunId, RunState, TaskFilter, TaskState};
+use lifeboat_testkit::free_port;
 
 use super::packages_come_and_go::well;
 use super::site::Site;
@@ -27,8 +28,7 @@ struct Service {
 
 impl Service {
     fn start(site: &Site) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = port.local_addr().unwrap().port();
+        let port = free_port();
         let states = UnixDatagram::bind(site.path("notify")).unwrap();
         states.set_read_timeout(Some(LIMIT)).unwrap();
         let program = site.path("program");

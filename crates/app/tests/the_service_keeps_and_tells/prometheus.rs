@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use lifeboat_testkit::free_port;
 use serde_json::Value;
 
 /// A running Prometheus.
@@ -32,7 +33,7 @@ impl Prometheus {
             .replace("scrape_interval: 60s", "scrape_interval: 1s");
         let config = format!("global:\n  evaluation_interval: 1s\n{scrape}");
         fs::write(folder.join("prometheus.yml"), config).unwrap();
-        let port = super::free_port();
+        let port = free_port();
         let process = Command::new("prometheus")
             .arg(format!("--config.file={}", path("prometheus.yml")))
             .arg(format!("--storage.tsdb.path={}", path("prometheus")))
