@@ -149,7 +149,7 @@ impl JournalGuest {
     fn judge_batch(&self, journal: &str, pairs: &[[PathBuf; 2]]) -> Vec<[u64; 2]> {
         let line = Self::line(JournalDuty::Judge(journal));
         let mut qemu = Command::new(tool("qemu-system-x86_64").unwrap());
-        qemu.args(["-machine", "q35", "-accel", "tcg", "-cpu", "max"])
+        qemu.args(["-machine", "q35", "-accel", "tcg", "-cpu", "max,la57=off"])
             .args(["-m", "512", "-nodefaults", "-no-reboot"])
             .args(["-display", "none", "-serial", "stdio", "-append", &line])
             .arg("-kernel")

@@ -23,7 +23,7 @@ const QEMU: [&str; 20] = [
     "-accel",
     "tcg,thread=multi",
     "-cpu",
-    "max",
+    "max,la57=off",
     "-smp",
     "2",
     "-m",

@@ -75,7 +75,7 @@ fn life(place: &Path) -> Option<String> {
         "-accel",
         "tcg,thread=multi",
         "-cpu",
-        "max",
+        "max,la57=off",
     ]);
     command.args(["-smp", "2", "-m", "1024", "-nodefaults", "-no-reboot"]);
     command.args(["-display", "none", "-nic", "none"]);

@@ -190,7 +190,8 @@ impl Life {
             "<domain type='qemu'><name>life</name><memory unit='MiB'>{}</memory><vcpu>1</vcpu>\
              <os><type arch='x86_64' machine='q35'>hvm</type><kernel>{}</kernel>\
              <initrd>{}</initrd><cmdline>{}</cmdline></os><features><acpi/></features>\
-             <cpu mode='maximum'/><on_poweroff>destroy</on_poweroff><devices>{}{CHANNEL}\
+             <cpu mode='maximum'><feature policy='disable' name='la57'/></cpu>\
+             <on_poweroff>destroy</on_poweroff><devices>{}{CHANNEL}\
              <serial type='file'><source path='{}'/></serial>\
              <controller type='usb' model='none'/><memballoon model='none'/></devices></domain>",
             self.memory_mib,
