@@ -184,19 +184,8 @@ pub(crate) fn for_demo(narrator: &mut Narrator) -> Result<()> {
     Ok(())
 }
 
-/// Installs what the tests ask.
+/// Installs what the tests ask; the stock rustic is built, which takes minutes, once.
 pub(crate) fn for_tests(workspace: &Workspace) -> Result<()> {
-    packages_for_tests(workspace)?;
-    rustic_for_tests(workspace)
-}
-
-/// Builds the stock rustic; takes minutes, once.
-pub(crate) fn rustic_for_tests(workspace: &Workspace) -> Result<()> {
-    RUSTIC.install(&mut Narrator::new(), &workspace.tools())
-}
-
-/// Installs what the tests ask and nobody need build.
-pub(crate) fn packages_for_tests(workspace: &Workspace) -> Result<()> {
     let mut narrator = Narrator::new();
     let tools = workspace.tools();
     fs::create_dir_all(&tools).context("creating target/tools")?;
@@ -210,7 +199,8 @@ pub(crate) fn packages_for_tests(workspace: &Workspace) -> Result<()> {
     install_browser_tools(&mut narrator, &tools)?;
     install_guest_kernel(&mut narrator, &tools)?;
     install_newer_restic(&mut narrator, &tools)?;
-    install_python_tools(&mut narrator, &tools)
+    install_python_tools(&mut narrator, &tools)?;
+    RUSTIC.install(&mut narrator, &tools)
 }
 
 fn install_python_tools(narrator: &mut Narrator, tools: &Path) -> Result<()> {

@@ -24,14 +24,13 @@ const TEST_THREADS: &str = "NEXTEST_TEST_THREADS";
 /// Installs what is needed, then checks style, lints, tidy rules and runs every test.
 pub(crate) fn run(workspace: &Workspace, runner_arguments: &[String]) -> Result<()> {
     let mut narrator = Narrator::new();
-    install::packages_for_tests(workspace)?;
     let runner = thread::scope(|scope| {
-        // One core each is busy most of the time: the two builds fill what the other leaves.
-        let building = scope.spawn(|| install::rustic_for_tests(workspace));
+        // One core each is busy most of the time: the two fill what the other leaves.
+        let installing = scope.spawn(|| install::for_tests(workspace));
         let checked = checks(workspace, &mut narrator);
-        let built = building.join();
+        let installed = installing.join();
         checked?;
-        built.map_err(|_| anyhow!("building rustic was broken off"))??;
+        installed.map_err(|_| anyhow!("installing what the tests ask was broken off"))??;
         runner(workspace, &mut narrator)
     })?;
     run_tests(workspace, runner, runner_arguments)
@@ -39,7 +38,7 @@ pub(crate) fn run(workspace: &Workspace, runner_arguments: &[String]) -> Result<
 
 /// Everything but the tests; builds them too.
 fn checks(workspace: &Workspace, narrator: &mut Narrator) -> Result<()> {
-    narrator.title("checks");
+    narrator.title("checks, and beside them setup");
     let clippy = [
         "clippy",
         "--workspace",
