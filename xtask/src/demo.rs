@@ -3,7 +3,7 @@
 //! A Debian machine is made on the spot, backed up, run so that it changes, backed up again by
 //! QEMU's dirty bitmap, checked, restored, compared byte for byte, and started from its backup.
 //! Every judgement comes from a program that is not ours: qemu-img, the stock restic, and the
-//! restored guest itself.
+//! restored guest itself. At last the service keeps the disk for a moment.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,6 +24,7 @@ pub(crate) mod image;
 mod judge;
 mod lifeboat;
 mod monitor;
+mod service;
 
 pub(crate) use boot_sector::PARTITION_START;
 use figures::Figures;
@@ -85,6 +86,7 @@ pub(crate) fn run(workspace: &Workspace, program: Option<&Path>) -> Result<()> {
     demo.check()?;
     demo.restore()?;
     demo.start_restored(&changed)?;
+    demo.serve()?;
     demo.finish(began.elapsed());
     Ok(())
 }
@@ -244,6 +246,24 @@ impl Demo {
             "booted again",
             report.elapsed,
             "from the restored disk".into(),
+        );
+        Ok(())
+    }
+
+    fn serve(&mut self) -> Result<()> {
+        self.narrator
+            .step("And by itself: a service with schedules, an API and a dashboard");
+        let disk = self.places.restored();
+        self.lifeboat.configure(&mut self.narrator, &disk)?;
+        let service = self.lifeboat.serve(&mut self.narrator)?;
+        let elapsed = service.run_job(&mut self.narrator)?;
+        drop(service);
+        self.narrator
+            .note("it is stopped again; 'lifeboat serve' in target/demo shows the dashboard");
+        self.figures.add(
+            "a job",
+            elapsed,
+            "carried out by the service, on request".into(),
         );
         Ok(())
     }

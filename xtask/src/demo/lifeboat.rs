@@ -12,16 +12,16 @@ use crate::narrator::Narrator;
 use crate::process;
 
 /// The demo's repository holds nothing worth a secret.
-const PASSWORD: &str = "a password for the demo";
+pub(super) const PASSWORD: &str = "a password for the demo";
 
-const REPOSITORY: &str = "repository";
+pub(super) const REPOSITORY: &str = "repository";
 
 /// lifeboat and the repository it works on.
 #[derive(Debug)]
 pub(crate) struct Lifeboat {
-    program: PathBuf,
+    pub(super) program: PathBuf,
     /// Where it is run, so that paths in the commands stay short.
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
 }
 
 /// What a backup takes.
