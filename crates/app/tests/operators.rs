@@ -2,6 +2,7 @@
 
 pub(crate) mod a_terminal_is_given_back;
 pub(crate) mod a_wizard_finds_real_machines;
+pub(crate) mod acts_are_written_down;
 pub(crate) mod configurations_are_read_anew;
 pub(crate) mod findings_say_what_to_do;
 pub(crate) mod months_become_reports;

@@ -28,6 +28,7 @@ mod nbd;
 mod notify;
 mod pages;
 mod prune;
+mod recorded;
 mod repair;
 mod report;
 mod restore;
@@ -47,6 +48,10 @@ use crate::error::Result;
 
 /// Runs a command; gives its exit code.
 pub(crate) fn run(context: &Context, command: &Command) -> Result<u8> {
+    recorded::carry_out(context, command, || carry_out(context, command))
+}
+
+fn carry_out(context: &Context, command: &Command) -> Result<u8> {
     match command {
         Command::Init(arguments) => init::run(context, arguments),
         Command::Backup(arguments) => backup::run(context, arguments),

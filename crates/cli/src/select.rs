@@ -156,6 +156,11 @@ pub(crate) fn pick<'a>(all: &'a [Snapshot], id: &str) -> Result<&'a Snapshot> {
 
 /// Reads `2026-11-20`, `2026-11-20T03:00`, with or without a zone's offset; else local time.
 pub(crate) fn parse_time(text: &str) -> Result<Timestamp> {
+    parse_time_in(text, &jiff::tz::TimeZone::system())
+}
+
+/// As [`parse_time`], without an offset in this zone.
+pub(crate) fn parse_time_in(text: &str, zone: &jiff::tz::TimeZone) -> Result<Timestamp> {
     let text = text.trim();
     if let Ok(time) = text.parse::<Timestamp>() {
         return Ok(time);
@@ -163,9 +168,7 @@ pub(crate) fn parse_time(text: &str) -> Result<Timestamp> {
     let rule = "write it like 2026-11-20T03:00 or 2026-11-20T03:00:00+01:00";
     let wrong = || Error::from(ParseError::new("time", text, rule));
     let local: DateTime = text.replace(' ', "T").parse().map_err(|_| wrong())?;
-    let zoned = local
-        .to_zoned(jiff::tz::TimeZone::system())
-        .map_err(|_| wrong())?;
+    let zoned = local.to_zoned(zone.clone()).map_err(|_| wrong())?;
     Ok(zoned.timestamp())
 }
 

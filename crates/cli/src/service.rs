@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lifeboat_catalog::{Catalog, CatalogPlace};
+use lifeboat_catalog::{AuditKey, Catalog, CatalogPlace};
 use lifeboat_config::{CatalogPlace as Configured, Config, Loaded, SourceFile};
 use lifeboat_control::Job;
 use lifeboat_model::{CancelToken, Clock, ErrorKind};
@@ -31,8 +31,8 @@ pub(crate) use child::{CHILDREN_LOCK, Children, HELD_UNTIL, TELLS_STEPS};
 pub use commands::AnswerCommands;
 use running::Running;
 
-pub(crate) use keys::{audit_head, audit_key, set_audit_head};
-pub(crate) use notices::{Notices, exit_code, label, send};
+pub(crate) use keys::{audit_head, set_audit_head};
+pub(crate) use notices::{Notices, exit_code, label, quoted, send};
 pub(crate) use orphans::open as lock_of_children;
 pub(crate) use settings::{guard, settings};
 pub(crate) use supervisor::tell as tell_supervisor;
@@ -75,6 +75,21 @@ impl Service {
         Self::of(context, path, sound(loaded)?, files)
     }
 
+    /// As [`Self::open`], but makes nothing: nothing without a configuration or its catalog.
+    pub(crate) fn open_if_there(context: &Context) -> Result<Option<Self>> {
+        let path = context.configuration_path();
+        if !path.exists() {
+            return Ok(None);
+        }
+        let (loaded, files) = configuration::load_with_files::<Job>(&path)?;
+        let loaded = sound(loaded)?;
+        let state = state_of(&loaded.config)?;
+        let is_there = catalog_file(&loaded.config, &state).is_none_or(|it| it.exists());
+        is_there
+            .then(|| Self::of(context, path, loaded, files))
+            .transpose()
+    }
+
     /// Opens the catalog of a configuration that is sound.
     pub(crate) fn of(
         context: &Context,
@@ -95,6 +110,13 @@ impl Service {
             catalog,
             clock,
         })
+    }
+
+    /// The key of the audit log's seals.
+    ///
+    /// Errors: as for [`keys::audit_key`].
+    pub(crate) fn audit_key(&self, context: &Context) -> Result<AuditKey> {
+        keys::audit_key(&self.state, &self.catalog, &*context.environment.entropy)
     }
 
     /// Children with this configuration.

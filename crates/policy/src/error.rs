@@ -73,7 +73,7 @@ impl fmt::Display for Error {
         match &self.refusal {
             Refusal::NoRule => f.write_str(
                 "applying the retention: it has no rule and would keep nothing; name at least \
-                 one, like daily = 7",
+                 one, like keep_daily = 7 (typed: --keep-daily 7)",
             ),
             Refusal::NothingKept { group, count } => write!(
                 f,
@@ -88,7 +88,8 @@ impl fmt::Display for Error {
             } => write!(
                 f,
                 "applying the retention to {group}: it would remove {going} of {all} recovery \
-                 points, more than {brake}; look at --dry-run, then allow it with --allow-many"
+                 points, more than {brake}; see which by 'lifeboat forget --job JOB --dry-run', \
+                 then allow it with --allow-many"
             ),
         }
     }

@@ -143,7 +143,7 @@ fn an_empty_retention_is_refused_and_says_what_to_do() {
     let points = [point(1, 1_600_000_000, 0, 1, &[])];
     let error = apply(&Retention::default(), &points, now(), RemovingAll::Refused).unwrap_err();
     let text = "applying the retention: it has no rule and would keep nothing; name at least \
-                one, like daily = 7";
+                one, like keep_daily = 7 (typed: --keep-daily 7)";
     assert_eq!(error.to_string(), text);
     let all = apply(&Retention::default(), &points, now(), RemovingAll::Allowed).unwrap();
     assert!(!all[0].keep());

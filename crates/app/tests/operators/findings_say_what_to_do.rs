@@ -45,12 +45,13 @@ fn is_found(site: &Site, code: &str, verdict: &str, told: &str) {
 }
 
 /// Codes whose checks look at something on every site.
-const ALWAYS: [&str; 22] = [
+const ALWAYS: [&str; 23] = [
     "audit",
     "catalog",
     "clock.repository",
     "config",
     "host.name",
+    "host.zone",
     "leftover.capture",
     "leftover.files",
     "leftover.instant",

@@ -222,7 +222,7 @@ pub(crate) struct TagArguments {
     /// Replace all tags by these
     #[arg(long, value_name = "TAG", value_delimiter = ',', conflicts_with_all = ["add", "remove"])]
     pub(crate) set: Vec<String>,
-    /// Add tags
+    /// Add tags; pinned-until=2027-01-31 keeps snapshots until the end of that day
     #[arg(long, value_name = "TAG", value_delimiter = ',')]
     pub(crate) add: Vec<String>,
     /// Remove tags

@@ -31,7 +31,7 @@ pub(crate) struct TimingArguments {
     /// Zone of its times, as in Europe/Berlin; this computer's unless given
     #[arg(long, value_name = "ZONE")]
     pub(crate) zone: Option<String>,
-    /// After this moment; now unless given
+    /// After this moment, in the zone of the schedule; now unless given
     #[arg(long, value_name = "TIME")]
     pub(crate) from: Option<String>,
     /// Runs begin later by up to this, as in 30m
@@ -64,6 +64,12 @@ pub(crate) struct ScheduleSimulateArguments {
     pub(crate) timing: TimingArguments,
     #[command(flatten)]
     pub(crate) keep: KeepArguments,
+    /// Keep nothing older, except pins and the newest few, as in 90d
+    #[arg(long, value_name = "SPAN")]
+    pub(crate) max_age: Option<String>,
+    /// Keep so many of the newest points in any case
+    #[arg(long, value_name = "N")]
+    pub(crate) min_points: Option<u32>,
     /// How many days are played
     #[arg(long, value_name = "N", default_value_t = 90)]
     pub(crate) days: u32,

@@ -11,7 +11,7 @@ use crate::args::{TokenAddArguments, TokenCommand, UserAddArguments, UserCommand
 use crate::configuration::resolve;
 use crate::context::{Context, ask_new};
 use crate::error::{Error, Result};
-use crate::service::{Service, audit_key};
+use crate::service::Service;
 use crate::tables::{Table, moment, shown};
 
 /// Makes, lists and removes users.
@@ -61,7 +61,7 @@ pub(super) fn written_down(
     (action, subject, details): (&str, &str, &str),
     work: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
-    let key = audit_key(&service.state, &*context.environment.entropy)?;
+    let key = service.audit_key(context)?;
     let done = work();
     let entry = AuditEntry {
         number: 0,

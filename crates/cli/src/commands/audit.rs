@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::args::{AuditCommand, AuditListArguments};
 use crate::context::Context;
 use crate::error::{EXIT_DAMAGED, Error, Result};
-use crate::service::{Service, audit_head, audit_key, set_audit_head};
+use crate::service::{Service, audit_head, set_audit_head};
 use crate::tables::{Table, count, moment, shown};
 
 /// Lists the audit log, or looks whether it is as it was written.
@@ -56,7 +56,7 @@ struct ReportLine {
 /// Looks at every entry.
 fn verify(context: &Context) -> Result<u8> {
     let service = Service::open(context)?;
-    let key = audit_key(&service.state, &*context.environment.entropy)?;
+    let key = service.audit_key(context)?;
     let known = audit_head(&service.state);
     let report = service.catalog.verify_audit(&key, known.as_ref())?;
     let is_whole = report.flaws.is_empty();

@@ -153,12 +153,28 @@ fn by_rules(
         let mut kept = arguments.keep_id.iter();
         kept.any(|id| !id.is_empty() && snapshot.id.id().starts_with(id))
     };
-    let planned = match removing {
+    let planned = |guard: &Guard| match removing {
         RemovingAll::Allowed => plan(retention, grouping, &points, now, removing),
         RemovingAll::Refused => plan_guarded((retention, guard), grouping, &points, now, &spares),
     };
-    let plans =
-        planned.map_err(|error| Error::with_code(EXIT_REFUSED, crate::error::chain(&error)))?;
+    let refused = |error| Error::with_code(EXIT_REFUSED, crate::error::chain(&error));
+    let plans = planned(guard).map_err(|error| {
+        let unbraked = Guard {
+            at_most: None,
+            ..guard.clone()
+        };
+        // Whoever wants to see what would go is shown it before it is refused.
+        let shown = arguments
+            .prune_arguments
+            .dry_run
+            .then(|| planned(&unbraked));
+        match shown {
+            Some(Ok(plans)) => show(context, &plans)
+                .err()
+                .unwrap_or_else(|| refused(error)),
+            _ => refused(error),
+        }
+    })?;
     show(context, &plans)?;
     let going = plans
         .iter()

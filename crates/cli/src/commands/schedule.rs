@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::args::{ScheduleCommand, SchedulePreviewArguments, TimingArguments};
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::select::parse_time;
+use crate::select::parse_time_in;
 use crate::tables::Table;
 
 /// Limit: runs in one list.
@@ -34,7 +34,7 @@ pub(crate) fn run(context: &Context, command: &ScheduleCommand) -> Result<u8> {
 
 fn preview(context: &Context, arguments: &SchedulePreviewArguments) -> Result<u8> {
     let timing = timing(context, &arguments.timing)?;
-    let from = from(context, &arguments.timing)?;
+    let from = from(context, &arguments.timing, &timing)?;
     if arguments.count > COUNT_MAX {
         return Err(Error::usage(format!("--count is {COUNT_MAX} at most")));
     }
@@ -71,9 +71,9 @@ fn never(timing: &Timing) -> Error {
     Error::new(ErrorKind::Invalid, message)
 }
 
-fn from(context: &Context, arguments: &TimingArguments) -> Result<Timestamp> {
+fn from(context: &Context, arguments: &TimingArguments, timing: &Timing) -> Result<Timestamp> {
     match &arguments.from {
-        Some(text) => parse_time(text),
+        Some(text) => parse_time_in(text, &timing.zone),
         None => Ok(context.environment.clock.now()),
     }
 }

@@ -16,9 +16,7 @@ use crate::configuration;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::output::Output;
-use crate::service::{
-    AnswerCommands, Notices, Service, Watched, audit_key, settings, sound, tell_supervisor,
-};
+use crate::service::{AnswerCommands, Notices, Service, Watched, settings, sound, tell_supervisor};
 use crate::tables::count;
 use crate::{ConfigTold, Encryption, ServeParts, ShownSetting};
 
@@ -83,7 +81,7 @@ fn parts(
     (arguments, shown): (&ServeArguments, mpsc::Receiver<ConfigTold>),
 ) -> Result<ServeParts> {
     let server = &service.loaded.config.server;
-    let key = audit_key(&service.state, &*context.environment.entropy)?;
+    let key = service.audit_key(context)?;
     let report = service.catalog.verify_audit(&key, None)?;
     if let Some(flaw) = report.flaws.first() {
         let text = format!("the audit log was tampered with: {flaw}; 'lifeboat audit verify'");

@@ -1,6 +1,7 @@
 //! `lifeboat tag`
 
 use lifeboat_format::label;
+use lifeboat_policy::{PIN, pinned_until};
 use lifeboat_repository::{LockMode, Snapshot, snapshots};
 use serde::Serialize;
 
@@ -23,6 +24,7 @@ pub(crate) fn run(context: &Context, arguments: &TagArguments) -> Result<u8> {
             "nothing to change: give --set, --add or --remove",
         ));
     }
+    pins_are_days(arguments)?;
     let repository = context.open()?;
     let locked = context.lock(&repository, LockMode::Shared)?;
     let list = select::many(&repository, &arguments.ids, &arguments.filter)?;
@@ -75,6 +77,19 @@ pub(crate) fn run(context: &Context, arguments: &TagArguments) -> Result<u8> {
         ))?;
     }
     Ok(0)
+}
+
+/// A pin that names no day would hold nothing.
+fn pins_are_days(arguments: &TagArguments) -> Result<()> {
+    let pins = arguments.set.iter().chain(&arguments.add);
+    let mut pins = pins.filter(|tag| tag.starts_with(PIN));
+    match pins.find(|pin| pinned_until(std::slice::from_ref(*pin)).is_none()) {
+        None => Ok(()),
+        Some(wrong) => Err(Error::usage(format!(
+            "{} names no day: write it like {PIN}2027-01-31",
+            crate::tables::shown(wrong)
+        ))),
+    }
 }
 
 /// The new tags; the mark of machines stays whatever is set or removed.

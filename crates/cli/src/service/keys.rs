@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-use lifeboat_catalog::AuditKey;
+use lifeboat_catalog::{AuditKey, Catalog};
 use lifeboat_model::{Entropy, ErrorKind, Secret};
 
 use crate::error::{Error, Result};
@@ -14,7 +14,13 @@ const KEY: &str = "audit.key";
 const HEAD: &str = "audit.head";
 
 /// The key; made at the first use, for nobody else to read.
-pub(crate) fn audit_key(state: &Path, entropy: &dyn Entropy) -> Result<AuditKey> {
+///
+/// Errors: `NotFound` when it is gone and the log has entries: a new one would fit none of them.
+pub(crate) fn audit_key(
+    state: &Path,
+    catalog: &Catalog,
+    entropy: &dyn Entropy,
+) -> Result<AuditKey> {
     let path = state.join(KEY);
     let failed = |doing: &str, error: &std::io::Error| {
         let text = format!(
@@ -26,6 +32,15 @@ pub(crate) fn audit_key(state: &Path, entropy: &dyn Entropy) -> Result<AuditKey>
     let bytes = match fs::read(&path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            if !catalog.audit_entries(None, 1)?.is_empty() {
+                let text = format!(
+                    "the key of the audit log {} is missing, and the log has entries: bring it \
+                     back from a copy of this folder or from another node; with 32 other bytes \
+                     there, every entry until now counts as damaged",
+                    path.display()
+                );
+                return Err(Error::new(ErrorKind::NotFound, text));
+            }
             let made = DirBuilder::new().recursive(true).mode(0o700).create(state);
             made.map_err(|e| failed("make", &e))?;
             let mut bytes = vec![0; 32];

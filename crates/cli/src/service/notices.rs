@@ -25,6 +25,7 @@ use crate::error::{Error, Result};
 use alerts::Links;
 use sending::{Attempt, Ended, Sending};
 
+pub(crate) use alerts::quoted;
 pub(crate) use rules::label;
 pub(crate) use runs::exit_code;
 pub(crate) use targets::send;

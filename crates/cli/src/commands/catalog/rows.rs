@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::error::{EXIT_DAMAGED, Error, Result};
-use crate::service::{Service, audit_head, audit_key};
+use crate::service::{Service, audit_head};
 
 #[derive(Serialize)]
 struct Summary {
@@ -32,7 +32,7 @@ pub(super) fn run(context: &Context, from: &str, password_from: Option<&Path>) -
     let clock = Arc::clone(&context.environment.clock);
     let former = Catalog::open(&place, clock).map_err(said)?;
     let rows = service.catalog.take_rows_of(&former).map_err(said)?;
-    let key = audit_key(&service.state, &*context.environment.entropy)?;
+    let key = service.audit_key(context)?;
     let known = audit_head(&service.state);
     let report = service.catalog.verify_audit(&key, known.as_ref());
     let report = report.map_err(said)?;

@@ -5,6 +5,7 @@ use std::net::ToSocketAddrs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_config::Config;
 use lifeboat_control::Job;
@@ -25,6 +26,7 @@ pub(super) fn look(config: &Config<Job>, checks: &mut Vec<Check>) {
     for name in std::iter::once(&host).chain(&config.server.public_names) {
         checks.push(resolved(name));
     }
+    checks.push(zone());
     match state_of(config) {
         Err(error) => {
             let about = ("state.folder", "");
@@ -39,6 +41,22 @@ pub(super) fn look(config: &Config<Job>, checks: &mut Vec<Check>) {
                 checks.push(encryption(config, &state));
             }
         }
+    }
+}
+
+/// Whether the zone is known in which schedules are read that name none.
+fn zone() -> Check {
+    let about = ("host.zone", "");
+    match TimeZone::try_system() {
+        Ok(zone) => {
+            let name = zone.iana_name().unwrap_or("of /etc/localtime");
+            Check::well(about, format!("schedules without a zone use {name}"))
+        }
+        Err(error) => Check::warning(
+            about,
+            format!("this computer's time zone is not known, schedules use UTC: {error}"),
+            "timedatectl set-timezone ZONE, or mend the variable TZ",
+        ),
     }
 }
 

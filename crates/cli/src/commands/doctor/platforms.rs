@@ -82,7 +82,7 @@ fn one(context: &Context, (name, entry): (&str, &PlatformEntry), checks: &mut Ve
     let seen = opened.and_then(|platform| platform.inventory());
     match seen {
         Err(error) => {
-            let advice = advice(error.kind(), &entry.uri);
+            let advice = advice(error.kind(), (name, &entry.uri));
             let seen = crate::error::Error::from(error).to_string();
             checks.push(Check::wrong(about, seen, advice));
         }
@@ -97,14 +97,20 @@ fn one(context: &Context, (name, entry): (&str, &PlatformEntry), checks: &mut Ve
     }
 }
 
-fn advice(kind: ErrorKind, uri: &str) -> String {
+fn advice(kind: ErrorKind, (name, uri): (&str, &str)) -> String {
+    let schemes = ["qemu:", "qemu+", "test:", "libvirt:"];
+    let is_of_libvirt = schemes.iter().any(|scheme| uri.starts_with(scheme));
     match kind {
         ErrorKind::Denied if uri.contains("ssh") => {
             "let this user's key in on that host, and into its group libvirt".to_owned()
         }
         ErrorKind::Denied => "run it as root, or join the group libvirt".to_owned(),
-        ErrorKind::Unsupported => "apt-get install libvirt0".to_owned(),
-        _ => format!("look whether it runs: 'virsh -c {uri} list' for libvirt"),
+        ErrorKind::Unsupported if is_of_libvirt => "apt-get install libvirt0".to_owned(),
+        ErrorKind::Unsupported | ErrorKind::Invalid => {
+            format!("change uri in [platforms.{name}] of the configuration")
+        }
+        _ if is_of_libvirt => format!("look whether it runs: 'virsh -c {uri} list'"),
+        _ => "look whether what the uri names is there".to_owned(),
     }
 }
 
@@ -135,7 +141,11 @@ fn disks(name: &str, machines: &[Vm], checks: &mut Vec<Check>) {
         Some(format!("cannot read {}: {error}", disk.place))
     });
     let refused: Vec<String> = refused.take(DISKS_MAX).collect();
-    if refused.is_empty() {
+    if machines.is_empty() || disks().next().is_none() {
+        let about = ("platform.disks", name);
+        let advice = "a job of this platform backs nothing up: look whether its volumes are there";
+        checks.push(Check::warning(about, "it has no disk", advice));
+    } else if refused.is_empty() {
         let seen = format!("{} can be read", count(disks().count(), "disk"));
         checks.push(Check::well(("platform.disks", name), seen));
     }

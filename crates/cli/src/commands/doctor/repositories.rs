@@ -8,7 +8,7 @@ use lifeboat_backend::{FileHandle, Location};
 use lifeboat_catalog::RepositoryFacts;
 use lifeboat_config::{Config, RepositoryEntry};
 use lifeboat_control::Job;
-use lifeboat_model::ByteCount;
+use lifeboat_model::{ByteCount, ErrorKind};
 use lifeboat_repository::{Repository, lock};
 use rustix::fs::{Access, access, statvfs};
 
@@ -44,10 +44,8 @@ fn one(context: &Context, (name, entry): (&str, &RepositoryEntry), checks: &mut 
     let location = match reached {
         Ok(location) => location,
         Err(error) => {
+            let advice = advice(error.kind(), name);
             let seen = crate::error::Error::from(error).to_string();
-            let advice = format!(
-                "look whether it is mounted; a new one is made by 'lifeboat -r @{name} init'"
-            );
             return checks.push(Check::wrong(("repository.reach", name), seen, advice));
         }
     };
@@ -80,6 +78,19 @@ fn one(context: &Context, (name, entry): (&str, &RepositoryEntry), checks: &mut 
                 advice,
             ));
         }
+    }
+}
+
+fn advice(kind: ErrorKind, name: &str) -> String {
+    match kind {
+        ErrorKind::Unsupported | ErrorKind::Invalid => {
+            format!("change the place of repository {name} in the configuration")
+        }
+        ErrorKind::Denied => "let this user in there, or run it as root".to_owned(),
+        ErrorKind::NotFound => {
+            format!("look whether it is mounted; a new one is made by 'lifeboat -r @{name} init'")
+        }
+        _ => "look whether the file system or the host below it answers".to_owned(),
     }
 }
 

@@ -11,7 +11,7 @@ use lifeboat_control::Job;
 
 use super::{Check, Verdict, repositories};
 use crate::context::Context;
-use crate::service::{LOOK, RUN, Service, audit_head, audit_key, catalog_file, state_of};
+use crate::service::{LOOK, RUN, Service, audit_head, catalog_file, state_of};
 use crate::tables::{count, moment, shown, span};
 
 /// A node that was not seen for so long has ended.
@@ -157,10 +157,10 @@ fn clock(catalog: &Catalog) -> Option<Check> {
 
 fn audit(context: &Context, service: &Service) -> Check {
     let about = ("audit", "");
-    if !service.state.join("audit.key").exists() {
+    if matches!(service.catalog.audit_entries(None, 1), Ok(it) if it.is_empty()) {
         return Check::skipped(about, "nothing was written into it yet");
     }
-    let key = audit_key(&service.state, &*context.environment.entropy);
+    let key = service.audit_key(context);
     let head = audit_head(&service.state);
     let report = key.and_then(|key| Ok(service.catalog.verify_audit(&key, head.as_ref())?));
     let advice = "somebody changed what was written: 'lifeboat audit verify' shows all of it";

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::gather::{MachinePart, Report};
 use crate::context::Context;
-use crate::service::{Service, audit_head, audit_key};
+use crate::service::{Service, audit_head};
 use crate::tables::{count, moment};
 
 /// A point of the list.
@@ -170,10 +170,10 @@ fn of_repositories(report: &Report) -> Vec<Item> {
 
 fn audit(context: &Context, service: &Service) -> Item {
     let point = "The audit log is as it was written.";
-    if !service.state.join("audit.key").exists() {
+    if matches!(service.catalog.audit_entries(None, 1), Ok(it) if it.is_empty()) {
         return Item::new(point, true, "nothing was written into it yet".to_owned());
     }
-    let key = audit_key(&service.state, &*context.environment.entropy);
+    let key = service.audit_key(context);
     let head = audit_head(&service.state);
     match key.and_then(|key| Ok(service.catalog.verify_audit(&key, head.as_ref())?)) {
         Ok(seen) => {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan};
+use lifeboat_model::parse_span;
 use lifeboat_policy::{
     FullCause, FullHistory, FullRule, Guard, RecoveryPoint, Retention, SimulatedPoint, Simulator,
     Timing, parse_weekdays,
@@ -37,7 +38,7 @@ pub(super) fn run(context: &Context, arguments: &ScheduleSimulateArguments) -> R
         return Err(Error::usage(format!("--days is 1 to {DAYS_MAX}")));
     }
     let timing = timing(context, &arguments.timing)?;
-    let begin = from(context, &arguments.timing)?;
+    let begin = from(context, &arguments.timing, &timing)?;
     let until = begin.to_zoned(timing.zone.clone());
     let until = until.checked_add(i64::from(arguments.days).days());
     let until = until.map_err(|_| Error::usage("--from and --days reach beyond all time"))?;
@@ -75,7 +76,7 @@ impl Rules {
     fn of(context: &Context, arguments: &ScheduleSimulateArguments) -> Result<Self> {
         let typed = Self {
             retention: retention(&arguments.keep)?,
-            guard: Guard::default(),
+            guard: beside(arguments, &Guard::default())?,
             full: full_rule(arguments)?,
         };
         let Some(job) = configured_job(&arguments.timing) else {
@@ -89,13 +90,23 @@ impl Rules {
                 true => of_job,
                 false => typed.retention,
             },
-            guard: guard(policy),
+            guard: beside(arguments, &guard(policy))?,
             full: match is_full_typed {
                 true => typed.full,
                 false => policy.full.clone(),
             },
         })
     }
+}
+
+/// The rules beside the keep rules: what was typed in place of what is there.
+fn beside(arguments: &ScheduleSimulateArguments, guard: &Guard) -> Result<Guard> {
+    let age = arguments.max_age.as_deref();
+    Ok(Guard {
+        age_max: age.map(parse_span).transpose()?.or(guard.age_max),
+        points_min: arguments.min_points.unwrap_or(guard.points_min),
+        at_most: guard.at_most,
+    })
 }
 
 fn full_rule(arguments: &ScheduleSimulateArguments) -> Result<FullRule> {

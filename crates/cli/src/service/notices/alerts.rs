@@ -159,7 +159,8 @@ pub(super) fn command(words: &[&str]) -> String {
     all.join(" ")
 }
 
-fn quoted(word: &str) -> String {
+/// A word as it is typed into a shell.
+pub(crate) fn quoted(word: &str) -> String {
     let is_plain = |letter: char| letter.is_alphanumeric() || "-_./:@=+,%".contains(letter);
     if !word.is_empty() && word.chars().all(is_plain) {
         return word.to_owned();

@@ -1,0 +1,106 @@
+//! What people do by commands goes into the audit log of the service whose configuration they use.
+//!
+//! A restore on the day of the disaster needs no catalog: where there is none, nothing is written,
+//! and where it cannot be written that is a warning.
+
+use lifeboat_catalog::AuditEntry;
+
+use crate::args::{
+    CatalogCommand, Command, InstantCommand, KeyCommand, MachineCommand, RepairCommand,
+};
+use crate::context::Context;
+use crate::error::Result;
+use crate::service::{HELD_UNTIL, Service, quoted};
+
+/// Limit: letters of a command that an entry keeps.
+const DETAILS_MAX: usize = 1000;
+
+/// Carries a command out, and writes down that somebody did it, if it changes anything.
+pub(super) fn carry_out(
+    context: &Context,
+    command: &Command,
+    work: impl FnOnce() -> Result<u8>,
+) -> Result<u8> {
+    // What the service itself begins is in its runs.
+    let is_child = std::env::var_os(HELD_UNTIL).is_some();
+    let action = action(command).filter(|_| !is_child);
+    let done = work();
+    if let Some((action, subject)) = action
+        && let Err(error) = write(context, (action, subject), done.is_ok())
+    {
+        let text = format!("this is not in the audit log: {error}");
+        context.output.warn(text);
+    }
+    done
+}
+
+/// What a command that changes something does, and to what unless it is the repository.
+fn action(command: &Command) -> Option<(&'static str, Option<&str>)> {
+    let (action, subject, is_dry) = match command {
+        Command::Init(_) => ("init", None, false),
+        Command::Run(it) => ("run", Some(it.job.as_str()), false),
+        Command::Backup(it) => ("backup", None, it.dry_run),
+        Command::Tag(it) => ("tag", None, it.dry_run),
+        Command::Forget(it) => ("forget", None, it.prune_arguments.dry_run),
+        Command::Prune(it) => ("prune", None, it.dry_run),
+        Command::Restore(it) => ("restore", None, it.dry_run),
+        Command::Copy(it) => ("copy", None, it.dry_run),
+        Command::Import(it) => ("import", None, it.dry_run),
+        Command::Unlock(_) => ("unlock", None, false),
+        Command::Machine(MachineCommand::Backup(it)) => ("machine backup", None, it.dry_run),
+        Command::Machine(MachineCommand::Recover(it)) => {
+            ("machine recover", Some(it.machine.as_str()), it.dry_run)
+        }
+        Command::Instant(command) => (instant(command)?.0, instant(command)?.1, false),
+        Command::Key(KeyCommand::List) => return None,
+        Command::Key(_) => ("key", None, false),
+        Command::Repair(
+            RepairCommand::Index { dry_run, .. }
+            | RepairCommand::Snapshots { dry_run, .. }
+            | RepairCommand::Packs { dry_run, .. },
+        ) => ("repair", None, *dry_run),
+        Command::Catalog(CatalogCommand::Import { dry_run, .. }) => {
+            ("catalog import", None, *dry_run)
+        }
+        _ => return None,
+    };
+    (!is_dry).then_some((action, subject))
+}
+
+fn instant(command: &InstantCommand) -> Option<(&'static str, Option<&str>)> {
+    match command {
+        InstantCommand::Start(it) => Some(("instant start", Some(&it.machine))),
+        InstantCommand::Promote(it) => Some(("instant promote", Some(&it.name))),
+        InstantCommand::Discard(it) => Some(("instant discard", Some(&it.name))),
+        InstantCommand::List(_) | InstantCommand::Resume(_) | InstantCommand::Serve(_) => None,
+    }
+}
+
+fn write(context: &Context, (action, subject): (&str, Option<&str>), is_done: bool) -> Result<()> {
+    let Some(service) = Service::open_if_there(context)? else {
+        return Ok(());
+    };
+    let key = service.audit_key(context)?;
+    let place = || context.written_place().unwrap_or_default();
+    let entry = AuditEntry {
+        number: 0,
+        at: service.catalog.now(),
+        who: service.who(),
+        from: None,
+        action: action.to_owned(),
+        subject: subject.map_or_else(place, str::to_owned),
+        details: typed(),
+        is_done,
+    };
+    service.catalog.audit(&key, &entry)?;
+    Ok(())
+}
+
+/// The command as it was typed: secrets have no place in one.
+fn typed() -> String {
+    let words = std::env::args_os().skip(1);
+    let words = words.map(|word| quoted(&word.to_string_lossy()));
+    let all: Vec<String> = words.collect();
+    let text = format!("lifeboat {}", all.join(" "));
+    text.chars().take(DETAILS_MAX).collect()
+}
