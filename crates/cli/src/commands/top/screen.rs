@@ -260,6 +260,9 @@ fn log(view: &View, task: TaskId, room: usize) -> Vec<Line> {
     let mut lines = vec![bold(&title)];
     let said = view.said.get(&task).map(|it| &it.1);
     let said: Vec<&String> = said.into_iter().flatten().map(|it| &it.1).collect();
+    if said.is_empty() {
+        lines.push(plain("it has said nothing so far".to_owned()));
+    }
     let from = said.len().saturating_sub(room.saturating_sub(1));
     lines.extend(said[from..].iter().map(|line| plain((*line).clone())));
     lines
