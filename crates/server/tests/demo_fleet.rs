@@ -143,6 +143,7 @@ fn machine(at: u64) -> MachineStatus {
         ),
     ];
     MachineStatus {
+        has_namesake: false,
         platform: if at.is_multiple_of(5) {
             "edge"
         } else {
@@ -503,6 +504,7 @@ pub(crate) fn alert(id: i64, severity: AlertSeverity, condition: &str, text: &st
         site: Some("Helsinki".to_owned()),
         job: None,
         machine: None,
+        platform: None,
         repository: None,
         since: ago(id * 3 * HOUR),
         cleared: None,
