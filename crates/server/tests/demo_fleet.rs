@@ -144,12 +144,7 @@ fn machine(at: u64) -> MachineStatus {
     ];
     MachineStatus {
         has_namesake: false,
-        platform: if at.is_multiple_of(5) {
-            "edge"
-        } else {
-            "local"
-        }
-        .to_owned(),
+        platform: ["local", "edge"][usize::from(at.is_multiple_of(5))].to_owned(),
         id: format!("uuid-{at}"),
         state: if at % 11 == 10 { "off" } else { "running" }.to_owned(),
         jobs: job.into_iter().map(str::to_owned).collect(),
