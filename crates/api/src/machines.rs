@@ -134,7 +134,7 @@ pub struct Machine {
 /// A machine with its points, proofs and tasks, each newest first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct MachineDetails {
-    /// The machines of this name, one for each platform.
+    /// The machine; none if no platform shows one of that name any more.
     pub machines: Vec<Machine>,
     /// Its points.
     pub points: Vec<Point>,

@@ -254,6 +254,9 @@ pub enum RunRequest {
     Verify {
         /// The machine's name.
         machine: String,
+        /// Its platform's name, where several have a machine of that name.
+        #[serde(default)]
+        platform: Option<String>,
     },
     /// Looks whether a repository is whole.
     Check {

@@ -50,6 +50,9 @@ pub struct Alert {
     pub job: Option<String>,
     /// The machine.
     pub machine: Option<String>,
+    /// The machine's platform.
+    #[serde(default)]
+    pub platform: Option<String>,
     /// The repository.
     pub repository: Option<String>,
     /// Since when it holds.

@@ -292,6 +292,7 @@ fn alert(subject: &str, severity: AlertSeverity, text: &str) -> Alert {
         site: None,
         job: None,
         machine: Some("web01".into()),
+        platform: None,
         repository: None,
         since: Timestamp::UNIX_EPOCH,
         cleared: None,

@@ -1,5 +1,7 @@
 //! Which snapshots a command is about: `latest`, ids, machine, tags, paths, time.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use lifeboat_format::{BlobId, Node, TREE_DEPTH_MAX, label};
@@ -7,6 +9,7 @@ use lifeboat_model::{ErrorKind, ParseError};
 use lifeboat_repository::{BlobReader, Repository, Snapshot, snapshots};
 
 use crate::args::{FilterArguments, PointArguments};
+use crate::context::Context;
 use crate::error::{Error, Result};
 
 /// A parsed filter.
@@ -79,7 +82,15 @@ pub(crate) fn many(
 }
 
 /// The one snapshot that is meant.
-pub(crate) fn one(repository: &Repository, id: &str, point: &PointArguments) -> Result<Snapshot> {
+///
+/// Errors: `NotFound`; `Invalid` where the latest of a name would be that of any of several
+/// machines.
+pub(crate) fn one(
+    context: &Context,
+    repository: &Repository,
+    id: &str,
+    point: &PointArguments,
+) -> Result<Snapshot> {
     let mut all = many(repository, &[], &point.filter)?;
     let filter = &point.filter;
     if id == "latest"
@@ -102,13 +113,23 @@ pub(crate) fn one(repository: &Repository, id: &str, point: &PointArguments) -> 
             return Err(Error::new(ErrorKind::NotFound, message));
         }
     }
+    if id == "latest" && filter.machine.len() == 1 {
+        require_one_machine(context, &all, "")?;
+    }
     pick(&all, id).cloned()
 }
 
 /// A machine's snapshot: `web01`, `web01@latest`, `web01@2026-11-20T03:00`, `web01@1a2b3c4d`.
 ///
 /// A name that has an `@` itself is found too, if nothing follows it or another `@` does.
-pub(crate) fn machine_point(repository: &Repository, text: &str) -> Result<Snapshot> {
+///
+/// Errors: `NotFound`; `Invalid` where the latest of a name would be that of any of several
+/// machines.
+pub(crate) fn machine_point(
+    context: &Context,
+    repository: &Repository,
+    text: &str,
+) -> Result<Snapshot> {
     let all = many(repository, &[], &FilterArguments::default())?;
     let of = |name: &str| -> Vec<Snapshot> {
         let is_meant = |it: &&Snapshot| label::read(&it.file).is_some_and(|vm| vm.as_str() == name);
@@ -125,11 +146,14 @@ pub(crate) fn machine_point(repository: &Repository, text: &str) -> Result<Snaps
             format!("no snapshot of a machine \"{text}\": 'lifeboat snapshots' lists them");
         return Err(Error::new(ErrorKind::NotFound, message));
     }
+    let is_id = |it: &&str| it.len() >= 4 && it.bytes().all(|digit| digit.is_ascii_hexdigit());
+    if point.filter(is_id).is_none() {
+        let name = found.last().map_or("", |it| &it.file.hostname);
+        require_one_machine(context, &found, &format!("{name}@"))?;
+    }
     match point {
         None | Some("latest") => pick(&found, "latest").cloned(),
-        Some(id) if id.len() >= 4 && id.bytes().all(|digit| digit.is_ascii_hexdigit()) => {
-            pick(&found, id).cloned()
-        }
+        Some(id) if is_id(&id) => pick(&found, id).cloned(),
         Some(time) => {
             let moment = parse_time(time)?;
             found.retain(|snapshot| snapshot.file.time.timestamp() <= moment);
@@ -140,6 +164,45 @@ pub(crate) fn machine_point(repository: &Repository, text: &str) -> Result<Snaps
             })
         }
     }
+}
+
+/// Refuses to choose among the snapshots of several machines of one name, as far as the jobs of
+/// the configuration tell them apart. `before` stands before an id where it is typed.
+fn require_one_machine(context: &Context, found: &[Snapshot], before: &str) -> Result<()> {
+    let mut newest: BTreeMap<&str, &Snapshot> = BTreeMap::new();
+    for snapshot in found {
+        let mut tags = snapshot.file.tags.iter();
+        if let Some(job) = tags.find_map(|tag| tag.strip_prefix("job=")) {
+            newest.insert(job, snapshot);
+        }
+    }
+    if newest.len() < 2 {
+        return Ok(());
+    }
+    let mut machines: BTreeMap<String, &Snapshot> = BTreeMap::new();
+    for (job, snapshot) in newest {
+        if let Some(platform) = context.platform_of_job(job) {
+            let kept = machines.entry(platform).or_insert(snapshot);
+            if snapshot.file.time.timestamp() > kept.file.time.timestamp() {
+                *kept = snapshot;
+            }
+        }
+    }
+    if machines.len() < 2 {
+        return Ok(());
+    }
+    let one = |(platform, snapshot): (&String, &&Snapshot)| {
+        format!(
+            "{before}{} is the newest of @{platform}",
+            snapshot.id.short()
+        )
+    };
+    let message = format!(
+        "machines of {} platforms have this name here: say which one by a snapshot; {}",
+        machines.len(),
+        machines.iter().map(one).collect::<Vec<_>>().join(", ")
+    );
+    Err(Error::new(ErrorKind::Invalid, message))
 }
 
 /// `latest` or the beginning of an id.

@@ -57,6 +57,7 @@ fn new((condition, subject): (&str, &str), severity: AlertSeverity, text: String
         site: None,
         job: None,
         machine: None,
+        platform: None,
         repository: None,
         since: Timestamp::UNIX_EPOCH,
         cleared: None,
@@ -91,13 +92,15 @@ fn of_machine(machine: &MachineStatus) -> Vec<Alert> {
     let subject = format!("{}/{}", machine.platform, machine.name);
     let mut alerts = Vec::new();
     if !machine.is_protected && !machine.is_excused && machine.state != "gone" {
-        let text = format!("machine {} is in no job: nothing protects it", machine.name);
+        let name = machine.distinct_name();
+        let text = format!("machine {name} is in no job: nothing protects it");
         alerts.push(new(("unprotected", &subject), AlertSeverity::Warning, text));
     }
     if let Some((TaskState::Failed, at)) = machine.last_task
         && machine.state != "gone"
     {
-        let text = format!("the last backup of {} failed {}", machine.name, moment(at));
+        let name = machine.distinct_name();
+        let text = format!("the last backup of {name} failed {}", moment(at));
         alerts.push(new(("failure", &subject), AlertSeverity::Warning, text));
     }
     for objective in &machine.objectives {
@@ -105,6 +108,7 @@ fn of_machine(machine: &MachineStatus) -> Vec<Alert> {
     }
     for alert in &mut alerts {
         alert.machine = Some(machine.name.clone());
+        alert.platform = Some(machine.platform.clone());
         alert.job = machine.jobs.first().cloned();
     }
     alerts
@@ -120,7 +124,7 @@ fn of_objective(
     }
     // The text says nothing that changes while the condition holds.
     let measured = objective.measured.unwrap_or_default();
-    let (name, promised) = (&machine.name, objective.promised);
+    let (name, promised) = (machine.distinct_name(), objective.promised);
     let (severity, text) = match objective.kind {
         ObjectiveKind::Rpo => (
             AlertSeverity::Critical,

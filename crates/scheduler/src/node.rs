@@ -1,5 +1,6 @@
 //! One node: a loop that begins what is due, carries tasks out, and judges.
 
+mod machines;
 mod overview;
 mod requests;
 mod worker;
@@ -388,7 +389,7 @@ impl Node {
 
     /// Reads the newest point of each machine of a job back that was not read yet.
     fn verify_tasks(&self, job: &str) -> Result<Vec<NewTask>> {
-        let points = self.catalog.newest_points()?;
+        let points = self.newest_points(&self.settings())?;
         let of_job = points.iter().filter(|it| it.job.as_deref() == Some(job));
         let unread = of_job.filter(|point| point.verified.is_none());
         let task = |point: &lifeboat_catalog::Point| {

@@ -11,6 +11,7 @@ use lifeboat_catalog::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::settings::Settings;
 use crate::{Result, words};
 
 /// A machine as `machine ls` tells it.
@@ -114,6 +115,7 @@ struct RawTotal {
 
 /// Writes down what a task that ended well has brought, and gives what its row keeps of it.
 pub(crate) fn keep(
+    settings: &Settings,
     catalog: &Catalog,
     lease: &Lease,
     repository: Option<&str>,
@@ -134,13 +136,14 @@ pub(crate) fn keep(
             if let Some(point) = told
                 .as_ref()
                 .and_then(|it| point(task, repository, it, now))
+                .map(|point| placed(settings, point))
             {
                 catalog.add_point(&point)?;
                 catalog.add_read(task, point.is_full)?;
             }
             Ok(told.map_or(Value::Null, |it| serde_json::json!(it)))
         }
-        (Action::Look, Some(repository)) => look(catalog, lease, repository, messages),
+        (Action::Look, Some(repository)) => look(settings, catalog, lease, (repository, messages)),
         (Action::Verify, Some(repository)) => {
             let proof = proof(task, repository, now, Ok(()));
             catalog.add_proof(&proof)?;
@@ -279,7 +282,18 @@ fn point(task: &Task, repository: &str, told: &BackupOutcome, now: Timestamp) ->
     })
 }
 
-fn look(catalog: &Catalog, lease: &Lease, repository: &str, messages: &[Value]) -> Result<Value> {
+/// A point with its platform, which stays known when its job is configured no more.
+fn placed(settings: &Settings, point: Point) -> Point {
+    let platform = settings.platform_of(&point).map(str::to_owned);
+    Point { platform, ..point }
+}
+
+fn look(
+    settings: &Settings,
+    catalog: &Catalog,
+    lease: &Lease,
+    (repository, messages): (&str, &[Value]),
+) -> Result<Value> {
     let now = catalog.now();
     if let Some(raw) = messages
         .iter()
@@ -300,6 +314,7 @@ fn look(catalog: &Catalog, lease: &Lease, repository: &str, messages: &[Value]) 
     }
     let found = each(messages).filter_map(|value| LookOutcome::deserialize(value).ok());
     let points: Vec<Point> = found.filter_map(|it| listed(repository, it)).collect();
+    let points: Vec<Point> = points.into_iter().map(|it| placed(settings, it)).collect();
     catalog.set_points_of(lease, repository, &points)?;
     Ok(serde_json::json!({ "points": points.len() }))
 }
@@ -344,12 +359,12 @@ fn proof(
     now: Timestamp,
     done: std::result::Result<(), &str>,
 ) -> Proof {
-    let mut words = task.words.iter().skip_while(|word| *word != "--snapshot");
+    let snapshot = words::value(task, "--snapshot").unwrap_or_default();
     let began = task.started.unwrap_or(now);
     Proof {
         point: PointKey {
             repository: repository.to_owned(),
-            snapshot: words.nth(1).cloned().unwrap_or_default(),
+            snapshot: snapshot.to_owned(),
         },
         machine: task.subject.clone(),
         kind: ProofKind::Verify,

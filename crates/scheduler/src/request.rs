@@ -21,6 +21,9 @@ pub enum Request {
     Verify {
         /// The machine's name.
         machine: String,
+        /// Its platform's name, where several have a machine of that name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        platform: Option<String>,
     },
     /// Looks whether a repository is whole.
     Check {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use lifeboat_catalog::Point;
 use lifeboat_config::Objectives;
 use lifeboat_policy::{FullRule, Guard, Retention, Timing};
 
@@ -18,6 +19,16 @@ pub struct Settings {
     pub repositories: BTreeMap<String, RepositorySettings>,
     /// Tasks at the same time on one node.
     pub parallel: u32,
+}
+
+impl Settings {
+    /// The platform that a point is from, if it is known: that of the job that made it, else the
+    /// one that was written down.
+    pub fn platform_of<'a>(&'a self, point: &'a Point) -> Option<&'a str> {
+        let job = point.job.as_ref().and_then(|job| self.jobs.get(job));
+        let platform = job.map(|job| &job.platform).or(point.platform.as_ref());
+        platform.map(String::as_str)
+    }
 }
 
 /// A job.

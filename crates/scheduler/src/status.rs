@@ -53,6 +53,9 @@ pub struct ObjectiveStatus {
 pub struct MachineStatus {
     /// Its name.
     pub name: String,
+    /// Whether another platform has a machine of that name.
+    #[serde(default)]
+    pub has_namesake: bool,
     /// Its platform's name.
     pub platform: String,
     /// Its platform's id of it.
@@ -160,6 +163,33 @@ pub struct Overview {
     pub proved: Option<Timestamp>,
     /// When this was seen.
     pub at: Option<Timestamp>,
+}
+
+impl MachineStatus {
+    /// Its platform's name, where only that tells it from another machine.
+    pub fn distinct_platform(&self) -> Option<&str> {
+        self.has_namesake.then_some(self.platform.as_str())
+    }
+
+    /// A name that no other machine has: `web01`, or `far/web01` where another platform has a
+    /// `web01` too. No name of a machine has a `/`.
+    pub fn distinct_name(&self) -> String {
+        match self.distinct_platform() {
+            None => self.name.clone(),
+            Some(platform) => format!("{platform}/{}", self.name),
+        }
+    }
+}
+
+impl Overview {
+    /// The machines that a name means: one of each platform, or that of the platform alone.
+    pub fn named(&self, name: &str, platform: Option<&str>) -> Vec<&MachineStatus> {
+        let is_named = |it: &&MachineStatus| {
+            it.name == name && platform.is_none_or(|platform| it.platform == platform)
+        };
+        let most = platform.map_or(usize::MAX, |_| 1);
+        self.machines.iter().filter(is_named).take(most).collect()
+    }
 }
 
 impl ObjectiveState {

@@ -213,6 +213,12 @@ pub fn is_replacing(task: &Task) -> bool {
     task.action == Action::Restore && options.any(|word| word == REPLACE)
 }
 
+/// The word behind an option of a task.
+pub(crate) fn value<'t>(task: &'t Task, option: &str) -> Option<&'t str> {
+    let mut words = task.words.iter().skip_while(|word| *word != option);
+    words.nth(1).map(String::as_str)
+}
+
 /// Whether a backup reads everything.
 pub(crate) fn is_forced(task: &Task) -> bool {
     let mut options = task.words.iter().take_while(|word| *word != "--");

@@ -3,6 +3,7 @@
 mod a_fleet_is_kept_for_90_days;
 mod conditions_begin_and_clear;
 mod fleet;
+mod machines_of_one_name_stay_apart;
 mod nodes_end_in_the_middle;
 mod nodes_with_wrong_clocks_begin_nothing;
 mod oracle;

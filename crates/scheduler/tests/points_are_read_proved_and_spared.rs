@@ -174,6 +174,7 @@ fn a_point_that_is_proved_while_a_run_goes_on_is_spared_by_it() {
     // While machines are backed up, somebody proves the older point of one.
     let request = Request::Verify {
         machine: "a".to_owned(),
+        platform: None,
     };
     node.begin(&request, "anna").unwrap();
     let verify = world.tick(&node);

@@ -20,6 +20,7 @@ mod guard;
 mod limiter;
 mod login;
 mod look;
+mod lookup;
 mod metrics;
 mod openapi;
 pub mod pages;

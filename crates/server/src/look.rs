@@ -17,6 +17,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::extract::{Asked, At};
+use crate::lookup::refused;
 use crate::paging::{Part, part};
 use crate::refusal::{Answer, Refusal};
 use crate::shapes;
@@ -54,6 +55,15 @@ pub(crate) struct MachinesAsked {
     count: Option<u32>,
 }
 
+/// Which machine, where several platforms have one of that name.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct MachineAsked {
+    /// Its platform's name.
+    platform: Option<String>,
+}
+
 /// Which points.
 #[derive(Clone, Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -61,6 +71,8 @@ pub(crate) struct MachinesAsked {
 pub(crate) struct PointsAsked {
     /// Those of one machine.
     machine: Option<String>,
+    /// Those that are known to be from one platform.
+    platform: Option<String>,
     /// Those in one repository.
     repository: Option<String>,
     /// Only those after this one: microseconds since 1970, snapshot, repository.
@@ -97,6 +109,8 @@ pub(crate) struct TasksAsked {
     run: Option<i64>,
     /// Those of one machine or repository.
     subject: Option<String>,
+    /// Those that are known to be of one platform's machines.
+    platform: Option<String>,
     /// Those in one state.
     #[param(inline)]
     state: Option<api::TaskState>,
@@ -260,30 +274,38 @@ fn owned((platform, name): (&str, &str)) -> (String, String) {
 }
 
 /// A machine with its points, proofs and tasks.
-#[utoipa::path(get, path = "/api/v1/machines/{name}", params(("name" = String, Path)),
+///
+/// A name that machines of several platforms have is refused without a platform.
+#[utoipa::path(get, path = "/api/v1/machines/{name}",
+    params(("name" = String, Path), MachineAsked),
     responses((status = 200, body = api::MachineDetails)))]
 pub(crate) async fn machine(
     In(state): Shared,
     At(name): At<String>,
+    Asked(asked): Asked<MachineAsked>,
 ) -> Answer<Json<api::MachineDetails>> {
     let work = state.work(move |state| {
-        let catalog = state.node.catalog();
-        let seen = state.node.overview()?;
-        let same = seen.machines.iter().filter(|machine| machine.name == name);
-        let machines: Vec<_> = same.map(shapes::machine).collect();
-        let points = catalog.points(Some(&name), ROWS_MAX)?;
-        if name.is_empty() || machines.is_empty() && points.is_empty() {
-            return Err(Refusal::missing(format!("there is no machine \"{name}\"")));
+        let (node, asked) = (&state.node, asked.platform.as_deref());
+        let seen = node.overview()?;
+        let found = seen.named(&name, asked);
+        let platform = match found.as_slice() {
+            [] => asked,
+            [one] => one.distinct_platform(),
+            _ => return Err(refused(&seen, &name, asked)),
+        };
+        let points = node.points_of(&name, platform, ROWS_MAX)?;
+        if name.is_empty() || found.is_empty() && points.is_empty() {
+            return Err(refused(&seen, &name, asked));
         }
         let filter = TaskFilter {
             subject: Some(name.clone()),
             count: 100,
             ..TaskFilter::default()
         };
-        let tasks = catalog.tasks(&filter)?;
-        let proofs = catalog.proofs(Some(&name), 100)?;
+        let tasks = node.tasks(&filter, platform)?;
+        let proofs = node.proofs_of(&name, platform, 100)?;
         Ok(Json(api::MachineDetails {
-            machines,
+            machines: found.into_iter().map(shapes::machine).collect(),
             points: points.into_iter().map(shapes::point).collect(),
             proofs: proofs.into_iter().map(shapes::proof).collect(),
             tasks: tasks.into_iter().map(shapes::task).collect(),
@@ -308,7 +330,7 @@ pub(crate) async fn points(
         count: count + 1,
     };
     let work = state.work(move |state| {
-        let points = state.node.catalog().points_by(&filter)?;
+        let points = state.node.points(&filter, asked.platform.as_deref())?;
         let place = |point: &Point| {
             let (at, key) = (point.at.as_microsecond(), &point.key);
             ("after", format!("{at}/{}/{}", key.snapshot, key.repository))
@@ -401,7 +423,7 @@ pub(crate) async fn tasks(
         ..TaskFilter::default()
     };
     let work = state.work(move |state| {
-        let tasks = state.node.catalog().tasks(&filter)?;
+        let tasks = state.node.tasks(&filter, asked.platform.as_deref())?;
         let place = |task: &Task| ("before", task.id.to_string());
         Ok(part(&uri, (tasks, count), place, shapes::task))
     });

@@ -34,7 +34,7 @@ pub use audit::page as audit_page;
 pub use browse::{BrowseView, page as browse_page};
 pub use frame::{Frame, Place, Reader};
 pub use machine::{MachineView, page as machine_page};
-pub use machines::{MachinesQuery, page as machines_page};
+pub use machines::{MachinesQuery, page as machines_page, which as which_page};
 pub use overview::{OverviewView, page as overview_page};
 pub use repositories::{RepositoryView, list as repositories_page, page as repository_page};
 pub use restore::{RestoreQuery, RestoreView, page as restore_page, words as restore_words};

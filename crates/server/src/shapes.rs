@@ -300,6 +300,7 @@ pub(crate) fn alert(alert: catalog::Alert) -> api::Alert {
         site: alert.site,
         job: alert.job,
         machine: alert.machine,
+        platform: alert.platform,
         repository: alert.repository,
         since: alert.since,
         cleared: alert.cleared,
@@ -364,7 +365,9 @@ pub(crate) fn request(request: api::RunRequest) -> scheduler::Request {
             machines,
             is_forced,
         },
-        api::RunRequest::Verify { machine } => scheduler::Request::Verify { machine },
+        api::RunRequest::Verify { machine, platform } => {
+            scheduler::Request::Verify { machine, platform }
+        }
         api::RunRequest::Check { repository } => scheduler::Request::Check { repository },
         api::RunRequest::Prune { repository } => scheduler::Request::Prune { repository },
         api::RunRequest::Look { repository } => scheduler::Request::Look { repository },

@@ -9,7 +9,7 @@ fn cookie(reply: &Reply) -> String {
     line.split(';').next().unwrap().to_owned()
 }
 
-fn sign_in(stage: &Stage) -> (String, String) {
+pub(crate) fn sign_in(stage: &Stage) -> (String, String) {
     let body = format!(r#"{{"name":"anna","password":"{PASSWORD}"}}"#);
     let reply = stage.ask("POST /api/v1/sessions", &[], &body);
     assert_eq!(reply.status, 201, "{reply:?}");

@@ -143,12 +143,8 @@ fn machine(at: u64) -> MachineStatus {
         ),
     ];
     MachineStatus {
-        platform: if at.is_multiple_of(5) {
-            "edge"
-        } else {
-            "local"
-        }
-        .to_owned(),
+        has_namesake: false,
+        platform: ["local", "edge"][usize::from(at.is_multiple_of(5))].to_owned(),
         id: format!("uuid-{at}"),
         state: if at % 11 == 10 { "off" } else { "running" }.to_owned(),
         jobs: job.into_iter().map(str::to_owned).collect(),
@@ -503,6 +499,7 @@ pub(crate) fn alert(id: i64, severity: AlertSeverity, condition: &str, text: &st
         site: Some("Helsinki".to_owned()),
         job: None,
         machine: None,
+        platform: None,
         repository: None,
         since: ago(id * 3 * HOUR),
         cleared: None,

@@ -40,6 +40,7 @@ fn fill(stage: &Stage) {
         site: None,
         job: None,
         machine: None,
+        platform: None,
         repository: None,
         since: Timestamp::now(),
         cleared: None,

@@ -8,6 +8,7 @@ mod changes_are_written_down;
 mod every_route_has_its_roles;
 mod guesses_are_slowed_and_lock_nobody_out;
 mod lists_come_part_by_part;
+mod machines_of_one_name_have_their_own_pages;
 mod metrics_are_as_prometheus_wants_them;
 mod pages_answer_and_escape;
 mod points_are_looked_into_safely;

@@ -133,7 +133,7 @@ fn further_pages(frame: &Frame, fleet: &demo::Fleet) -> Vec<(&'static str, Strin
     vec![
         (
             "alerts",
-            alerts_page(frame, &fleet.alerts, AlertsShown::Open).into_string(),
+            alerts_page(frame, overview, &fleet.alerts, AlertsShown::Open).into_string(),
         ),
         (
             "audit",
@@ -204,6 +204,7 @@ fn browse_of(frame: &Frame, fleet: &demo::Fleet, looked: &Looked) -> String {
     ];
     let view = BrowseView {
         machine: "db01",
+        platform: None,
         point: fleet.points.get(2),
         points: &fleet.points,
         place: &InsidePlace::Path(b"vda2:/etc".to_vec()),
@@ -499,7 +500,10 @@ fn pages_without_anything_teach_the_next_step() {
         (runs_page(&frame, &runs), "lifeboat run JOB"),
         (repositories_page(&frame, &[]), "lifeboat init"),
         (schedule_page(&frame, &schedule), "lifeboat config generate"),
-        (alerts_page(&frame, &[], AlertsShown::Open), "All calm"),
+        (
+            alerts_page(&frame, &nothing, &[], AlertsShown::Open),
+            "All calm",
+        ),
         (
             audit_page(&frame, &[], false, false),
             "Nothing was done yet",
@@ -604,7 +608,7 @@ fn hostile_names_stay_text_wherever_they_stand() {
         run_page(&frame, &run_view).into_string(),
         repository_page(&frame, &repository).into_string(),
         schedule_of(&frame, &fleet.overview, Stretch::Week),
-        alerts_page(&frame, &fleet.alerts, AlertsShown::Open).into_string(),
+        alerts_page(&frame, &fleet.overview, &fleet.alerts, AlertsShown::Open).into_string(),
         search_page(&frame, &fleet.overview, HOSTILE).into_string(),
         login_page(Some(HOSTILE), Some(HOSTILE)).into_string(),
         failure_page(400, HOSTILE, HOSTILE).into_string(),
@@ -648,6 +652,7 @@ fn names_from_inside_a_guest_stay_names() {
     for looked in [&looked, &failed] {
         let view = BrowseView {
             machine: HOSTILE,
+            platform: None,
             point: fleet.points.first(),
             points: &fleet.points,
             place: &place,
@@ -666,6 +671,7 @@ fn names_from_inside_a_guest_stay_names() {
     }
     let missing = BrowseView {
         machine: "web01",
+        platform: None,
         point: None,
         points: &[],
         place: &InsidePlace::Volumes,

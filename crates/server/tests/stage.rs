@@ -382,6 +382,7 @@ fn alert() -> Alert {
         site: Some("berlin".into()),
         job: None,
         machine: Some("web01".into()),
+        platform: None,
         repository: None,
         since: Timestamp::now(),
         cleared: None,

@@ -77,6 +77,7 @@ fn alert(site: &Site) {
         site: None,
         job: None,
         machine: Some("web01".into()),
+        platform: None,
         repository: None,
         since: day(1, 0),
         cleared: None,

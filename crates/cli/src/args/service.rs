@@ -22,7 +22,8 @@ pub(crate) struct ReportArguments {
     /// The month, as in 2026-11; the last whole one unless given
     #[arg(long, value_name = "YEAR-MONTH")]
     pub(crate) month: Option<String>,
-    /// Only this machine; may be given several times
+    /// Only this machine, as PLATFORM/NAME where several platforms have one of that name; may be
+    /// given several times
     #[arg(short = 'm', long = "machine", value_name = "NAME")]
     pub(crate) machines: Vec<String>,
     /// How it is written; text unless given, HTML for a file whose name ends so

@@ -17,7 +17,7 @@ use crate::select;
 pub(crate) fn run(context: &Context, arguments: &DumpArguments) -> Result<u8> {
     let repository = context.open()?;
     let _locked = context.lock(&repository, LockMode::Shared)?;
-    let snapshot = select::one(&repository, &arguments.snapshot, &arguments.point)?;
+    let snapshot = select::one(context, &repository, &arguments.snapshot, &arguments.point)?;
     let index = context.load_index_to_read(&repository)?;
     let mut reader = BlobReader::new(&repository, &index);
     let node = select::node_at(&mut reader, &snapshot.file.tree, &arguments.file)?;

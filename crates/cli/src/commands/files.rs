@@ -37,37 +37,45 @@ pub(crate) fn run(context: &Context, command: &FilesCommand) -> Result<u8> {
 }
 
 /// A machine's snapshot, and a path inside its disks, in which names need not be text.
-fn place(repository: &Repository, typed: &OsStr) -> Result<(Snapshot, Option<GuestPath>)> {
+fn place(
+    context: &Context,
+    repository: &Repository,
+    typed: &OsStr,
+) -> Result<(Snapshot, Option<GuestPath>)> {
     let typed = typed.as_bytes();
     let Some(at) = typed.windows(2).position(|pair| pair == b":/") else {
-        return volume_or_none(repository, &String::from_utf8_lossy(typed));
+        return volume_or_none(context, repository, &String::from_utf8_lossy(typed));
     };
     let left = String::from_utf8_lossy(&typed[..at]);
     let path = &typed[at + 1..];
     match (
-        select::machine_point(repository, &left),
+        select::machine_point(context, repository, &left),
         left.rsplit_once(':'),
     ) {
         (Ok(snapshot), _) => Ok((snapshot, Some(GuestPath::parse(path)?))),
         (Err(error), None) => Err(error),
         (Err(_), Some((machine, volume))) => {
-            let snapshot = select::machine_point(repository, machine)?;
+            let snapshot = select::machine_point(context, repository, machine)?;
             Ok((snapshot, Some(GuestPath::on_volume(volume, path))))
         }
     }
 }
 
 /// Without a path: a machine alone, or the root of one of its volumes.
-fn volume_or_none(repository: &Repository, text: &str) -> Result<(Snapshot, Option<GuestPath>)> {
+fn volume_or_none(
+    context: &Context,
+    repository: &Repository,
+    text: &str,
+) -> Result<(Snapshot, Option<GuestPath>)> {
     match (
-        select::machine_point(repository, text),
+        select::machine_point(context, repository, text),
         text.rsplit_once(':'),
     ) {
         (Ok(snapshot), _) => Ok((snapshot, None)),
         (Err(error), None) => Err(error),
         (Err(error), Some((machine, volume))) => {
             // Times have colons, too: then the first complaint is the right one.
-            let Ok(snapshot) = select::machine_point(repository, machine) else {
+            let Ok(snapshot) = select::machine_point(context, repository, machine) else {
                 return Err(error);
             };
             Ok((snapshot, Some(format!("{volume}:/").parse()?)))
@@ -98,7 +106,7 @@ fn enter_owned(
 ) -> Result<u8> {
     let repository = Arc::new(context.open()?);
     let _locked = context.lock(&repository, LockMode::Shared)?;
-    let (snapshot, path) = place(&repository, typed)?;
+    let (snapshot, path) = place(context, &repository, typed)?;
     let index = Arc::new(context.load_index_to_read(&repository)?);
     let settings = rescue_settings(arguments);
     let id = snapshot.id.short();

@@ -44,7 +44,7 @@ fn start(context: &Context, arguments: &InstantStartArguments) -> Result<u8> {
     let networks: Vec<_> = networks.collect::<Result<_>>()?;
     let repository = context.open()?;
     let _locked = context.lock(&repository, LockMode::Shared)?;
-    let snapshot = select::machine_point(&repository, &arguments.machine)?;
+    let snapshot = select::machine_point(context, &repository, &arguments.machine)?;
     let index = context.load_index_to_read(&repository)?;
     let parent = Parent::of(&repository, &index, &snapshot);
     let manifest = parent

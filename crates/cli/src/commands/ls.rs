@@ -39,7 +39,7 @@ struct SnapshotLine<'a> {
 pub(crate) fn run(context: &Context, arguments: &LsArguments) -> Result<u8> {
     let repository = context.open()?;
     let _locked = context.lock(&repository, LockMode::Shared)?;
-    let snapshot = select::one(&repository, &arguments.snapshot, &arguments.point)?;
+    let snapshot = select::one(context, &repository, &arguments.snapshot, &arguments.point)?;
     let index = context.load_index_to_read(&repository)?;
     let file = &snapshot.file;
     if context.output.is_json() {

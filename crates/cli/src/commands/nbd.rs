@@ -26,7 +26,7 @@ pub(crate) fn run(context: &Context, arguments: &NbdArguments) -> Result<u8> {
     let listener = listener(arguments)?;
     let repository = Arc::new(context.open()?);
     let _locked = context.lock(&repository, LockMode::Shared)?;
-    let snapshot = select::machine_point(&repository, &arguments.machine)?;
+    let snapshot = select::machine_point(context, &repository, &arguments.machine)?;
     let index = Arc::new(context.load_index_to_read(&repository)?);
     let disks = SnapshotDisks::open(&repository, &index, &snapshot)?;
     let exports = Exports::new();

@@ -6,6 +6,7 @@ mod html;
 mod markup;
 mod month;
 mod text;
+mod wanted;
 
 use std::ffi::OsStr;
 use std::path::Path;

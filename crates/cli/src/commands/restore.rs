@@ -44,7 +44,7 @@ pub(crate) fn run(context: &Context, arguments: &RestoreArguments) -> Result<u8>
     let format: TargetFormat = arguments.to_format.parse()?;
     let repository = context.open()?;
     let _locked = context.lock(&repository, LockMode::Shared)?;
-    let snapshot = select::one(&repository, &arguments.snapshot, &arguments.point)?;
+    let snapshot = select::one(context, &repository, &arguments.snapshot, &arguments.point)?;
     let index = context.load_index_to_read(&repository)?;
     let (repository, index, snapshot) = (&repository, &index, &snapshot);
     let source = Source {

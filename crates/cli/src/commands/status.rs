@@ -117,7 +117,7 @@ fn machines(overview: &Overview, paint: Paint) -> Vec<String> {
     ]);
     for machine in &told {
         table.row([
-            machine.name.clone(),
+            machine.distinct_name(),
             word(machine).0.to_owned(),
             maybe(machine.newest.as_ref().map(|it| it.at), "none"),
             machine.points.to_string(),
@@ -129,7 +129,7 @@ fn machines(overview: &Overview, paint: Paint) -> Vec<String> {
     for (line, machine) in lines.iter_mut().skip(1).zip(&told) {
         let (word, health) = word(machine);
         // Behind the name, which may hold the same letters.
-        let at = shown(&machine.name).len();
+        let at = shown(&machine.distinct_name()).len();
         let (name, rest) = line.split_at(at.min(line.len()));
         *line = format!("{name}{}", rest.replacen(word, &paint.of(health, word), 1));
     }

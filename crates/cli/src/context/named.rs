@@ -175,6 +175,12 @@ impl Context {
             .collect())
     }
 
+    /// The platform of a job, if both are configured here.
+    pub(crate) fn platform_of_job(&self, name: &str) -> Option<String> {
+        let job = self.configured().ok()?.config.jobs.get(name)?;
+        Some(job.platform.clone())
+    }
+
     /// The file of the configuration.
     pub(crate) fn configuration_path(&self) -> PathBuf {
         self.global.config.clone()

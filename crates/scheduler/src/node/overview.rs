@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_catalog::{
-    Action, Catalog, LastEnd, Machine, MachineKey, Point, Proof, Run, RunState, TaskState,
+    Action, LastEnd, Machine, MachineKey, Point, Proof, Run, RunState, TaskState,
 };
 use lifeboat_config::Objectives;
 
+use super::machines::newest_of_each_repository;
 use super::{Node, lock};
 use crate::Result;
 use crate::due::{SINCE, scheduled};
@@ -20,8 +21,6 @@ use crate::status::{
 
 /// An overview is shown for so long if nothing has happened.
 const FRESH: SignedDuration = SignedDuration::from_secs(10);
-/// Points that are looked at of a machine which shares its name.
-const POINTS_MAX: u32 = 100_000;
 /// A run that has not begun so long after its moment is overdue.
 const OVERDUE: SignedDuration = SignedDuration::from_mins(15);
 
@@ -92,9 +91,9 @@ impl Node {
             let next = it.timing.after(now, it.name).next()?;
             Some((it.job(), next.begins))
         });
-        let machines = catalog.machines()?;
+        let machines = present(catalog.machines()?);
         Ok(Rows {
-            apart: apart(catalog, settings, &machines)?,
+            apart: self.apart(settings, &machines)?,
             machines,
             seen_since: catalog.machines_since()?.into_iter().collect(),
             newest: catalog.newest_points()?,
@@ -132,44 +131,21 @@ impl Node {
     }
 }
 
-/// Points of machines whose name another platform has too, by the job that made them: what one
-/// holds says nothing of the other.
-fn apart(
-    catalog: &Catalog,
-    settings: &Settings,
-    machines: &[Machine],
-) -> Result<BTreeMap<MachineKey, Vec<Point>>> {
-    let mut platforms: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for machine in machines {
-        let of_name = platforms.entry(&machine.name).or_default();
-        of_name.insert(&machine.key.platform);
+/// Without those that are gone and whose name another one of their platform has by now: who was
+/// restored in their place goes on with their points.
+fn present(machines: Vec<Machine>) -> Vec<Machine> {
+    let name = |it: &Machine| (it.key.platform.clone(), it.name.clone());
+    let mut last: BTreeMap<(String, String), Timestamp> = BTreeMap::new();
+    for machine in &machines {
+        let gone = machine.gone.unwrap_or(Timestamp::MAX);
+        let kept = last.entry(name(machine)).or_insert(gone);
+        *kept = gone.max(*kept);
     }
-    let is_shared = |machine: &&Machine| {
-        let found = platforms.get(machine.name.as_str());
-        found.is_some_and(|platforms| platforms.len() > 1)
+    let is_last = |it: &Machine| {
+        it.gone
+            .is_none_or(|gone| last.get(&name(it)) == Some(&gone))
     };
-    let mut apart = BTreeMap::new();
-    for machine in machines.iter().filter(is_shared) {
-        let is_own = |point: &Point| {
-            let job = point.job.as_ref().and_then(|job| settings.jobs.get(job));
-            job.is_some_and(|job| job.platform == machine.key.platform)
-        };
-        let mut points = catalog.points(Some(&machine.name), POINTS_MAX)?;
-        points.retain(is_own);
-        apart.insert(machine.key.clone(), points);
-    }
-    Ok(apart)
-}
-
-fn newest_of_each_repository(points: &[Point]) -> Vec<&Point> {
-    let mut newest: BTreeMap<&str, &Point> = BTreeMap::new();
-    for point in points {
-        let kept = newest.entry(&point.key.repository).or_insert(point);
-        if point.at > kept.at {
-            *kept = point;
-        }
-    }
-    newest.into_values().collect()
+    machines.into_iter().filter(is_last).collect()
 }
 
 fn machines(settings: &Settings, rows: &Rows, now: Timestamp) -> Vec<MachineStatus> {
@@ -231,6 +207,7 @@ fn status(
     let next = jobs.iter().filter_map(|(name, _)| rows.next.get(*name));
     MachineStatus {
         name: machine.name.clone(),
+        has_namesake: rows.apart.contains_key(&machine.key),
         platform: machine.key.platform.clone(),
         id: machine.key.id.clone(),
         state: match machine.gone {

@@ -59,7 +59,10 @@ impl Node {
                 machines: Vec::new(),
                 is_forced: false,
             },
-            Action::Verify => Request::Verify { machine: subject },
+            Action::Verify => Request::Verify {
+                machine: subject,
+                platform: self.platform_of_task(settings, task)?,
+            },
             Action::Check => Request::Check {
                 repository: subject,
             },
@@ -113,12 +116,10 @@ impl Node {
                 job.clone(),
                 self.backups(settings, job, (machines, *is_forced))?,
             ),
-            Request::Verify { machine } => {
-                let points = self.catalog.points(Some(machine), 1)?;
-                let none = || missing("recovery point of machine", machine);
-                let point = points.first().ok_or_else(none)?;
+            Request::Verify { machine, platform } => {
+                let (point, name) = self.newest_point(machine, platform.as_deref())?;
                 let task = words::verify(machine, &point.key.repository, &point.key.snapshot);
-                (words::upkeep_job(Action::Verify, machine), vec![task])
+                (words::upkeep_job(Action::Verify, &name), vec![task])
             }
             Request::Check { repository } => {
                 let found = settings.repositories.get(repository);

@@ -222,7 +222,13 @@ impl Node {
     ) -> Result<(Value, Vec<NewTask>)> {
         let task = &lease.task;
         let repository = repository_of(settings, task);
-        let kept = keep(&self.catalog, lease, repository.as_deref(), outcome)?;
+        let kept = keep(
+            settings,
+            &self.catalog,
+            lease,
+            repository.as_deref(),
+            outcome,
+        )?;
         let tasks = match (task.action, settings.jobs.get(&task.job)) {
             (Action::Resolve, Some(job)) => self.resolved(&task.job, job, outcome)?,
             _ => Vec::new(),
@@ -288,9 +294,14 @@ impl Node {
             .filter(|it| it.jobs.iter().any(|it| it == job))
             .map(|it| it.name.as_str())
             .collect();
+        let settings = self.settings();
+        let platform = settings.jobs.get(job).map(|job| job.platform.as_str());
         let mut spared = Vec::new();
         for point in self.catalog.points_of(repository)? {
-            let is_own = point.job.as_deref() == Some(job) || meant.contains(&*point.machine);
+            // Another platform may have a machine of that name.
+            let from = settings.platform_of(&point).or(platform);
+            let is_meant = from == platform && meant.contains(&*point.machine);
+            let is_own = point.job.as_deref() == Some(job) || is_meant;
             if !is_own {
                 continue;
             }

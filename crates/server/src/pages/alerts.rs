@@ -1,11 +1,12 @@
 //! Alerts: open, acknowledged, past.
 
 use lifeboat_catalog::{Alert, Role};
+use lifeboat_scheduler::Overview;
 use maud::{Markup, html};
 
 use super::frame::{Frame, Place};
 use super::parts::{Action, Look, badge_of, empty, head, mark, severity, tabs, twin};
-use super::words::{path, seconds_between, span};
+use super::words::{machine_page, name_of, path, seconds_between, span};
 
 /// Rows of a page.
 const ROWS: usize = 200;
@@ -42,7 +43,7 @@ impl AlertsShown {
 }
 
 /// Alerts; `alerts` are those of the last 90 days.
-pub fn page(frame: &Frame, alerts: &[Alert], shown: AlertsShown) -> Markup {
+pub fn page(frame: &Frame, overview: &Overview, alerts: &[Alert], shown: AlertsShown) -> Markup {
     let number = |shown: AlertsShown| alerts.iter().filter(|it| shown.fits(it)).count();
     let tab = |kind: AlertsShown, address: &str, word: &str| {
         (
@@ -71,7 +72,7 @@ pub fn page(frame: &Frame, alerts: &[Alert], shown: AlertsShown) -> Markup {
         div #alert-tabs .filters data-live="" { (tabs("Alerts by state", &links)) }
         div #alert-list data-live="" {
             @if fitting.is_empty() { section.card { (nothing(shown)) } }
-            @for alert in fitting { (one(frame, alert)) }
+            @for alert in fitting { (one(frame, overview, alert)) }
         }
     };
     frame.page(Place::Alerts, "Alerts", inner)
@@ -96,7 +97,20 @@ fn nothing(shown: AlertsShown) -> Markup {
     empty("ok", title, text, html! {})
 }
 
-fn one(frame: &Frame, alert: &Alert) -> Markup {
+/// A link to the machine that an alert is about, as it is named now.
+fn machine(overview: &Overview, alert: &Alert) -> Markup {
+    let Some(name) = &alert.machine else {
+        return html! {};
+    };
+    let named = overview.named(name, alert.platform.as_deref());
+    let (said, address) = match named.as_slice() {
+        [one] => (one.distinct_name(), name_of(one)),
+        _ => (name.clone(), (name.as_str(), None)),
+    };
+    html! { a href=(machine_page(address, "", "")) { "Machine " (said) } }
+}
+
+fn one(frame: &Frame, overview: &Overview, alert: &Alert) -> Markup {
     let look = severity(alert.severity);
     let is_unseen = alert.cleared.is_none() && alert.acknowledged.is_none();
     html! {
@@ -117,9 +131,7 @@ fn one(frame: &Frame, alert: &Alert) -> Markup {
                 }
                 p.alert-text { (alert.text) }
                 p.small.line.wrap {
-                    @if let Some(machine) = &alert.machine {
-                        a href=(path(&["machines", machine])) { "Machine " (machine) }
-                    }
+                    (machine(overview, alert))
                     @if let Some(repository) = &alert.repository {
                         a href=(path(&["repositories", repository])) { "Repository " (repository) }
                     }

@@ -23,6 +23,7 @@ use super::{
 };
 use crate::assets;
 use crate::browse::raw_value;
+use crate::lookup::missing;
 use crate::refusal::{Answer, Refusal};
 use crate::state::State;
 use crate::visitor::Visitor;
@@ -144,13 +145,18 @@ impl Look<'_> {
         Ok(self.state.node.catalog().tasks(&filter)?)
     }
 
-    fn tasks_of(&self, subject: &str) -> Answer<Vec<Task>> {
+    /// The platform that is asked for, where a name alone means several machines.
+    fn platform(&self) -> Option<&str> {
+        Some(self.text("platform")).filter(|platform| !platform.is_empty())
+    }
+
+    fn tasks_of(&self, subject: &str, platform: Option<&str>) -> Answer<Vec<Task>> {
         let filter = TaskFilter {
             subject: Some(subject.to_owned()),
             count: 20,
             ..TaskFilter::default()
         };
-        Ok(self.state.node.catalog().tasks(&filter)?)
+        Ok(self.state.node.tasks(&filter, platform)?)
     }
 }
 
@@ -204,14 +210,6 @@ async fn machines(In(state): Shared, visitor: Visitor, Query(asked): Asked) -> R
     .await
 }
 
-fn machine_of<'o>(
-    overview: &'o Overview,
-    name: &str,
-) -> Answer<&'o lifeboat_scheduler::MachineStatus> {
-    let found = overview.machines.iter().find(|it| it.name == name);
-    found.ok_or_else(|| Refusal::missing(format!("there is no machine \"{name}\"")))
-}
-
 async fn machine(
     In(state): Shared,
     visitor: Visitor,
@@ -219,13 +217,19 @@ async fn machine(
     Query(asked): Asked,
 ) -> Response {
     page(&state, visitor, asked, move |look| {
-        let overview = look.overview()?;
-        let catalog = look.state.node.catalog();
+        let (overview, asked) = (look.overview()?, look.platform());
+        let found = overview.named(&name, asked);
+        let machine = match found.as_slice() {
+            [] => return Err(missing(&name, asked)),
+            [one] => one,
+            several => return Ok(super::which_page(look.frame, several, "")),
+        };
+        let (node, platform) = (&look.state.node, machine.distinct_platform());
         let view = MachineView {
-            machine: machine_of(&overview, &name)?,
-            points: &catalog.points(Some(&name), POINTS)?,
-            proofs: &catalog.proofs(Some(&name), 20)?,
-            tasks: &look.tasks_of(&name)?,
+            machine,
+            points: &node.points_of(&name, platform, POINTS)?,
+            proofs: &node.proofs_of(&name, platform, 20)?,
+            tasks: &look.tasks_of(&name, platform)?,
             page: look.page(),
             until: look.text("until").parse().ok(),
         };
@@ -241,22 +245,21 @@ async fn restore(
     Query(asked): Asked,
 ) -> Response {
     page(&state, visitor, asked, move |look| {
-        let overview = look.overview()?;
-        let machine = machine_of(&overview, &name)?;
+        let (overview, asked) = (look.overview()?, look.platform());
+        let found = overview.named(&name, asked);
+        let machine = match found.as_slice() {
+            [] => return Err(missing(&name, asked)),
+            [one] => one,
+            several => return Ok(super::which_page(look.frame, several, "restore")),
+        };
+        let (node, platform) = (&look.state.node, machine.distinct_platform());
         let is_rto = |it: &&lifeboat_scheduler::ObjectiveStatus| {
             it.kind == lifeboat_scheduler::ObjectiveKind::Rto
         };
-        let platforms: Vec<_> = look
-            .state
-            .node
-            .settings()
-            .platforms
-            .keys()
-            .cloned()
-            .collect();
+        let platforms: Vec<_> = node.settings().platforms.keys().cloned().collect();
         let view = RestoreView {
             machine,
-            points: &look.state.node.catalog().points(Some(&name), POINTS)?,
+            points: &node.points_of(&name, platform, POINTS)?,
             platforms: &platforms,
             measured_seconds: machine
                 .objectives
@@ -267,7 +270,7 @@ async fn restore(
         let query = RestoreQuery {
             point: look.text("point").to_owned(),
             repository: look.text("repository").to_owned(),
-            platform: look.text("platform").to_owned(),
+            platform: look.text("target").to_owned(),
             name: look.text("name").to_owned(),
             is_started: look.is_set("started"),
             is_replacing: look.is_set("replacing"),
@@ -290,7 +293,15 @@ async fn browse(
             let text = "files inside machines are for those who may restore them";
             return Err(Refusal::new(lifeboat_api::FailureKind::Denied, text));
         }
-        let points = look.state.node.catalog().points(Some(&name), POINTS)?;
+        let (overview, asked) = (look.overview()?, look.platform());
+        let found = overview.named(&name, asked);
+        let platform = match found.as_slice() {
+            // What is left of one that is gone can be looked into.
+            [] => asked,
+            [one] => one.distinct_platform(),
+            several => return Ok(super::which_page(look.frame, several, "browse")),
+        };
+        let points = look.state.node.points_of(&name, platform, POINTS)?;
         let (id, repository) = (look.text("point"), look.text("repository"));
         let point = super::restore::meant(&points, id, repository);
         let path = raw_value(query.as_deref().unwrap_or_default(), "path");
@@ -306,6 +317,7 @@ async fn browse(
         };
         let view = BrowseView {
             machine: &name,
+            platform,
             point,
             points: &points,
             place: &place,
@@ -426,7 +438,7 @@ async fn repository(
                 .node
                 .catalog()
                 .repository_sizes(&name, look.days_ago(366))?,
-            tasks: &look.tasks_of(&name)?,
+            tasks: &look.tasks_of(&name, None)?,
         };
         Ok(super::repository_page(look.frame, &view))
     })
@@ -497,7 +509,8 @@ async fn alerts(In(state): Shared, visitor: Visitor, Query(asked): Asked) -> Res
             .catalog()
             .alerts_since(look.days_ago(90), 1_000)?;
         let shown = AlertsShown::parse(look.text("show"));
-        Ok(super::alerts_page(look.frame, &alerts, shown))
+        let overview = look.overview()?;
+        Ok(super::alerts_page(look.frame, &overview, &alerts, shown))
     })
     .await
 }

@@ -9,8 +9,10 @@ use maud::{Markup, html};
 use super::frame::{Frame, Place};
 use super::icon::icon;
 use super::machine::short;
-use super::parts::{Look, badge, empty, head, mark, twin, twin_of};
-use super::words::{bytes, count, escape, escape_bytes, path, shell_bytes, thousands, visible};
+use super::parts::{Look, badge, empty, head, mark, platform_field, twin, twin_of};
+use super::words::{
+    bytes, count, escape, escape_bytes, machine_page, path, shell_bytes, thousands, visible,
+};
 use crate::browse::{
     BYTES_MAX, Found, GuestEntry, GuestFolder, GuestKind, GuestVolume, InsidePlace, Looked,
     StoredFile, below,
@@ -28,6 +30,8 @@ const FAULTS: usize = 20;
 pub struct BrowseView<'a> {
     /// The machine's name.
     pub machine: &'a str,
+    /// Its platform's, where the name is shared.
+    pub platform: Option<&'a str>,
     /// The point; none if the machine has no such point.
     pub point: Option<&'a Point>,
     /// Its points, newest first.
@@ -45,6 +49,10 @@ pub struct BrowseView<'a> {
 }
 
 impl<'a> BrowseView<'a> {
+    fn page(&self, below: &str, query: &str) -> String {
+        machine_page((self.machine, self.platform), below, query)
+    }
+
     fn path(&self) -> &'a [u8] {
         match self.place {
             InsidePlace::Path(path) => path,
@@ -57,13 +65,13 @@ impl<'a> BrowseView<'a> {
 pub fn page(frame: &Frame, view: &BrowseView<'_>) -> Markup {
     let machine = view.machine;
     let title = format!("Files of {machine}");
-    let back = html! { a href=(path(&["machines", machine])) { "Back to " (machine) } };
+    let back = html! { a href=(view.page("", "")) { "Back to " (machine) } };
     let inner = match view.point {
         None => html! {
             (head(&title, back, html! {}))
             section.card { (empty("restore", "No such recovery point",
                 "Its snapshot may have been forgotten since, or there is none yet.",
-                html! { a.button href=(path(&["machines", machine])) { "Back" } })) }
+                html! { a.button href=(view.page("", "")) { "Back" } })) }
         },
         Some(point) => html! {
             (head(&title, html! {
@@ -81,16 +89,12 @@ pub fn page(frame: &Frame, view: &BrowseView<'_>) -> Markup {
 
 /// Which point is shown, and another one in its place.
 fn choice(frame: &Frame, view: &BrowseView<'_>, point: &Point) -> Markup {
-    let restore = format!(
-        "{}?point={}&repository={}",
-        path(&["machines", view.machine, "restore"]),
-        short(&point.key.snapshot),
-        escape(&point.key.repository)
-    );
+    let restore = view.page("restore", &query_of(point));
     let is_listed = view.points.iter().take(CHOICES).any(|it| it == point);
     let own = (!is_listed).then_some(point);
     html! {
         form.filter method="get" action=(path(&["machines", view.machine, "browse"])) {
+            (platform_field(view.platform))
             select name="point" aria-label="Recovery point" data-submits="" {
                 @for it in own.into_iter().chain(view.points.iter().take(CHOICES)) {
                     option value=(short(&it.key.snapshot)) selected[it == point] {
@@ -104,13 +108,14 @@ fn choice(frame: &Frame, view: &BrowseView<'_>, point: &Point) -> Markup {
     }
 }
 
+/// The point that an address is about.
+fn query_of(point: &Point) -> String {
+    let (snapshot, repository) = (short(&point.key.snapshot), escape(&point.key.repository));
+    format!("point={snapshot}&repository={repository}")
+}
+
 fn address(view: &BrowseView<'_>, point: &Point, inside: &[u8]) -> String {
-    let mut address = format!(
-        "{}?point={}&repository={}",
-        path(&["machines", view.machine, "browse"]),
-        short(&point.key.snapshot),
-        escape(&point.key.repository)
-    );
+    let mut address = view.page("browse", &query_of(point));
     if !inside.is_empty() {
         address += &format!("&path={}", escape_bytes(inside));
     }
@@ -319,6 +324,7 @@ fn filter(view: &BrowseView<'_>, point: &Point) -> Markup {
     };
     html! {
         form.filter method="get" action=(path(&["machines", view.machine, "browse"])) {
+            (platform_field(view.platform))
             input type="hidden" name="point" value=(short(&point.key.snapshot));
             input type="hidden" name="repository" value=(point.key.repository);
             input type="hidden" name="path" value=(inside);

@@ -12,10 +12,10 @@ use super::icon::icon;
 use super::machines::state;
 use super::parts::{
     Action, Look, badge, badge_of, card, empty, head, mark, meter, objective, objective_name,
-    objective_value, pager, task_state, twin,
+    objective_value, pager, platform_field, task_state, twin,
 };
 use super::task::progress;
-use super::words::{bytes, count, path, span, thousands};
+use super::words::{MachineName, bytes, count, machine_page, name_of, path, span, thousands};
 
 /// Rows of the table of points.
 const ROWS: usize = 20;
@@ -82,8 +82,10 @@ pub fn page(frame: &Frame, view: &MachineView<'_>) -> Markup {
 fn actions(frame: &Frame, view: &MachineView<'_>) -> Markup {
     let name = view.machine.name.as_str();
     let has_points = !view.points.is_empty();
+    let named = name_of(view.machine);
     let request = Request::Verify {
         machine: name.to_owned(),
+        platform: named.1.map(str::to_owned),
     };
     html! {
         @if let Some(job) = view.machine.jobs.first() {
@@ -92,8 +94,8 @@ fn actions(frame: &Frame, view: &MachineView<'_>) -> Markup {
         @if has_points {
             (Action::run(&request, "verify", "Verify").form(frame, Role::Operator))
             @if frame.may(Role::Restore) {
-                a.button href=(path(&["machines", name, "browse"])) { (icon("browse")) "Browse" }
-                a.button href=(path(&["machines", name, "restore"])) { (icon("restore")) "Restore" }
+                a.button href=(machine_page(named, "browse", "")) { (icon("browse")) "Browse" }
+                a.button href=(machine_page(named, "restore", "")) { (icon("restore")) "Restore" }
             }
         }
     }
@@ -460,7 +462,7 @@ fn charts(frame: &Frame, points: &[Point]) -> Markup {
 }
 
 fn table(frame: &Frame, view: &MachineView<'_>) -> Markup {
-    let name = view.machine.name.as_str();
+    let named = name_of(view.machine);
     let is_later = |point: &&Point| {
         let day = point.at.to_zoned(frame.moment.zone.clone()).date();
         view.until.is_some_and(|until| day > until)
@@ -470,7 +472,7 @@ fn table(frame: &Frame, view: &MachineView<'_>) -> Markup {
     let shown: Vec<_> = rest.iter().skip(view.page * ROWS).take(ROWS).collect();
     let until = view.until.map(|until| format!("&until={until}"));
     let until = until.unwrap_or_default();
-    let address = |page: usize| format!("{}?page={page}{until}", path(&["machines", name]));
+    let address = |page: usize| machine_page(named, "", &format!("page={page}{until}"));
     let newer = view.page.checked_sub(1).map(address);
     let older = (rest.len() > (view.page + 1) * ROWS).then(|| address(view.page + 1));
     let said = match shown.len() {
@@ -487,7 +489,7 @@ fn table(frame: &Frame, view: &MachineView<'_>) -> Markup {
         "Points",
         None,
         html! {
-            @if view.points.len() > ROWS { (day_form(name, view.until)) }
+            @if view.points.len() > ROWS { (day_form(named, view.until)) }
             @if shown.is_empty() {
                 p.calm { (icon("off")) "There is no point of that day or before." }
             }
@@ -497,7 +499,7 @@ fn table(frame: &Frame, view: &MachineView<'_>) -> Markup {
                     th scope="col" { "Repository" } th.number scope="col" { "Stored" }
                     th.number scope="col" { "Took" } th scope="col" { "Proof" } th {}
                 } }
-                tbody { @for point in shown { (point_row(frame, name, point)) } }
+                tbody { @for point in shown { (point_row(frame, named, point)) } }
             }
             (pager(newer.as_deref(), older.as_deref(), &said))
         },
@@ -505,24 +507,24 @@ fn table(frame: &Frame, view: &MachineView<'_>) -> Markup {
 }
 
 /// To go to a day at once.
-fn day_form(name: &str, until: Option<Date>) -> Markup {
+fn day_form(named: MachineName<'_>, until: Option<Date>) -> Markup {
     let value = until.map(|day| day.to_string()).unwrap_or_default();
     html! {
-        form.filter.padded method="get" action=(path(&["machines", name])) {
+        form.filter.padded method="get" action=(path(&["machines", named.0])) {
+            (platform_field(named.1))
             label for="until" { "Up to the day" }
             input #until type="date" name="until" value=(value);
             button.button type="submit" { "Show" }
-            @if until.is_some() { a.button href=(path(&["machines", name])) { "Newest" } }
+            @if until.is_some() { a.button href=(machine_page(named, "", "")) { "Newest" } }
         }
     }
 }
 
-fn point_row(frame: &Frame, name: &str, point: &Point) -> Markup {
+fn point_row(frame: &Frame, named: MachineName<'_>, point: &Point) -> Markup {
     let id = short(&point.key.snapshot);
     let address = |what: &str| {
         let repository = super::words::escape(&point.key.repository);
-        let page = path(&["machines", name, what]);
-        format!("{page}?point={id}&repository={repository}")
+        machine_page(named, what, &format!("point={id}&repository={repository}"))
     };
     html! {
         tr id={ "point-" (id) } {
@@ -572,6 +574,11 @@ fn twins(machine: &MachineStatus) -> Markup {
     let repository = point.map(|point| format!("@{}", point.key.repository));
     let repository = repository.as_deref().unwrap_or("@main");
     let snapshot = point.map_or("latest", |point| short(&point.key.snapshot));
+    // In a repository the name alone means both of two.
+    let meant = match machine.has_namesake {
+        true => format!("{name}@{snapshot}"),
+        false => name.to_owned(),
+    };
     html! {
         section.card aria-labelledby="twins-title" {
             header.card-head { h2 #twins-title { "On the command line" } }
@@ -584,9 +591,9 @@ fn twins(machine: &MachineStatus) -> Markup {
                     dt { "Verify the newest point" }
                     dd { (twin(&["-r", repository, "verify", "--snapshot", snapshot])) }
                     dt { "Browse files" }
-                    dd { (twin(&["-r", repository, "files", "ls", name])) }
+                    dd { (twin(&["-r", repository, "files", "ls", &meant])) }
                     dt { "Show the plan of a recovery" }
-                    dd { (twin(&["-r", repository, "machine", "recover", name, "-P", &platform,
+                    dd { (twin(&["-r", repository, "machine", "recover", &meant, "-P", &platform,
                         "--dry-run"])) }
                 }
             }

@@ -9,7 +9,7 @@ use super::frame::{Frame, Place};
 use super::icon::icon;
 use super::overview::{counts, counts_for};
 use super::parts::{Look, badge, badge_of, empty, head, moment_or, objective, pager, tabs, twin};
-use super::words::{bytes, count, escape, path};
+use super::words::{bytes, count, escape, machine_page, name_of};
 
 /// Rows of a page.
 pub(crate) const ROWS: usize = 200;
@@ -94,7 +94,7 @@ pub fn page(frame: &Frame, overview: &Overview, query: &MachinesQuery) -> Markup
         (head("Machines", html! { (said) }, html! {}))
         (filters(query))
         section #machines data-live="" {
-            @if shown.is_empty() { (nothing(query)) } @else { (table(frame, &shown)) }
+            @if shown.is_empty() { (nothing(query)) } @else { (table(frame, &shown, "")) }
             @let newer = query.page.checked_sub(1).map(|page| query.address(&query.state, page));
             @let rest = all > (query.page + 1) * ROWS;
             @let older = rest.then(|| query.address(&query.state, query.page + 1));
@@ -102,6 +102,26 @@ pub fn page(frame: &Frame, overview: &Overview, query: &MachinesQuery) -> Markup
         }
     };
     frame.page(Place::Machines, "Machines", inner)
+}
+
+/// Several platforms have a machine of one name: which one is meant, with links to the page below
+/// it that was asked for, or to its own.
+pub fn which(frame: &Frame, machines: &[&MachineStatus], below: &str) -> Markup {
+    let name = machines.first().map_or("", |machine| &machine.name);
+    let title = format!("Which {name}?");
+    let said = format!("{} platforms have a machine of this name", machines.len());
+    let inner = html! {
+        (head(&title, html! { (said) }, html! {}))
+        section #machines { (table(frame, machines, below)) }
+        section.card aria-labelledby="twins-title" {
+            header.card-head { h2 #twins-title { "On the command line" } }
+            dl.twins { @for machine in machines {
+                dt { (machine.distinct_name()) }
+                dd { (twin(&["machine", "ls", name, "-P", &format!("@{}", machine.platform)])) }
+            } }
+        }
+    };
+    frame.page(Place::Machines, &title, inner)
 }
 
 fn sort(machines: &mut [&MachineStatus], order: &str) {
@@ -174,7 +194,8 @@ fn nothing(query: &MachinesQuery) -> Markup {
     }
 }
 
-fn table(frame: &Frame, machines: &[&MachineStatus]) -> Markup {
+/// Machines, each with a link to its page or to one below it.
+fn table(frame: &Frame, machines: &[&MachineStatus], below: &str) -> Markup {
     html! {
         div.card.table-card {
             table.list {
@@ -188,18 +209,18 @@ fn table(frame: &Frame, machines: &[&MachineStatus]) -> Markup {
                     th scope="col" { "Next run" }
                 } }
                 tbody {
-                    @for machine in machines { (row(frame, machine)) }
+                    @for machine in machines { (row(frame, machine, below)) }
                 }
             }
         }
     }
 }
 
-fn row(frame: &Frame, machine: &MachineStatus) -> Markup {
+fn row(frame: &Frame, machine: &MachineStatus, below: &str) -> Markup {
     html! {
         tr {
             td.main-cell data-label="Machine" {
-                a.strong href=(path(&["machines", &machine.name])) { (machine.name) }
+                a.strong href=(machine_page(name_of(machine), below, "")) { (machine.name) }
                 span.quiet.small {
                     (machine.platform) " · " (machine.state)
                     @for job in &machine.jobs { " · " (job) }

@@ -14,7 +14,7 @@ use super::icon::icon;
 use super::parts::{Look, badge, card, empty, mark, meter, run_state, severity, twin};
 use super::settings::broken_line;
 use super::task::progress;
-use super::words::{bytes, count, path, seconds_between, verb};
+use super::words::{bytes, count, machine_page, name_of, path, seconds_between, verb};
 use crate::state::BrokenConfig;
 
 /// Days of a strip.
@@ -196,17 +196,13 @@ fn named(overview: &Overview) -> Markup {
     let counted = || overview.machines.iter().filter(|it| counts_for(it));
     let missed: Vec<_> = counted()
         .filter(|it| it.is_protected && it.worst == ObjectiveState::Missed)
-        .map(|it| it.name.as_str())
         .collect();
-    let bare: Vec<_> = counted()
-        .filter(|it| !it.is_protected)
-        .map(|it| it.name.as_str())
-        .collect();
-    let list = |names: &[&str]| {
+    let bare: Vec<_> = counted().filter(|it| !it.is_protected).collect();
+    let list = |machines: &[&MachineStatus]| {
         html! {
-            @for (at, name) in names.iter().enumerate() {
-                @if at > 0 { (if at + 1 == names.len() { " and " } else { ", " }) }
-                a href=(path(&["machines", name])) { (name) }
+            @for (at, machine) in machines.iter().enumerate() {
+                @if at > 0 { (if at + 1 == machines.len() { " and " } else { ", " }) }
+                a href=(machine_page(name_of(machine), "", "")) { (machine.distinct_name()) }
             }
         }
     };

@@ -36,6 +36,15 @@ impl Look {
     }
 }
 
+/// Says in a form of a machine's page which platform is meant, where its name is shared.
+pub(crate) fn platform_field(platform: Option<&str>) -> Markup {
+    html! {
+        @if let Some(platform) = platform {
+            input type="hidden" name="platform" value=(platform);
+        }
+    }
+}
+
 /// A state: icon and word.
 pub(crate) fn badge(look: Look, word: &str) -> Markup {
     html! { span class={ "badge " (look.name()) } { (icon(look.name())) (word) } }

@@ -7,8 +7,8 @@ use maud::{Markup, html};
 use super::frame::{Frame, Place};
 use super::icon::icon;
 use super::machine::short;
-use super::parts::{Action, Look, badge, empty, head, twin};
-use super::words::{bytes, path, span};
+use super::parts::{Action, Look, badge, empty, head, platform_field, twin};
+use super::words::{bytes, machine_page, name_of, path, span};
 
 /// Points to choose from.
 const CHOICES: usize = 200;
@@ -20,7 +20,7 @@ pub struct RestoreQuery {
     pub point: String,
     /// The repository of the point.
     pub repository: String,
-    /// The platform; the machine's own if it is empty.
+    /// The platform where it goes; the machine's own if it is empty.
     pub platform: String,
     /// The new name; the machine's own if it is empty.
     pub name: String,
@@ -72,13 +72,14 @@ pub fn words(query: &RestoreQuery, machine: &MachineStatus, point: &Point) -> Ve
 pub fn page(frame: &Frame, view: &RestoreView<'_>, query: &RestoreQuery) -> Markup {
     let name = view.machine.name.as_str();
     let chosen = meant(view.points, &query.point, &query.repository);
-    let under = html! { a href=(path(&["machines", name])) { "Back to " (name) } };
+    let back = machine_page(name_of(view.machine), "", "");
+    let under = html! { a href=(back) { "Back to " (name) } };
     let inner = html! {
         (head(&format!("Restore {name}"), under, html! {}))
         @match chosen {
             None => section.card { (empty("restore", "No such recovery point",
                 "Nothing can be restored before a first backup.",
-                html! { a.button href=(path(&["machines", name])) { "Back" } })) },
+                html! { a.button href=(back) { "Back" } })) },
             Some(point) if query.is_planned => (plan(frame, view, query, point)),
             Some(point) => (choice(frame, view, query, point)),
         }
@@ -111,6 +112,7 @@ fn choice(frame: &Frame, view: &RestoreView<'_>, query: &RestoreQuery, chosen: &
     html! {
         (steps(0))
         form.card.sheet-form method="get" action=(path(&["machines", name, "restore"])) {
+            (platform_field(view.machine.distinct_platform()))
             fieldset {
                 legend { span.step-number { "1" } "Which point" }
                 label for="point" { "Recovery point" }
@@ -131,8 +133,8 @@ fn choice(frame: &Frame, view: &RestoreView<'_>, query: &RestoreQuery, chosen: &
             }
             fieldset {
                 legend { span.step-number { "2" } "Where to" }
-                label for="platform" { "Platform" }
-                select #platform name="platform" {
+                label for="target" { "Platform" }
+                select #target name="target" {
                     @for platform in view.platforms {
                         option value=(platform)
                             selected[*platform == view.machine.platform] { (platform) }
@@ -229,7 +231,7 @@ fn deed(frame: &Frame, machine: &MachineStatus, query: &RestoreQuery, point: &Po
     };
     html! {
         div.form-foot {
-            a.button href=(path(&["machines", &machine.name, "restore"])) { "Back" }
+            a.button href=(machine_page(name_of(machine), "restore", "")) { "Back" }
             (action.form(frame, Role::Restore))
         }
     }

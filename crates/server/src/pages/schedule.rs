@@ -1,6 +1,6 @@
 //! When jobs run, and what their rules will have kept: the calendar and the simulator.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::{Date, Weekday};
 use jiff::{Span, Timestamp};
@@ -330,12 +330,12 @@ fn words_of(query: &SimulatorQuery) -> Vec<String> {
 
 /// Machines of the job that was asked for; of all while none was.
 fn offered<'a>(view: &ScheduleView<'a>) -> impl Iterator<Item = &'a str> {
-    let job = view.query.job.clone();
+    let job = &view.query.job;
     let machines = view.machines.iter();
-    machines
-        .filter(move |it| it.points > 0 && (job.is_empty() || it.jobs.contains(&job)))
-        .map(|it| it.name.as_str())
-        .take(MACHINES)
+    let of_job = machines.filter(|it| it.points > 0 && (job.is_empty() || it.jobs.contains(job)));
+    // Which one of a name is meant the job says.
+    let names: BTreeSet<&str> = of_job.map(|it| it.name.as_str()).collect();
+    names.into_iter().take(MACHINES)
 }
 
 fn simulated(frame: &Frame, rules: &str, points: &[SimulatedPoint]) -> Markup {

@@ -8,7 +8,7 @@ use super::icon::{icon, sprite};
 use super::machines::state;
 use super::overview::job_state;
 use super::parts::{empty, head};
-use super::words::{escape, path};
+use super::words::{escape, machine_page, name_of, path};
 
 /// Results of a kind.
 const RESULTS: usize = 8;
@@ -177,7 +177,7 @@ pub fn search(frame: &Frame, overview: &Overview, text: &str) -> Markup {
     let results = html! {
         ul.results {
             @for machine in machines {
-                li { a href=(path(&["machines", &machine.name])) {
+                li { a href=(machine_page(name_of(machine), "", "")) {
                     (icon("machines")) strong { (machine.name) } span.quiet { (machine.platform) }
                     span.end { (state(machine)) } } }
             }

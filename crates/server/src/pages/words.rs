@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use lifeboat_scheduler::MachineStatus;
 use maud::{Markup, html};
 
 /// When a page is seen, and in which zone its reader lives.
@@ -155,6 +156,30 @@ pub(crate) fn path(parts: &[&str]) -> String {
         text += &escape(part);
     }
     text
+}
+
+/// The name of a machine as addresses say it, and its platform's where the name is shared.
+pub(crate) type MachineName<'a> = (&'a str, Option<&'a str>);
+
+/// A machine's name for addresses.
+pub(crate) fn name_of(machine: &MachineStatus) -> MachineName<'_> {
+    (&machine.name, machine.distinct_platform())
+}
+
+/// The page of a machine, or one below it, with what else is asked of it:
+/// `/machines/web01/browse?platform=far&point=1a2b3c4d`.
+pub(crate) fn machine_page((name, platform): MachineName<'_>, below: &str, query: &str) -> String {
+    let page = match below {
+        "" => path(&["machines", name]),
+        below => path(&["machines", name, below]),
+    };
+    let platform = platform.map(|it| format!("platform={}", escape(it)));
+    let parts = [platform.as_deref().unwrap_or_default(), query];
+    let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    match parts.is_empty() {
+        true => page,
+        false => format!("{page}?{}", parts.join("&")),
+    }
 }
 
 /// A value of a query or a part of a path.

@@ -63,7 +63,7 @@ pub(super) fn run(context: &Context, repository: &Repository, snapshot: &str) ->
     let _locked = context.lock(repository, LockMode::Shared)?;
     let clock = &context.environment.clock;
     let began = clock.monotonic();
-    let snapshot = select::one(repository, snapshot, &PointArguments::default())?;
+    let snapshot = select::one(context, repository, snapshot, &PointArguments::default())?;
     let index = context.load_index_to_read(repository)?;
     let mut read = Read::default();
     let display = context.show_progress()?;

@@ -29,7 +29,7 @@ pub(crate) fn run(context: &Context, arguments: &MachineRecoverArguments) -> Res
     let repository = context.open()?;
     let _locked = context.lock(&repository, LockMode::Shared)?;
     step("inspect");
-    let snapshot = select::machine_point(&repository, &arguments.machine)?;
+    let snapshot = select::machine_point(context, &repository, &arguments.machine)?;
     let index = context.load_index_to_read(&repository)?;
     step("plan");
     let platform = context.open_platform(&arguments.platform)?;

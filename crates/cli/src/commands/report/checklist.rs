@@ -69,7 +69,7 @@ fn wanted(report: &Report) -> impl Iterator<Item = &MachinePart> {
 fn every(report: &Report, point: &'static str, holds: impl Fn(&MachinePart) -> bool) -> Item {
     let failing: Vec<&str> = wanted(report)
         .filter(|it| !holds(it))
-        .map(|it| it.name.as_str())
+        .map(|it| it.distinct_name.as_str())
         .collect();
     let all = wanted(report).count();
     let seen = match failing.as_slice() {
@@ -124,15 +124,15 @@ fn of_machines(report: &Report) -> Vec<Item> {
 }
 
 fn copies(report: &Report, overview: &Overview) -> Item {
-    let is_missed = |name: &str| {
-        let machines = overview.machines.iter().filter(|it| it.name == name);
-        let mut objectives = machines.flat_map(|it| &it.objectives);
+    let is_missed = |part: &MachinePart| {
+        let machines = overview.named(&part.name, Some(&part.platform));
+        let mut objectives = machines.into_iter().flat_map(|it| &it.objectives);
         objectives.any(|it| it.kind == ObjectiveKind::Copies && it.state != ObjectiveState::Met)
     };
     every(
         report,
         "Every machine has as many copies as promised, today.",
-        |it| !is_missed(&it.name),
+        |it| !is_missed(it),
     )
 }
 

@@ -7,11 +7,12 @@ use lifeboat_catalog::{
     Action, Alert, AlertSeverity, Catalog, Point, Proof, ProofKind, Run, RunFilter, RunState, Task,
     TaskFilter, TaskState,
 };
-use lifeboat_scheduler::{MachineStatus, Node, ObjectiveKind, Overview, RepositoryStatus};
+use lifeboat_scheduler::{MachineStatus, Node, ObjectiveKind, RepositoryStatus, Settings};
 use serde::Serialize;
 
 use super::checklist::{self, Item};
 use super::month::Month;
+use super::wanted::Wanted;
 use crate::context::Context;
 use crate::error::Result;
 use crate::service::Service;
@@ -83,6 +84,8 @@ pub(super) enum Day {
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct MachinePart {
     pub(super) name: String,
+    /// As no other machine is named: with the platform where the name is shared.
+    pub(super) distinct_name: String,
     pub(super) platform: String,
     pub(super) is_protected: bool,
     pub(super) is_excused: bool,
@@ -151,10 +154,10 @@ pub(super) fn report(
     (service, node): (&Service, &Node),
     (month, wanted): (&Month, &[String]),
 ) -> Result<Report> {
-    let overview = node.overview()?;
+    let (overview, settings) = (node.overview()?, node.settings());
     let rows = rows(&service.catalog, month)?;
-    let is_wanted = |name: &String| wanted.is_empty() || wanted.contains(name);
-    let sites = sites(service, &overview, (&rows, month), &is_wanted);
+    let wanted = Wanted::of(&overview, wanted)?;
+    let sites = sites(service, &settings, (&rows, month), &wanted);
     let mut report = Report {
         month: month.to_string(),
         site: overview.site.clone(),
@@ -170,8 +173,8 @@ pub(super) fn report(
             .iter()
             .map(|it| repository(&service.catalog, it, month))
             .collect::<Result<_>>()?,
-        failures: failures(&rows.tasks, &is_wanted, wanted.is_empty()),
-        alerts: alerts(&rows.alerts, month, &is_wanted, wanted.is_empty()),
+        failures: failures(node, &rows.tasks, &wanted)?,
+        alerts: alerts(&rows.alerts, month, &wanted),
         checklist: Vec::new(),
     };
     report.checklist = checklist::items(context, service, &report, &overview);
@@ -233,14 +236,14 @@ fn sum(all: impl Iterator<Item = Counts>) -> Counts {
 
 fn sites(
     service: &Service,
-    overview: &Overview,
+    settings: &Settings,
     (rows, month): (&Rows, &Month),
-    is_wanted: &dyn Fn(&String) -> bool,
+    wanted: &Wanted<'_>,
 ) -> Vec<SitePart> {
     let config = &service.loaded.config;
     let mut sites: BTreeMap<String, Vec<MachinePart>> = BTreeMap::new();
-    for status in overview.machines.iter().filter(|it| is_wanted(&it.name)) {
-        let part = machine(status, rows, month);
+    for status in &wanted.machines {
+        let part = machine(status, settings, rows, month);
         // Those that went before have no part in it.
         if part.is_gone && part.points == 0 && part.backups.failed == 0 {
             continue;
@@ -261,14 +264,51 @@ fn sites(
     sites.into_iter().map(part).collect()
 }
 
-fn machine(status: &MachineStatus, rows: &Rows, month: &Month) -> MachinePart {
-    let is_mine = |task: &&Task| task.action == Action::Backup && task.subject == status.name;
-    let tasks: Vec<&Task> = rows.tasks.iter().filter(is_mine).collect();
-    let points = rows.points.iter().filter(|it| it.machine == status.name);
-    let points: Vec<&Point> = points.collect();
-    let proofs = rows.proofs.iter().filter(|it| it.machine == status.name);
-    let (verified, recovered): (Vec<&Proof>, Vec<&Proof>) =
-        proofs.partition(|proof| proof.kind == ProofKind::Verify);
+/// Backups, points and proofs of one machine, also where another one has its name.
+struct Own<'r> {
+    tasks: Vec<&'r Task>,
+    points: Vec<&'r Point>,
+    proofs: Vec<&'r Proof>,
+}
+
+impl<'r> Own<'r> {
+    fn of(status: &MachineStatus, settings: &Settings, rows: &'r Rows) -> Self {
+        let (name, platform) = (&status.name, status.distinct_platform());
+        let is_from = |found: Option<&str>| platform.is_none() || found == platform;
+        let tasks = rows.tasks.iter().filter(|task| {
+            let job = settings.jobs.get(&task.job);
+            task.action == Action::Backup
+                && task.subject == *name
+                && is_from(job.map(|job| job.platform.as_str()))
+        });
+        let tasks: Vec<&Task> = tasks.collect();
+        let points = rows.points.iter().filter(|it| it.machine == *name);
+        let points = points.filter(|it| is_from(settings.platform_of(it)));
+        let points: Vec<&Point> = points.collect();
+        // Points that keep rules have removed since are known by the backups that made them.
+        let outcomes = tasks.iter().filter_map(|task| task.outcome.as_ref());
+        let made = outcomes.filter_map(|it| it.get("snapshot_id")?.as_str());
+        let there = points.iter().map(|point| point.key.snapshot.as_str());
+        let snapshots: BTreeSet<&str> = made.chain(there).collect();
+        let proofs = rows.proofs.iter().filter(|it| it.machine == *name);
+        let is_own = |it: &&Proof| platform.is_none() || snapshots.contains(&*it.point.snapshot);
+        Self {
+            proofs: proofs.filter(is_own).collect(),
+            tasks,
+            points,
+        }
+    }
+}
+
+fn machine(status: &MachineStatus, settings: &Settings, rows: &Rows, month: &Month) -> MachinePart {
+    let Own {
+        tasks,
+        points,
+        proofs,
+    } = Own::of(status, settings, rows);
+    let (verified, recovered): (Vec<&Proof>, Vec<&Proof>) = proofs
+        .into_iter()
+        .partition(|proof| proof.kind == ProofKind::Verify);
     let instants = instants(&points, &tasks);
     let gaps = gaps(&instants, month);
     let promised = |kind| {
@@ -278,6 +318,7 @@ fn machine(status: &MachineStatus, rows: &Rows, month: &Month) -> MachinePart {
     let of_month = points.iter().filter(|point| month.holds(point.at));
     MachinePart {
         name: status.name.clone(),
+        distinct_name: status.distinct_name(),
         platform: status.platform.clone(),
         is_protected: status.is_protected,
         is_excused: status.is_excused,
@@ -390,33 +431,27 @@ fn repository(
     })
 }
 
-fn failures(
-    tasks: &[Task],
-    is_wanted: &dyn Fn(&String) -> bool,
-    is_all: bool,
-) -> Vec<(String, u64)> {
+fn failures(node: &Node, tasks: &[Task], wanted: &Wanted<'_>) -> Result<Vec<(String, u64)>> {
+    let settings = node.settings();
     let mut kinds: BTreeMap<String, u64> = BTreeMap::new();
-    for task in tasks {
-        let is_mine = is_all || is_wanted(&task.subject);
-        if task.state == TaskState::Failed && is_mine {
+    for task in tasks.iter().filter(|it| it.state == TaskState::Failed) {
+        let platform = node.platform_of_task(&settings, task)?;
+        if wanted.is_all || wanted.holds(&task.subject, platform.as_deref()) {
             let kind = task.error_kind.as_deref().unwrap_or("unknown");
             *kinds.entry(format!("{} {kind}", task.action)).or_default() += 1;
         }
     }
     let mut kinds: Vec<_> = kinds.into_iter().collect();
     kinds.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    kinds
+    Ok(kinds)
 }
 
-fn alerts(
-    alerts: &[Alert],
-    month: &Month,
-    is_wanted: &dyn Fn(&String) -> bool,
-    is_all: bool,
-) -> Vec<AlertPart> {
-    let mine = alerts
-        .iter()
-        .filter(|alert| is_all || alert.machine.as_ref().is_some_and(is_wanted));
+fn alerts(alerts: &[Alert], month: &Month, wanted: &Wanted<'_>) -> Vec<AlertPart> {
+    let is_mine = |alert: &&Alert| {
+        let machine = alert.machine.as_ref();
+        wanted.is_all || machine.is_some_and(|it| wanted.holds(it, alert.platform.as_deref()))
+    };
+    let mine = alerts.iter().filter(is_mine);
     let part = |alert: &Alert| {
         let end = alert.cleared.unwrap_or(month.to).min(month.to);
         let held = end.duration_since(alert.since.max(month.from));

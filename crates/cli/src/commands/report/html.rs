@@ -139,7 +139,7 @@ fn machines(page: &mut Markup, machines: &[MachinePart]) {
         ],
     );
     for machine in machines {
-        page.raw("<tr>").element("td", &machine.name);
+        page.raw("<tr>").element("td", &machine.distinct_name);
         days(page, &machine.days);
         page.styled("td", "number", &machine.points.to_string());
         let class = if machine.backups.failed > 0 {

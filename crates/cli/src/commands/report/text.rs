@@ -17,7 +17,7 @@ pub(super) fn lines(report: &Report) -> Vec<String> {
         };
         part(&mut lines, &name, machines(&site.machines).lines());
         for machine in &site.machines {
-            let name = shown(&machine.name);
+            let name = shown(&machine.distinct_name);
             lines.push(format!("  {}  {name}", strip(&machine.days)));
         }
     }
@@ -150,7 +150,7 @@ fn machines(machines: &[MachinePart]) -> Table {
     let mut table = Table::new(&heads);
     for machine in machines {
         table.row([
-            machine.name.clone(),
+            machine.distinct_name.clone(),
             machine.points.to_string(),
             machine.backups.failed.to_string(),
             seconds(machine.gap_usual),

@@ -220,7 +220,9 @@ fn machines(view: &View, columns: usize) -> Vec<Line> {
             &machine.name,
         )
     });
-    let names = machines.iter().map(|it| shown(&it.name).chars().count());
+    let names = machines
+        .iter()
+        .map(|it| shown(&it.distinct_name()).chars().count());
     let longest = names.max().unwrap_or(0).max(NAME_MIN);
     let width = longest.min(columns.saturating_sub(BESIDE_NAME).max(NAME_MIN));
     let one = |machine: &lifeboat_scheduler::MachineStatus| {
@@ -228,7 +230,7 @@ fn machines(view: &View, columns: usize) -> Vec<Line> {
         let newest = machine.newest.as_ref();
         let newest = newest.map_or_else(|| "no point".to_owned(), |it| moment(it.at));
         let next = machine.next.map_or_else(|| "by hand".to_owned(), moment);
-        let name = fitted(&shown(&machine.name), width);
+        let name = fitted(&shown(&machine.distinct_name()), width);
         Line {
             text: format!("  {name} {word:11} {newest:19}  next {next}"),
             style: Some(style(health)),
