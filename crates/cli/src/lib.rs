@@ -148,8 +148,8 @@ pub struct Wiring {
 /// Runs the command that the process's arguments ask for.
 pub fn run(wiring: Wiring) -> ExitCode {
     let arguments = Arguments::parse();
-    let output = arguments.global.output();
-    let done = Context::new(&arguments.global, wiring)
+    let output = arguments.output();
+    let done = Context::new(&arguments.global, output, wiring)
         .and_then(|context| commands::run(&context, &arguments.command));
     if let Some(bytes) = peak_memory() {
         output.detail_aside(format!("memory: {} at its peak", ByteCount(bytes)));
