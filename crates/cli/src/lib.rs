@@ -88,9 +88,6 @@ pub struct ServeParts {
     pub is_metrics_open: bool,
     /// Runs commands that answers are made of.
     pub commands: AnswerCommands,
-    /// Gives the command that runs this program with the configuration that counts, to look into
-    /// points.
-    pub looks: Arc<dyn Fn() -> std::process::Command + Send + Sync>,
     /// The configuration, each time that it was read.
     pub shown: Receiver<ConfigTold>,
     /// Is called when it listens.
