@@ -1,5 +1,6 @@
 //! What `lifeboat serve` and the accounts of its API are made of.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
@@ -17,10 +18,11 @@ struct Commands(AnswerCommands);
 impl lifeboat_server::Commands for Commands {
     fn run(
         &self,
-        words: &[String],
-        take: &mut dyn FnMut(Vec<u8>) -> bool,
+        words: &[OsString],
+        cancel: &CancelToken,
+        take: &mut (dyn FnMut(Vec<u8>) -> bool + Send),
     ) -> Result<(), (ErrorKind, String)> {
-        self.0.run(words, take)
+        self.0.run(words, cancel, take)
     }
 
     fn folder(&self) -> PathBuf {
@@ -39,7 +41,6 @@ pub(crate) fn serve(parts: ServeParts, stop: &CancelToken) -> Result<(), (ErrorK
         is_metrics_open: parts.is_metrics_open,
         config: Vec::new(),
         commands: Some(Arc::new(Commands(parts.commands))),
-        looks: Some(parts.looks),
         upload_max: UPLOAD_MAX,
     })
     .map_err(io)?;

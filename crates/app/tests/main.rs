@@ -7,6 +7,7 @@ mod catalogs_bring_records_back;
 mod chains_become_snapshots_and_back;
 mod configurations_and_schedules_are_told;
 mod devices_take_disks;
+mod documents_stand_alone_on_standard_output;
 mod failures_have_their_own_words;
 mod faults_are_told_and_leave_no_debris;
 mod files;

@@ -7,6 +7,7 @@ mod global;
 mod instant;
 mod keep;
 mod machine;
+mod output;
 mod run;
 mod schedule;
 mod service;

@@ -56,7 +56,7 @@ impl<'a> Locked<'a> {
 
 impl Context {
     /// Takes the process's environment in; SIGINT and SIGTERM end the command from now on.
-    pub(crate) fn new(global: &GlobalArguments, wiring: Wiring) -> Result<Self> {
+    pub(crate) fn new(global: &GlobalArguments, output: Output, wiring: Wiring) -> Result<Self> {
         let cancel = CancelToken::new();
         for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
             // A second signal ends the process at once.
@@ -77,7 +77,7 @@ impl Context {
         };
         let context = Self {
             global: global.clone(),
-            output: global.output(),
+            output,
             environment,
             wiring,
             configured: Configured::default(),

@@ -88,9 +88,6 @@ pub struct ServeParts {
     pub is_metrics_open: bool,
     /// Runs commands that answers are made of.
     pub commands: AnswerCommands,
-    /// Gives the command that runs this program with the configuration that counts, to look into
-    /// points.
-    pub looks: Arc<dyn Fn() -> std::process::Command + Send + Sync>,
     /// The configuration, each time that it was read.
     pub shown: Receiver<ConfigTold>,
     /// Is called when it listens.
@@ -148,8 +145,8 @@ pub struct Wiring {
 /// Runs the command that the process's arguments ask for.
 pub fn run(wiring: Wiring) -> ExitCode {
     let arguments = Arguments::parse();
-    let output = arguments.global.output();
-    let done = Context::new(&arguments.global, wiring)
+    let output = arguments.output();
+    let done = Context::new(&arguments.global, output, wiring)
         .and_then(|context| commands::run(&context, &arguments.command));
     if let Some(bytes) = peak_memory() {
         output.detail_aside(format!("memory: {} at its peak", ByteCount(bytes)));

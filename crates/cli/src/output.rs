@@ -25,6 +25,8 @@ pub(crate) struct Output {
     pub(crate) style: Style,
     /// 0 says results only, 1 is usual, 2 and more tell details.
     pub(crate) verbosity: u8,
+    /// Standard output is one document: whatever is said beside it goes to standard error.
+    pub(crate) is_document: bool,
 }
 
 impl Output {
@@ -41,19 +43,17 @@ impl Output {
 
     /// Prints a line that tells people what happens; not when quiet, not in JSON.
     pub(crate) fn tell(self, line: impl AsRef<str>) -> Result<()> {
-        if self.style == Style::Text && self.verbosity >= 1 {
-            self.result(line)
-        } else {
-            Ok(())
+        match self.style == Style::Text && self.verbosity >= 1 {
+            true => self.beside(line.as_ref()),
+            false => Ok(()),
         }
     }
 
     /// Prints a line of detail; only with `-v`.
     pub(crate) fn detail(self, line: impl AsRef<str>) -> Result<()> {
-        if self.style == Style::Text && self.verbosity >= 2 {
-            self.result(line)
-        } else {
-            Ok(())
+        match self.style == Style::Text && self.verbosity >= 2 {
+            true => self.beside(line.as_ref()),
+            false => Ok(()),
         }
     }
 
@@ -68,9 +68,23 @@ impl Output {
     pub(crate) fn step(self, subject: &str, step: &str) {
         match self.style {
             Style::Text => self.detail_aside(format!("{subject}: {step}")),
-            // Nobody needs it so much that the work should end without it.
-            Style::Json => drop(self.message("step", &StepLine { subject, step })),
+            Style::Json => self.event("step", &StepLine { subject, step }),
         }
+    }
+
+    /// Prints a JSON line of what happens; nobody needs it so much that the work should end
+    /// without it.
+    pub(crate) fn event(self, message_type: &str, value: &impl Serialize) {
+        let _ = self.beside(&tagged(message_type, value));
+    }
+
+    /// Prints a line that is no part of a document.
+    fn beside(self, line: &str) -> Result<()> {
+        match self.is_document {
+            true => to_stderr(line),
+            false => self.result(line)?,
+        }
+        Ok(())
     }
 
     /// Prints a warning to standard error.
@@ -81,11 +95,7 @@ impl Output {
                 let error = Message {
                     message: line.as_ref(),
                 };
-                let line = Tagged {
-                    message_type: "error",
-                    value: ErrorLine { error },
-                };
-                to_stderr(&serde_json::to_string(&line).unwrap_or_default());
+                to_stderr(&tagged("error", &ErrorLine { error }));
             }
         }
     }
@@ -113,11 +123,7 @@ impl Output {
                     code: error.code(),
                     message: &error.to_string(),
                 };
-                let line = Tagged {
-                    message_type: "exit_error",
-                    value,
-                };
-                to_stderr(&serde_json::to_string(&line).unwrap_or_default());
+                to_stderr(&tagged("exit_error", &value));
             }
         }
     }
@@ -127,6 +133,15 @@ impl Output {
 /// then the exit code has to do.
 pub(crate) fn to_stderr(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// A JSON line of these; none of them can fail to be written as one.
+fn tagged(message_type: &str, value: &impl Serialize) -> String {
+    let line = Tagged {
+        message_type,
+        value,
+    };
+    serde_json::to_string(&line).unwrap_or_default()
 }
 
 #[derive(Serialize)]

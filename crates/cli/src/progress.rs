@@ -1,6 +1,6 @@
 //! Showing how far a run has come: a bar on a terminal, sparse lines elsewhere, JSON for scripts.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
@@ -155,7 +155,6 @@ impl View {
 
     fn json(&self, look: &Look, left: Option<Duration>) {
         let status = Status {
-            message_type: "status",
             phase: word(look.phase),
             seconds_elapsed: self.start.elapsed().as_secs(),
             seconds_remaining: left.map(|left| left.as_secs()),
@@ -163,8 +162,7 @@ impl View {
             total_bytes: look.total,
             bytes_done: look.done,
         };
-        let text = serde_json::to_string(&status).unwrap_or_default();
-        let _ = writeln!(std::io::stdout(), "{text}");
+        self.output.event("status", &status);
     }
 
     fn finish(&self) {
@@ -270,7 +268,6 @@ impl Rate {
 
 #[derive(Serialize)]
 struct Status {
-    message_type: &'static str,
     phase: &'static str,
     seconds_elapsed: u64,
     seconds_remaining: Option<u64>,

@@ -4,26 +4,22 @@
 //! Does not open repositories, and never waits on the threads that answer.
 
 mod answers;
-mod child;
 mod found;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
-use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lifeboat_catalog::{Point, PointKey};
 use tokio::sync::{Semaphore, watch};
 
+use crate::commands;
 use crate::state::State;
 
 pub(crate) use answers::{__path_file, __path_files, BYTES_MAX, below, file, files, raw_value};
 pub use found::{Found, GuestEntry, GuestFolder, GuestKind, GuestVolume, InsidePlace, StoredFile};
-
-/// Gives the command that runs this program with further words, its streams still to be set.
-pub type LookCommand = Arc<dyn Fn() -> Command + Send + Sync>;
 
 /// Rescue VMs at the same time, lists of snapshots, and files that are read.
 const LISTINGS: usize = 2;
@@ -41,7 +37,6 @@ const DEPTH: &str = "2";
 
 /// What was found in points, and who looks.
 pub(crate) struct Browsing {
-    look: Option<LookCommand>,
     kept: Mutex<BTreeMap<PointKey, Opened>>,
     changed: watch::Sender<()>,
     listings: Arc<Semaphore>,
@@ -70,9 +65,8 @@ pub enum Looked {
 }
 
 impl Browsing {
-    pub(crate) fn new(look: Option<LookCommand>) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
-            look,
             kept: Mutex::default(),
             changed: watch::Sender::new(()),
             listings: Arc::new(Semaphore::new(LISTINGS)),
@@ -83,12 +77,6 @@ impl Browsing {
 
     fn kept(&self) -> MutexGuard<'_, BTreeMap<PointKey, Opened>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn command(&self, words: Vec<OsString>) -> Option<Command> {
-        let mut command = (self.look.as_ref()?)();
-        command.args(words);
-        Some(command)
     }
 
     /// What was found already at a place.
@@ -187,8 +175,8 @@ async fn list(state: Arc<State>, point: Point, place: InsidePlace) {
         false => &browsing.listings,
     };
     let turn = Arc::clone(turns).acquire_owned().await;
-    let ended = match (turn, browsing.command(words(&point, &place))) {
-        (Ok(_turn), Some(command)) => {
+    let ended = match (turn, commands::of(&state)) {
+        (Ok(_turn), Ok(commands)) => {
             let mut listing = found::Listing::default();
             let (keeper, key) = (Arc::clone(&state), point.key.clone());
             let take = move |line: Option<&[u8]>| {
@@ -200,9 +188,10 @@ async fn list(state: Arc<State>, point: Point, place: InsidePlace) {
                     keeper.browsing.keep(&key, &place, found);
                 }
             };
-            child::lines(command, PATIENCE, take).await
+            commands::lines(commands, words(&point, &place), PATIENCE, take).await
         }
-        _ => Err("this server was started without a way to look into points".to_owned()),
+        (_, Err(refusal)) => Err(refusal.0.message),
+        (Err(_), _) => Err("the server stops".to_owned()),
     };
     browsing.end(&point.key, &place, ended);
 }
@@ -223,8 +212,7 @@ fn repository(point: &Point) -> [OsString; 2] {
 }
 
 fn words(point: &Point, place: &InsidePlace) -> Vec<OsString> {
-    let mut words: Vec<OsString> = vec!["--json".into()];
-    words.extend(repository(point));
+    let mut words = repository(point).to_vec();
     let files = ["files", "ls", "--depth", DEPTH, "--"].map(OsString::from);
     match place {
         InsidePlace::Stored => words.extend(["ls".into(), point.key.snapshot.clone().into()]),

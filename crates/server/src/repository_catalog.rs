@@ -4,6 +4,7 @@
 //! it, by the commands of this very program. Bringing back is planned first; who applies names the
 //! document that was planned by its digest.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,11 +21,13 @@ use sha2::{Digest, Sha256};
 use tokio::fs::{File, OpenOptions};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
-use tokio_stream::StreamExt;
+use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt};
 use utoipa::IntoParams;
 
 use crate::accounts::new_secret;
+use crate::commands::{self, Failed};
 use crate::extract::{Asked, At};
 use crate::guard::noted;
 use crate::refusal::{Answer, Refusal};
@@ -37,28 +40,6 @@ pub(crate) const TURNS: usize = 2;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// An empty line goes out when nothing was said for so long: the connection is kept.
 const SILENCE: Duration = Duration::from_secs(15);
-
-/// Commands of this program that answers are made of.
-pub trait Commands: Send + Sync {
-    /// Runs one to its end. `take` is given what it prints, piece by piece, and says whether
-    /// somebody still reads; if nobody does, it is stopped.
-    ///
-    /// Errors: why it failed, as it said itself.
-    fn run(
-        &self,
-        words: &[String],
-        take: &mut dyn FnMut(Vec<u8>) -> bool,
-    ) -> Result<(), (ErrorKind, String)>;
-
-    /// The folder for what is sent, which nobody else reads.
-    fn folder(&self) -> PathBuf;
-}
-
-/// What a command gives.
-enum Said {
-    Piece(Vec<u8>),
-    Failed(ErrorKind, String),
-}
 
 /// What comes back to whoever asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +76,7 @@ pub(crate) fn is_upload(path: &str) -> bool {
     params(("name" = String, Path)), responses((status = 200, body = Object)))]
 pub(crate) async fn export(In(state): In<Arc<State>>, At(name): At<String>) -> Answer<Response> {
     let place = known(&state, &name)?;
-    let words = ["catalog", "export", "--repo", &place, "--json", "--quiet"];
+    let words = ["catalog", "export", "--repo", &place, "--quiet"];
     command(&state, &words, Form::Document, None).await
 }
 
@@ -178,12 +159,7 @@ async fn with_upload(
         return Ok(noted(refusal.with_hint(hint), details));
     }
     let path = upload.path.display().to_string();
-    let words = [
-        &["catalog"],
-        does,
-        &["--repo", &place, "--json", "--", &path],
-    ]
-    .concat();
+    let words = [&["catalog"], does, &["--repo", &place, "--", &path]].concat();
     match command(state, &words, Form::Lines, Some(upload)).await {
         Ok(answer) => Ok(noted(answer, details)),
         Err(refusal) => Ok(noted(refusal, details)),
@@ -192,7 +168,7 @@ async fn with_upload(
 
 /// Keeps what is sent in a file.
 async fn receive(state: &Arc<State>, request: Request) -> Answer<Upload> {
-    let commands = commands(state)?;
+    let commands = commands::of(state)?;
     let name = new_secret(&*state.entropy);
     let mut upload = Upload {
         path: commands.folder().join(name),
@@ -228,13 +204,6 @@ async fn receive(state: &Arc<State>, request: Request) -> Answer<Upload> {
     Ok(upload)
 }
 
-fn commands(state: &State) -> Answer<Arc<dyn Commands>> {
-    state.commands.clone().ok_or_else(|| {
-        let text = "this server runs no commands";
-        Refusal::new(FailureKind::Unsupported, text).with_hint("run lifeboat catalog itself")
-    })
-}
-
 /// Runs a command and gives what it says. One that fails before it says anything is a refusal.
 async fn command(
     state: &Arc<State>,
@@ -242,43 +211,32 @@ async fn command(
     form: Form,
     upload: Option<Upload>,
 ) -> Answer<Response> {
-    let commands = commands(state)?;
+    let commands = commands::of(state)?;
     let turn = Arc::clone(&state.catalog_turns).try_acquire_owned();
     let turn = turn.map_err(|_| {
         let text = format!("{TURNS} catalogs are worked on already");
         Refusal::new(FailureKind::Unavailable, text).with_hint("try again when they are done")
     })?;
-    let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
+    let words = words.iter().map(OsString::from).collect();
     let first = upload.as_ref().map(|upload| {
         let line = json!({"message_type": "catalog", "digest": upload.digest});
         format!("{line}\n").into_bytes()
     });
-    let (sender, mut said) = mpsc::channel(4);
-    tokio::task::spawn_blocking(move || {
-        let path = upload
-            .as_ref()
-            .map(|upload| upload.path.display().to_string());
-        let mut take = |piece| sender.blocking_send(Said::Piece(piece)).is_ok();
-        if let Err((kind, text)) = commands.run(&words, &mut take) {
-            let text = match path {
-                Some(path) => text.replace(&path, "what was sent"),
-                None => text,
-            };
-            // Whoever asked may have gone.
-            let _ = sender.blocking_send(Said::Failed(kind, text));
-        }
-        drop((turn, upload));
-    });
-    let begin = match tokio::time::timeout(PATIENCE, said.recv()).await {
-        Ok(Some(Said::Failed(kind, text))) => {
-            return Err(Refusal::new(FailureKind::of(kind), text));
-        }
-        Ok(Some(Said::Piece(piece))) => piece,
-        Ok(None) => Vec::new(),
-        Err(_) => b"\n".to_vec(),
+    let path = upload.as_ref().map(|it| it.path.display().to_string());
+    let told = move |(kind, text): Failed| match &path {
+        Some(path) => (kind, text.replace(path, "what was sent")),
+        None => (kind, text),
+    };
+    let said = commands::begin(commands, words, u64::MAX, (turn, upload));
+    let mut said = said.map(move |piece| piece.map_err(&told));
+    let begin = match timeout(PATIENCE, said.next()).await {
+        Ok(Some(Err((kind, text)))) => return Err(Refusal::new(FailureKind::of(kind), text)),
+        Ok(Some(Ok(piece))) => piece,
+        Ok(None) => Bytes::new(),
+        Err(_) => Bytes::from_static(b"\n"),
     };
     let (pieces, body) = mpsc::channel(4);
-    let begin = [first.unwrap_or_default(), begin].concat();
+    let begin = [first.unwrap_or_default().into(), begin].concat();
     tokio::spawn(pass_on(form, begin, said, pieces));
     let kind = match form {
         Form::Document => "application/json",
@@ -295,7 +253,7 @@ type Piece = Result<Bytes, std::io::Error>;
 async fn pass_on(
     form: Form,
     begin: Vec<u8>,
-    mut said: mpsc::Receiver<Said>,
+    mut said: impl Stream<Item = Result<Bytes, Failed>> + Unpin,
     pieces: mpsc::Sender<Piece>,
 ) {
     let mut is_between = begin.ends_with(b"\n");
@@ -303,19 +261,19 @@ async fn pass_on(
         return;
     }
     loop {
-        let piece = match tokio::time::timeout(SILENCE, said.recv()).await {
+        let piece = match timeout(SILENCE, said.next()).await {
             Err(_) if is_between => Ok(Bytes::from_static(b"\n")),
             Err(_) => continue,
             Ok(None) => return,
-            Ok(Some(Said::Piece(piece))) => {
+            Ok(Some(Ok(piece))) => {
                 is_between = form == Form::Lines && piece.ends_with(b"\n");
-                Ok(Bytes::from(piece))
+                Ok(piece)
             }
-            Ok(Some(Said::Failed(_, text))) if form == Form::Lines => {
+            Ok(Some(Err((_, text)))) if form == Form::Lines => {
                 let line = json!({"message_type": "exit_error", "message": text});
                 Ok(Bytes::from(format!("{line}\n")))
             }
-            Ok(Some(Said::Failed(_, text))) => Err(std::io::Error::other(text)),
+            Ok(Some(Err((_, text)))) => Err(std::io::Error::other(text)),
         };
         if pieces.send(piece).await.is_err() {
             return;

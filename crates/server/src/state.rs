@@ -12,10 +12,11 @@ use lifeboat_scheduler::Node;
 use tokio::sync::{Semaphore, watch};
 
 use crate::accounts::{Passwords, is_same, new_secret};
-use crate::browse::{Browsing, LookCommand};
+use crate::browse::Browsing;
+use crate::commands::Commands;
 use crate::events::LISTENERS;
 use crate::limiter::Limiter;
-use crate::repository_catalog::{Commands, TURNS};
+use crate::repository_catalog::TURNS;
 use crate::visitor::digest;
 
 /// Answers that ask the catalog at the same time; others wait in line.
@@ -43,8 +44,6 @@ pub struct StateParts {
     pub config: Vec<(String, String, String)>,
     /// Who runs commands; answers that need one are refused if nobody does.
     pub commands: Option<Arc<dyn Commands>>,
-    /// Gives the command that runs this program, to look into points; none is not able to.
-    pub looks: Option<LookCommand>,
     /// Bytes of a catalog that is sent, at most.
     pub upload_max: u64,
 }
@@ -131,7 +130,7 @@ impl State {
             listeners: Arc::new(Semaphore::new(LISTENERS)),
             newest_event: watch::Sender::new(0),
             stop: watch::Sender::new(false),
-            browsing: Browsing::new(parts.looks),
+            browsing: Browsing::new(),
             config: RwLock::new(configured),
             setup: Mutex::default(),
             workers: Semaphore::new(WORKERS),

@@ -1,29 +1,69 @@
 //! Whoever may restore looks into points and takes files out; names from inside stay names, each
-//! file that leaves is written down, and children that fail, hang or lose their reader end.
+//! file that leaves is written down, and commands that fail or lose their reader end.
 
+use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::Command;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lifeboat_api::Role;
-use lifeboat_server::LookCommand;
+use lifeboat_model::{CancelToken, ErrorKind};
+use lifeboat_server::Commands;
+use serde_json::Value;
 
 use crate::stage::{Stage, Wishes, root};
 
 /// The program's place is taken by a script.
-pub(crate) fn played() -> LookCommand {
-    Arc::new(|| {
+pub(crate) struct Played;
+
+impl Commands for Played {
+    fn run(
+        &self,
+        words: &[OsString],
+        cancel: &CancelToken,
+        take: &mut (dyn FnMut(Vec<u8>) -> bool + Send),
+    ) -> Result<(), (ErrorKind, String)> {
         let mut command = Command::new("sh");
-        command.arg(root("crates/server/tests/child.sh"));
         command
-    })
+            .arg(root("crates/server/tests/child.sh"))
+            .args(words);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut stdout = child.stdout.take().unwrap();
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            let count = stdout.read(&mut buffer).unwrap();
+            if count == 0 {
+                break;
+            }
+            if cancel.is_cancelled() || !take(buffer[..count].to_vec()) {
+                child.kill().unwrap();
+                break;
+            }
+        }
+        let ended = child.wait_with_output().unwrap();
+        let kind = match ended.status.code() {
+            Some(0) => return Ok(()),
+            Some(10) => ErrorKind::NotFound,
+            Some(26) => ErrorKind::Unsupported,
+            _ => return Err((ErrorKind::Cancelled, "it was killed".to_owned())),
+        };
+        let said = String::from_utf8(ended.stderr).unwrap();
+        let last: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+        Err((kind, last["message"].as_str().unwrap().to_owned()))
+    }
+
+    fn folder(&self) -> PathBuf {
+        unreachable!("nothing is sent")
+    }
 }
 
 fn stage() -> (Stage, String, String) {
     let stage = Stage::with(Wishes {
-        looks: Some(played()),
+        commands: Some(Arc::new(Played)),
         ..Wishes::default()
     });
     let points = stage.catalog.points(Some("web01"), 1).unwrap();

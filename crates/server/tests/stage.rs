@@ -1,5 +1,6 @@
 //! A server over a filled catalog, and a plain way to ask it.
 
+use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ use lifeboat_scheduler::{
     Executor, JobSettings, Node, NodeOptions, PlatformSettings, RepositorySettings, Request,
     Settings, TaskWatch,
 };
-use lifeboat_server::{Encryption, Limits, LookCommand, Server, ServerOptions, State, StateParts};
+use lifeboat_server::{Commands, Encryption, Limits, Server, ServerOptions, State, StateParts};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -39,12 +40,14 @@ impl Executor for Idle {
 /// Says what it was asked to do, and what it was given.
 struct Parrot(PathBuf);
 
-impl lifeboat_server::Commands for Parrot {
+impl Commands for Parrot {
     fn run(
         &self,
-        words: &[String],
-        take: &mut dyn FnMut(Vec<u8>) -> bool,
+        words: &[OsString],
+        _: &CancelToken,
+        take: &mut (dyn FnMut(Vec<u8>) -> bool + Send),
     ) -> Result<(), (ErrorKind, String)> {
+        let words: Vec<_> = words.iter().map(|word| word.to_str().unwrap()).collect();
         let sent = words.last().and_then(|path| std::fs::read(path).ok());
         if sent
             .as_deref()
@@ -54,7 +57,7 @@ impl lifeboat_server::Commands for Parrot {
             return Err((ErrorKind::Invalid, text));
         }
         take(format!("{}\n", serde_json::json!({"words": words})).into_bytes());
-        match words.iter().any(|word| word == "compare") {
+        match words.contains(&"compare") {
             true => Err((ErrorKind::Unreachable, "the place is gone".into())),
             false => Ok(()),
         }
@@ -82,7 +85,7 @@ pub(crate) struct Wishes {
     pub(crate) limits: Limits,
     pub(crate) is_encrypted: bool,
     pub(crate) files: Option<(PathBuf, PathBuf)>,
-    pub(crate) looks: Option<LookCommand>,
+    pub(crate) commands: Option<Arc<dyn Commands>>,
 }
 
 impl Stage {
@@ -99,16 +102,17 @@ impl Stage {
         let executor = Arc::new(Idle);
         let parts = (Arc::clone(&catalog), executor, Arc::clone(&clock));
         let node = Arc::new(Node::new(options, settings(), parts.0, parts.1, parts.2).unwrap());
+        let parrot = || Arc::new(Parrot(folder.path().to_owned())) as Arc<dyn Commands>;
+        let commands = wishes.commands.unwrap_or_else(parrot);
         let state = State::new(StateParts {
             is_metrics_open: false,
             node: Arc::clone(&node),
             clock,
             entropy: Arc::new(SystemEntropy),
             audit_key: AuditKey::new(Secret::new(vec![7; 32])).unwrap(),
-            commands: Some(Arc::new(Parrot(folder.path().to_owned()))),
+            commands: Some(commands),
             upload_max: 64 << 10,
             config: vec![("site".into(), "berlin".into(), "lifeboat.toml:1".into())],
-            looks: wishes.looks,
         });
         let state = state.unwrap();
         fill(&catalog, &node);

@@ -26,7 +26,7 @@ use lifeboat_testkit::{Effort, tool};
 use tempfile::TempDir;
 
 use crate::demo_fleet::{self as demo, GIB};
-use crate::points_are_looked_into_safely::played;
+use crate::points_are_looked_into_safely::Played;
 
 const USER: &str = "aino";
 const PASSWORD: &str = "a long enough password";
@@ -177,7 +177,7 @@ impl Site {
         let node = Node::new(options, parts.0, parts.1, parts.2, Arc::clone(&clock));
         let node = Arc::new(node.expect("a node"));
         let state = State::new(StateParts {
-            commands: None,
+            commands: Some(Arc::new(Played)),
             upload_max: 0,
             is_metrics_open: false,
             node: Arc::clone(&node),
@@ -185,7 +185,6 @@ impl Site {
             entropy: Arc::new(SystemEntropy),
             audit_key: AuditKey::new(Secret::new(vec![7; 32])).expect("a key"),
             config: vec![("site".into(), "Helsinki".into(), "lifeboat.toml:1:1".into())],
-            looks: Some(played()),
         });
         let options = ServerOptions {
             listen: vec!["127.0.0.1:0".parse().expect("an address")],

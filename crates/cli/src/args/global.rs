@@ -4,8 +4,6 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 
-use crate::output::{Output, Style};
-
 /// Where the repository is, how to open it, how to speak.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Global options")]
@@ -38,7 +36,8 @@ pub(crate) struct GlobalArguments {
         global = true
     )]
     pub(crate) config: PathBuf,
-    /// Speak JSON, one value a line
+    /// Speak JSON, one value a line; beside one document or file on standard output, all else
+    /// goes to standard error
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// Say only results and failures
@@ -65,13 +64,4 @@ pub(crate) struct GlobalArguments {
     /// Open and compare every sealed chunk before it is stored
     #[arg(long, global = true)]
     pub(crate) recheck: bool,
-}
-
-impl GlobalArguments {
-    /// How the command speaks.
-    pub(crate) fn output(&self) -> Output {
-        let style = if self.json { Style::Json } else { Style::Text };
-        let verbosity = if self.quiet { 0 } else { 1 + self.verbose };
-        Output { style, verbosity }
-    }
 }

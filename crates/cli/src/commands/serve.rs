@@ -99,7 +99,6 @@ fn parts(
     };
     service.catalog.audit(&key, &entry)?;
     let output = context.output;
-    let children = service.children(None);
     Ok(ServeParts {
         node: Arc::clone(node),
         clock: Arc::clone(&context.environment.clock),
@@ -115,7 +114,6 @@ fn parts(
         is_metrics_open: server.is_metrics_open,
         commands: AnswerCommands::new(service.children(None), &service.state)?,
         shown,
-        looks: Arc::new(move || children.command()),
         ready: Box::new(ready(service, node)),
         say: Arc::new(move |text| {
             // The journal may be full; the service goes on.

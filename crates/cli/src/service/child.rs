@@ -3,6 +3,7 @@
 //! A child runs in a process group of its own. It ends when its standard input does, and when the
 //! lease of its task is over: one whose node was killed, or stands still, stops by itself.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -165,27 +166,20 @@ impl Children {
             .spawn()
     }
 
-    /// This program with these words, which speaks JSON into pipes.
-    pub(super) fn telling(&self, words: &[String]) -> Command {
-        let mut command = self.command();
-        command
-            .arg("--json")
-            .args(words)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        command
-    }
-
-    /// This program with the configuration that counts, to be told what to do; unless a moment is
-    /// set, it is held for as long as its standard input is.
-    pub(crate) fn command(&self) -> Command {
+    /// This program with these words and the configuration that counts, which speaks JSON into
+    /// pipes; unless a moment is set, it is held for as long as its standard input is.
+    pub(super) fn telling(&self, words: &[impl AsRef<OsStr>]) -> Command {
         let mut command = Command::new(&self.program);
         command
             .arg0("lifeboat")
             .arg("--config")
             .arg(self.running.file())
+            .arg("--json")
+            .args(words)
             .env(HELD_UNTIL, u64::MAX.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .process_group(0);
         command
     }

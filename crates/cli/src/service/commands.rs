@@ -1,5 +1,6 @@
 //! Commands of this program that answers of the API are made of.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder};
 use std::io::Read;
 use std::os::unix::fs::DirBuilderExt;
@@ -11,6 +12,9 @@ use lifeboat_model::{CancelToken, ErrorKind};
 
 use super::child::{Children, Failure, listen_for_failure, wait};
 use crate::error::{EXIT_PARTIAL, EXIT_VERIFY, Error, Result};
+
+/// Limit: characters of why a command failed.
+const SAID_MAX: usize = 2_000;
 
 /// Runs commands for answers of the API.
 pub struct AnswerCommands {
@@ -46,32 +50,38 @@ impl AnswerCommands {
     }
 
     /// Runs a command to its end. `take` is given what it prints, piece by piece, and says whether
-    /// somebody still reads; if nobody does, the command is stopped.
+    /// somebody still reads; if nobody does, or `cancel` is set, it is stopped.
     ///
     /// Errors: why it failed, as it said itself; findings are no failure.
     pub fn run(
         &self,
-        words: &[String],
-        take: &mut dyn FnMut(Vec<u8>) -> bool,
+        words: &[OsString],
+        cancel: &CancelToken,
+        take: &mut (dyn FnMut(Vec<u8>) -> bool + Send),
     ) -> std::result::Result<(), (ErrorKind, String)> {
         let io = |error: std::io::Error| {
-            let text = format!("cannot run lifeboat {}: {error}", words.join(" "));
+            let typed = words.join(OsStr::new(" "));
+            let text = format!("cannot run lifeboat {}: {error}", typed.display());
             (ErrorKind::of_io(&error), text)
         };
         let mut child = self.children.telling(words).spawn().map_err(io)?;
-        // Its end tells the child that nobody waits any more.
-        let stdin = child.stdin.take();
+        let mut stdin = child.stdin.take();
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let failure = Mutex::new(Failure::default());
-        let cancel = CancelToken::new();
         let status = thread::scope(|scope| {
             scope.spawn(|| stderr.map(|stream| listen_for_failure(stream, &failure)));
-            if !stdout.is_none_or(|stream| pass_on(stream, take)) {
-                cancel.cancel();
-            }
-            wait(&mut child, &cancel, &mut || {})
+            scope.spawn(|| {
+                if !stdout.is_none_or(|stream| pass_on(stream, take)) {
+                    cancel.cancel();
+                }
+            });
+            wait(&mut child, cancel, &mut || {
+                if cancel.is_cancelled() {
+                    // Its end tells the child that nobody waits any more.
+                    drop(stdin.take());
+                }
+            })
         });
-        drop(stdin);
         let failure = failure.into_inner().unwrap_or_else(|p| p.into_inner());
         let code = status.map_err(io)?.code();
         let is_finding = |code| {
@@ -81,7 +91,10 @@ impl AnswerCommands {
         };
         match code {
             Some(code) if is_finding(code) && !failure.is_said() => Ok(()),
-            code => Err(failure.told(code)),
+            code => {
+                let (kind, text) = failure.told(code);
+                Err((kind, text.chars().take(SAID_MAX).collect()))
+            }
         }
     }
 }
@@ -99,5 +112,64 @@ fn pass_on(mut stream: impl Read, take: &mut dyn FnMut(Vec<u8>) -> bool) -> bool
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::running::Running;
+    use super::*;
+
+    /// Runs what a script plays; `take` is given what it prints.
+    fn run(
+        word: &str,
+        cancel: &CancelToken,
+        take: &mut (dyn FnMut(Vec<u8>) -> bool + Send),
+    ) -> std::result::Result<(), (ErrorKind, String)> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/service");
+        let commands = AnswerCommands {
+            children: Children {
+                program: folder.join("played.sh"),
+                running: Running::new(&folder, Path::new("lifeboat.toml")),
+                lock: None,
+            },
+            folder,
+        };
+        commands.run(&[OsString::from(word)], cancel, take)
+    }
+
+    #[test]
+    fn what_is_printed_and_why_it_failed_are_told_apart() {
+        let heard = |word: &str| {
+            let mut printed = Vec::new();
+            let ended = run(word, &CancelToken::new(), &mut |piece| {
+                printed.extend(piece);
+                true
+            });
+            (String::from_utf8(printed).unwrap(), ended)
+        };
+        let (printed, ended) = heard("differs");
+        assert_eq!((printed.as_str(), ended), ("one\ntwo\n", Ok(())));
+        let (printed, ended) = heard("locked");
+        let why = (ErrorKind::Busy, "somebody holds it".to_owned());
+        assert_eq!((printed.as_str(), ended), ("one\n", Err(why)));
+        let (_, ended) = heard("wordy");
+        let (kind, text) = ended.unwrap_err();
+        assert_eq!((kind, text.len()), (ErrorKind::Corrupt, SAID_MAX));
+    }
+
+    #[test]
+    fn a_command_that_nobody_reads_ends() {
+        let cancel = CancelToken::new();
+        let ended = run("endless", &cancel, &mut |_| false);
+        assert!(ended.is_err() && cancel.is_cancelled(), "{ended:?}");
+        let cancel = CancelToken::new();
+        let stop = cancel.clone();
+        let ended = run("silent", &cancel, &mut |_| {
+            stop.cancel();
+            true
+        });
+        let why = (ErrorKind::Cancelled, "nobody waits".to_owned());
+        assert_eq!(ended, Err(why));
     }
 }

@@ -1,10 +1,12 @@
 //! Files inside recovery points, by the API.
 
 use std::ffi::OsString;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
+use axum::body::Body;
 use axum::extract::{RawQuery, State as In};
 use axum::http::HeaderValue;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
@@ -12,10 +14,13 @@ use axum::response::{IntoResponse, Response};
 use lifeboat_api::{self as api, FailureKind};
 use lifeboat_catalog::Point;
 use serde::Deserialize;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
+use tokio_stream::StreamExt;
 use utoipa::IntoParams;
 
-use super::{Found, GuestEntry, GuestKind, InsidePlace, Looked, child, look, repository, typed};
+use super::{Found, GuestEntry, GuestKind, InsidePlace, Looked, look, repository, typed};
+use crate::commands;
 use crate::extract::{Asked, At};
 use crate::guard::noted;
 use crate::pages::escape_bytes;
@@ -125,7 +130,6 @@ async fn sent(
     if !is_stored {
         require_path(path)?;
     }
-    let browsing = &state.browsing;
     if size(state, point, is_stored, path).is_some_and(|size| size > BYTES_MAX) {
         let text = format!("the file is longer than {BYTES_MAX} bytes");
         let hint = "'lifeboat dump' and 'lifeboat files get' have no such limit";
@@ -135,15 +139,9 @@ async fn sent(
         let text = "as many files are read already as may be at the same time";
         Refusal::new(FailureKind::Unavailable, text)
     };
-    let turn = Arc::clone(&browsing.reads).try_acquire_owned();
+    let turn = Arc::clone(&state.browsing.reads).try_acquire_owned();
     let turn = turn.map_err(|_| busy())?;
-    let command = browsing.command(words(point, is_stored, path));
-    let missing = || {
-        let text = "this server was started without a way to look into points";
-        Refusal::new(FailureKind::Unsupported, text)
-    };
-    let command = command.ok_or_else(missing)?;
-    let body = child::bytes(command, PATIENCE, BYTES_MAX, turn).await?;
+    let body = body(state, words(point, is_stored, path), turn).await?;
     let kind = HeaderValue::from_static("application/octet-stream");
     let headers = [
         (CONTENT_TYPE, kind),
@@ -152,9 +150,26 @@ async fn sent(
     Ok((headers, body).into_response())
 }
 
+/// What a command prints. The answer begins with the first of it; a command that fails later
+/// breaks it off.
+async fn body(state: &State, words: Vec<OsString>, turn: OwnedSemaphorePermit) -> Answer<Body> {
+    let mut said = commands::begin(commands::of(state)?, words, BYTES_MAX, turn);
+    let first = match timeout(PATIENCE, said.next()).await {
+        Err(_) => {
+            let text = "the file was not reached in time";
+            let hint = "ask again, or use the command that stands beside it";
+            return Err(Refusal::new(FailureKind::TooSlow, text).with_hint(hint));
+        }
+        Ok(Some(Err((kind, text)))) => return Err(Refusal::new(FailureKind::of(kind), text)),
+        Ok(first) => first,
+    };
+    let pieces = tokio_stream::iter(first).chain(said);
+    let pieces = pieces.map(|piece| piece.map_err(|(_, text)| io::Error::other(text)));
+    Ok(Body::from_stream(pieces))
+}
+
 fn words(point: &Point, is_stored: bool, path: &[u8]) -> Vec<OsString> {
-    let mut words: Vec<OsString> = vec!["--json".into()];
-    words.extend(repository(point));
+    let mut words = repository(point).to_vec();
     match is_stored {
         true => {
             words.extend(["dump".into(), "--".into()]);

@@ -14,6 +14,10 @@ use crate::error::{Error, Result};
 
 /// Restores all disks and description files below the target folder.
 pub(super) fn restore(source: &Source<'_>) -> Result<Restored> {
+    if source.arguments.target.as_os_str() == "-" {
+        let message = "a machine goes to a folder: name it with --target, or one disk with --disk";
+        return Err(Error::usage(message));
+    }
     let mut reader = BlobReader::new(source.repository, source.index);
     let Some(manifest) = source.manifest(&mut reader)? else {
         return Err(Error::usage("the snapshot is not one of a machine"));
