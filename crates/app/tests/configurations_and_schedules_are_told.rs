@@ -85,7 +85,9 @@ fn a_configuration_is_told_all_its_mistakes_and_then_shown() {
     let validate = ["config", "validate", "--config", name];
     fs::write(&path, CONFIG).unwrap();
     fs::create_dir(folder.path().join("conf.d")).unwrap();
-    let more = "[jobs.db]\nplatform = 'local'\nrepository = 'main'\nnice = 'high'\n";
+    let more = "[jobs.db]\nplatform = 'local'\nrepository = 'main'\nnice = 'high'\n\
+                bandwidth = '0'\nlvm.snapshot_sise = '1G'\n[[jobs.db.on_snapshot]]\n\
+                run = ['x']\non_failure = 'maybe'\n";
     fs::write(folder.path().join("conf.d/db.toml"), more).unwrap();
     let output = run(&validate);
     assert_eq!(output.status.code(), Some(1));
@@ -93,9 +95,12 @@ fn a_configuration_is_told_all_its_mistakes_and_then_shown() {
     for mistake in [
         ":8:12: error: policies.gold.schedule: \"dayly 02:00\" is not a schedule",
         ":10:12: error: jobs.web.platform: there is no platform \"lokal\"; did you mean",
-        "error: jobs.web: quiesce: write never, if_possible or required",
-        "conf.d/db.toml:4:8: error: jobs.db: invalid type",
-        "4 errors",
+        ":12:11: error: jobs.web.quiesce: write never, if_possible or required",
+        "conf.d/db.toml:4:8: error: jobs.db.nice: it is a text, and must be a whole number",
+        "conf.d/db.toml:5:13: error: jobs.db.bandwidth: write a rate like 100M",
+        "conf.d/db.toml:6:5: error: jobs.db.lvm.snapshot_sise: there is no such setting; did you",
+        "error: jobs.db.on_snapshot: on_failure is fail, warn or ignore",
+        "7 errors",
     ] {
         assert!(all.contains(mistake), "{mistake}\n{all}");
     }
@@ -108,12 +113,38 @@ fn a_configuration_is_told_all_its_mistakes_and_then_shown() {
         shown.contains("lifeboat.toml:8:12") && shown.contains("usual"),
         "{shown}"
     );
+    a_file_that_is_missing_hides_nothing(&path, &sound);
     let absent = run(&["config", "validate", "--config", "/nowhere/lifeboat.toml"]);
     let complaint = String::from_utf8(absent.stderr).unwrap();
     assert!(
         complaint.contains("cannot read the configuration /nowhere"),
         "{complaint}"
     );
+}
+
+fn a_file_that_is_missing_hides_nothing(path: &Path, sound: &str) {
+    let include = "include = [\"conf.d/*.toml\", \"gone.toml\"]";
+    let text = sound.replace("include = [\"conf.d/*.toml\"]", include);
+    fs::write(
+        path,
+        text.replace("platform = \"local\"", "platfrom = \"local\""),
+    )
+    .unwrap();
+    let latin = path.with_file_name("conf.d").join("latin.toml");
+    fs::write(&latin, b"# ok\nsite = \"M\xfcnchen\"\n").unwrap();
+    let all = told(&run(&[
+        "config",
+        "validate",
+        "--config",
+        path.to_str().unwrap(),
+    ]));
+    for mistake in [
+        "lifeboat.toml:1:30: error: include: cannot read the configuration",
+        "jobs.web.platfrom: there is no such setting; did you mean 'platform'?",
+        "conf.d/latin.toml:2:10: error: it is no text in UTF-8 from here on; save it as UTF-8",
+    ] {
+        assert!(all.contains(mistake), "{mistake}\n{all}");
+    }
 }
 
 #[test]

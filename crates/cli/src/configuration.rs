@@ -9,7 +9,7 @@ pub(crate) use secret::{first_line, resolve};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use lifeboat_config::{Loaded, SourceFile, read};
+use lifeboat_config::{Finding, Loaded, Severity, SourceFile, Spot, read, read_partly};
 use lifeboat_model::ErrorKind;
 use serde::de::DeserializeOwned;
 
@@ -32,25 +32,42 @@ pub(crate) fn load<J: DeserializeOwned>(path: &Path) -> Result<Loaded<J>> {
 pub(crate) fn load_with_files<J: DeserializeOwned>(
     path: &Path,
 ) -> Result<(Loaded<J>, Vec<SourceFile>)> {
-    let mut files = vec![source(path)?];
+    let mut unread = Vec::new();
+    let mut files = vec![source(path, &mut unread)?];
     let loaded = read::<J>(&files);
     let folder = path.parent().unwrap_or(Path::new("."));
-    for pattern in &loaded.includes {
-        for found in matching(&folder.join(pattern))? {
-            if files.len() > FILES_MAX {
-                let message = format!("{pattern}: more than {FILES_MAX} files are included");
-                return Err(Error::new(ErrorKind::Invalid, message));
-            }
-            files.push(source(&found)?);
+    for include in &loaded.includes {
+        if let Err(error) = add(&mut files, &folder.join(&include.pattern), &mut unread) {
+            unread.push(Finding {
+                spot: include.spot.clone(),
+                severity: Severity::Error,
+                message: format!("include: {error}"),
+                suggestion: Some("write that file, or take it out of include".to_owned()),
+            });
         }
     }
-    match files.len() {
-        1 => Ok((loaded, files)),
-        _ => Ok((read(&files), files)),
+    match files.len() == 1 && unread.is_empty() {
+        true => Ok((loaded, files)),
+        false => Ok((read_partly(&files, unread), files)),
     }
 }
 
-fn source(path: &Path) -> Result<SourceFile> {
+/// Adds the files of a pattern; `unread` are those that could be read in part.
+fn add(files: &mut Vec<SourceFile>, pattern: &Path, unread: &mut Vec<Finding>) -> Result<()> {
+    for found in matching(pattern)? {
+        if files.len() > FILES_MAX {
+            let message = format!(
+                "{}: more than {FILES_MAX} files are included",
+                pattern.display()
+            );
+            return Err(Error::new(ErrorKind::Invalid, message));
+        }
+        files.push(source(&found, unread)?);
+    }
+    Ok(())
+}
+
+fn source(path: &Path, unread: &mut Vec<Finding>) -> Result<SourceFile> {
     let failed = |e: std::io::Error| {
         let message = format!("cannot read the configuration {}: {e}", path.display());
         Error::new(ErrorKind::of_io(&e), message)
@@ -63,9 +80,35 @@ fn source(path: &Path) -> Result<SourceFile> {
         );
         return Err(Error::new(ErrorKind::Invalid, message));
     }
-    let text = fs::read_to_string(path).map_err(failed)?;
     let name = path.display().to_string();
+    let text = match String::from_utf8(fs::read(path).map_err(failed)?) {
+        Ok(text) => text,
+        Err(error) => {
+            unread.push(no_text(
+                &name,
+                error.as_bytes(),
+                error.utf8_error().valid_up_to(),
+            ));
+            String::from_utf8_lossy(error.as_bytes()).into_owned()
+        }
+    };
     Ok(SourceFile { name, text })
+}
+
+/// Bytes that are no text from `valid` on.
+fn no_text(file: &str, bytes: &[u8], valid: usize) -> Finding {
+    let text = String::from_utf8_lossy(&bytes[..valid]);
+    let last = text.rsplit('\n').next().unwrap_or_default();
+    Finding {
+        spot: Spot {
+            file: file.to_owned(),
+            line: text.matches('\n').count() + 1,
+            column: last.chars().count() + 1,
+        },
+        severity: Severity::Error,
+        message: "it is no text in UTF-8 from here on".to_owned(),
+        suggestion: Some("save it as UTF-8".to_owned()),
+    }
 }
 
 /// The files of a pattern, sorted by name: its last part may hold one `*`.

@@ -34,7 +34,7 @@ pub use notification::{
 };
 pub use place::{CheckData, PlatformEntry, RepositoryEntry, SiteEntry};
 pub use policy::{Objectives, PolicyEntry, Retry};
-pub use read::{Config, Loaded, SourceFile, read};
+pub use read::{Config, Include, Loaded, SourceFile, read, read_partly};
 pub use secret::{SecretSource, ValueSource};
 pub use section::{Asked, Kind, Origin, ShownValue};
 pub use service::{

@@ -1,14 +1,14 @@
 //! All files together.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
 
 use crate::carried::CarriedEntry;
 use crate::check::check;
 use crate::document::Document;
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity, Spot};
 use crate::job::{JobEntry, Names};
 use crate::notification::Notifications;
 use crate::place::{PlatformEntry, RepositoryEntry, SiteEntry};
@@ -23,6 +23,15 @@ pub struct SourceFile {
     pub name: String,
     /// Its text.
     pub text: String,
+}
+
+/// What the first file says of further ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Include {
+    /// A name, or a pattern.
+    pub pattern: String,
+    /// Where it stands.
+    pub spot: Spot,
 }
 
 /// What is configured. Entries that are wrong are not in it.
@@ -58,7 +67,7 @@ pub struct Loaded<J> {
     /// The values.
     pub config: Config<J>,
     /// Patterns of further files, as the first one names them.
-    pub includes: Vec<String>,
+    pub includes: Vec<Include>,
     /// What is wrong, in order of files and lines.
     pub findings: Vec<Finding>,
     /// Whether all files could be taken apart: else nobody knows what is missing.
@@ -93,7 +102,13 @@ impl<J> Loaded<J> {
 ///
 /// `J` is what a job says beside the settings of [`JobEntry`].
 pub fn read<J: DeserializeOwned>(files: &[SourceFile]) -> Loaded<J> {
-    let mut findings = Vec::new();
+    read_partly(files, Vec::new())
+}
+
+/// The same, where `unread` says which files could not be read: whatever is named may be there.
+pub fn read_partly<J: DeserializeOwned>(files: &[SourceFile], unread: Vec<Finding>) -> Loaded<J> {
+    let is_partial = !unread.is_empty();
+    let mut findings = unread;
     let each = files.iter();
     let documents: Vec<_> = each
         .map(|file| Document::parse(&file.name, &file.text, &mut findings))
@@ -102,6 +117,7 @@ pub fn read<J: DeserializeOwned>(files: &[SourceFile]) -> Loaded<J> {
     let nothing = Document::parse("", "", &mut Vec::new());
     let record = RefCell::new(Record {
         findings,
+        is_partial,
         ..Record::default()
     });
     let names = names(&documents);
@@ -118,6 +134,7 @@ pub fn read<J: DeserializeOwned>(files: &[SourceFile]) -> Loaded<J> {
         mut findings,
         shown,
         asked,
+        ..
     } = record.into_inner();
     findings.sort();
     findings.dedup();
@@ -158,13 +175,12 @@ fn names(documents: &[Document<'_>]) -> Names {
 struct Reading<'n, J> {
     names: &'n Names,
     config: Config<J>,
-    includes: Vec<String>,
-    /// Paths of tables that were read already.
-    taken: BTreeSet<String>,
+    includes: Vec<Include>,
+    /// Paths of tables that were read already, and where.
+    taken: BTreeMap<String, Spot>,
 }
 
-/// What is said of a table that two files have.
-const TWICE: &str = "another file has it too";
+/// What to do with a table that two files have.
 const ONCE: &str = "leave it in one of them";
 /// Tables that stand in one file only.
 const SINGLE: [&str; 4] = ["server", "catalog", "limits", "notifications"];
@@ -176,7 +192,8 @@ impl<'n, J: DeserializeOwned> Reading<'n, J> {
             let mut holders = roots.iter().filter(|root| root.holds(key));
             let holder = holders.next().or(roots.first()).unwrap_or(nothing);
             for other in holders {
-                other.refuse_with(key, TWICE, ONCE);
+                let why = format!("{} has it too", holder.spot_of(key));
+                other.refuse_with(key, &why, ONCE);
             }
             holder.table(key)
         });
@@ -196,13 +213,16 @@ impl<'n, J: DeserializeOwned> Reading<'n, J> {
                 carried_over: BTreeMap::new(),
             },
             includes: Vec::new(),
-            taken: BTreeSet::new(),
+            taken: BTreeMap::new(),
         }
     }
 
     fn take(&mut self, root: Section<'_>, is_first: bool) {
         if is_first {
-            self.includes = root.texts("include");
+            let includes = root.texts_and_spots("include").into_iter();
+            self.includes = includes
+                .map(|(pattern, spot)| Include { pattern, spot })
+                .collect();
         }
         if let Some(site) = self.names.site(&root) {
             self.config.site = Some(site);
@@ -241,11 +261,13 @@ impl<'n, J: DeserializeOwned> Reading<'n, J> {
     ) -> Vec<(String, Section<'d>)> {
         let mut tables = root.tables(key);
         tables.retain(|(_, section)| {
-            let is_new = self.taken.insert(section.own_path().to_owned());
-            if !is_new {
-                section.refuse_table(TWICE, ONCE);
-            }
-            is_new
+            let Some(first) = self.taken.get(section.own_path()) else {
+                let path = section.own_path().to_owned();
+                self.taken.insert(path, section.spot());
+                return true;
+            };
+            section.refuse_table(&format!("{first} has it too"), ONCE);
+            false
         });
         tables
     }

@@ -1,6 +1,7 @@
 //! One table of the configuration: its values are taken one by one, and what nobody took is
 //! unknown.
 
+mod rest;
 mod values;
 
 use std::cell::RefCell;
@@ -8,7 +9,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::ops::Range;
 
-use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -41,6 +41,8 @@ pub(crate) struct Record {
     pub(crate) findings: Vec<Finding>,
     pub(crate) shown: Vec<ShownValue>,
     pub(crate) asked: BTreeMap<String, Asked>,
+    /// Some files are missing: a name that nobody knows may be in them.
+    pub(crate) is_partial: bool,
 }
 
 /// A setting that was asked for, written or not.
@@ -136,7 +138,7 @@ impl<'d> Section<'d> {
     }
 
     /// Where the table is.
-    fn spot(&self) -> Spot {
+    pub(crate) fn spot(&self) -> Spot {
         self.document.spot(self.span.clone())
     }
 
@@ -167,7 +169,7 @@ impl<'d> Section<'d> {
     }
 
     /// Where a key is written, or its table.
-    fn spot_of(&self, key: &str) -> Spot {
+    pub(crate) fn spot_of(&self, key: &str) -> Spot {
         let span = self.table.get(key).map_or(self.span.clone(), Spanned::span);
         self.document.spot(span)
     }
@@ -219,6 +221,9 @@ impl<'d> Section<'d> {
     ) {
         let message = format!("{}: there is no {what} \"{name}\"", self.path(key));
         let near = nearest(name, known.clone()).map(|it| format!("did you mean \"{it}\"?"));
+        if near.is_none() && self.record.borrow().is_partial {
+            return;
+        }
         let all: Vec<_> = known.collect();
         let suggestion = near.or_else(|| match all.is_empty() {
             true => Some(format!("no {what} is configured")),
@@ -252,41 +257,31 @@ impl<'d> Section<'d> {
 
     /// What nobody took is an error, with the key that may have been meant.
     pub(crate) fn finish(self) {
+        self.refuse_unknown(&[]);
+    }
+
+    /// Refuses what is neither among those that were taken nor among `more`.
+    fn refuse_unknown(&self, more: &[&'static str]) {
         let known = self.known.borrow();
         for (key, _) in self.table {
             let name = key.get_ref().as_ref();
-            if known.contains(name) {
+            if known.contains(name) || more.contains(&name) {
                 continue;
             }
             let message = format!("{}: there is no such setting", self.path(name));
-            let near = nearest(name, known.iter().copied());
-            let suggestion = near.map(|it| format!("did you mean '{it}'?"));
-            let suggestion = suggestion.or_else(|| {
-                let all: Vec<_> = known.iter().copied().collect();
-                Some(format!("known are: {}", all.join(", ")))
-            });
-            self.find(self.document.spot(key.span()), message, suggestion);
+            let mut all: Vec<_> = known.iter().chain(more).copied().collect();
+            all.sort_unstable();
+            let next = meant_key(name, &all);
+            self.find(self.document.spot(key.span()), message, Some(next));
         }
     }
+}
 
-    /// Everything that nobody took, as a value of another type.
-    pub(crate) fn rest<T: DeserializeOwned>(self) -> Option<T> {
-        let mut table = self.table.clone();
-        for key in self.known.borrow().iter() {
-            table.remove(*key);
-        }
-        let rest = Spanned::new(self.span.clone(), table);
-        match T::deserialize(toml::Deserializer::from(rest)) {
-            Ok(value) => Some(value),
-            Err(error) => {
-                let spot = self
-                    .document
-                    .spot(error.span().unwrap_or(self.span.clone()));
-                let message = format!("{}: {}", self.path, error.message());
-                self.find(spot, message, None);
-                None
-            }
-        }
+/// What to write instead of a key that nobody knows.
+fn meant_key(name: &str, known: &[&str]) -> String {
+    match nearest(name, known.iter().copied()) {
+        Some(near) => format!("did you mean '{near}'?"),
+        None => format!("known are: {}", known.join(", ")),
     }
 }
 

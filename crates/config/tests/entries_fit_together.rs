@@ -334,6 +334,6 @@ fn a_table_of_the_whole_program_stands_in_one_file() {
     let told: Vec<_> = loaded.findings.iter().map(ToString::to_string).collect();
     assert_eq!(
         told,
-        ["c:1:1: error: limits: another file has it too; leave it in one of them"]
+        ["c:1:1: error: limits: b:1:1 has it too; leave it in one of them"]
     );
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lifeboat_config::{Loaded, Origin, SecretSource, SourceFile, read};
+use lifeboat_config::{
+    Finding, Loaded, Origin, SecretSource, Severity, SourceFile, read, read_partly,
+};
 use lifeboat_policy::{FullRule, KeepCount};
 use proptest::prelude::*;
 use serde::Deserialize;
@@ -68,7 +70,13 @@ parallel = 2
 fn a_sound_file_gives_its_values_and_where_they_came_from() {
     let loaded = loaded(SOUND);
     assert_eq!(loaded.findings, []);
-    assert_eq!(loaded.includes, ["conf.d/*.toml"]);
+    let [include] = &loaded.includes[..] else {
+        panic!("there is one");
+    };
+    assert_eq!(
+        (include.pattern.as_str(), include.spot.line),
+        ("conf.d/*.toml", 3)
+    );
     let config = loaded.config;
     assert_eq!(config.site.as_deref(), Some("berlin"));
     let secret = SecretSource::File("/etc/lifeboat/password".into());
@@ -133,10 +141,13 @@ platform = "lokal"
 repository = "main"
 policy = "gild"
 machins = ["web*"]
+platfrom = "local"
 [jobs.db]
 platform = "local"
 repository = "main"
+machines = [1, "db", true]
 parallel = "two"
+bogus = 1
 "#;
     let loaded = loaded(text);
     assert!(!loaded.is_sound());
@@ -156,8 +167,12 @@ parallel = "two"
         "17:12: error: policies.gold.catch_up: it is a text, and must be true or false",
         "19:12: error: jobs.web.platform: there is no platform \"lokal\"; did you mean \"local\"?",
         "21:10: error: jobs.web.policy: there is no policy \"gild\"; did you mean \"gold\"?",
-        "22:1: error: jobs.web: unknown field `machins`",
-        "26:12: error: jobs.db: invalid type: string",
+        "22:1: error: jobs.web.machins: there is no such setting; did you mean 'machines'?",
+        "23:1: error: jobs.web.platfrom: there is no such setting; did you mean 'platform'?",
+        "27:13: error: jobs.db.machines: it is a whole number, and must be a text in quotes",
+        "27:22: error: jobs.db.machines: it is true or false, and must be a text in quotes",
+        "28:12: error: jobs.db.parallel: it is a text, and must be a whole number",
+        "29:1: error: jobs.db.bogus: there is no such setting; known are: after, carried_over",
     ];
     for (told, expected) in told.iter().zip(expected) {
         let expected = format!("lifeboat.toml:{expected}");
@@ -186,9 +201,33 @@ fn several_files_are_one_and_no_table_comes_twice() {
     let told: Vec<_> = loaded.findings.iter().map(ToString::to_string).collect();
     assert_eq!(
         told,
-        ["b.toml:5:11: error: policies.gold: another file has it too; leave it in one of them"]
+        ["b.toml:5:11: error: policies.gold: a.toml:16:11 has it too; leave it in one of them"]
     );
     assert_eq!(loaded.config.jobs["db"].after, ["web"]);
+    // The rest is in a file that could not be read: nobody knows which names it has.
+    let unread = Finding {
+        spot: loaded.includes[0].spot.clone(),
+        severity: Severity::Error,
+        message: "include: it is not there".to_owned(),
+        suggestion: None,
+    };
+    let text = SOUND
+        .replace("policy = \"gold\"", "policy = 'silver'\nplatfrom = 'local'")
+        .replace("copies_to = \"second\"", "copies_to = 'secnd'");
+    let loaded: Loaded<Capture> = read_partly(&[file("a.toml", &text)], vec![unread]);
+    let told: Vec<_> = loaded.findings.iter().map(ToString::to_string).collect();
+    let expected = [
+        "a.toml:3:12: error: include: it is not there",
+        "a.toml:35:13: error: jobs.web.copies_to: there is no repository \"secnd\"; did you",
+        "a.toml:37:1: error: jobs.web.platfrom: there is no such setting; did you mean",
+    ];
+    for (told, expected) in told.iter().zip(expected) {
+        assert!(told.starts_with(expected), "{told}\n{expected}");
+    }
+    assert!(
+        told.len() == expected.len() && !loaded.is_parsed,
+        "{told:#?}"
+    );
     let circle = second.replace(
         "[policies.gold]\n",
         "[jobs.c]\nplatform = 'local'\n\

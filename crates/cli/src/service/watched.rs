@@ -25,7 +25,7 @@ impl Watched {
     /// Goes on with what it was last read from.
     pub(crate) fn follow<J>(&mut self, path: &Path, loaded: &Loaded<J>, files: &[SourceFile]) {
         let folder = path.parent().unwrap_or(Path::new("."));
-        let patterns = loaded.includes.iter().map(|pattern| folder.join(pattern));
+        let patterns = loaded.includes.iter().map(|it| folder.join(&it.pattern));
         let folders = patterns.filter_map(|pattern| Some(pattern.parent()?.to_owned()));
         let files = files.iter().map(|file| PathBuf::from(&file.name));
         let mut paths: Vec<PathBuf> = folders.chain(files).chain([path.to_owned()]).collect();

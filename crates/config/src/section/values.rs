@@ -10,7 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::{Asked, Kind, Origin, Section, joined};
-use crate::finding::nearest;
+use crate::finding::{Spot, nearest};
 
 impl<'d> Section<'d> {
     /// A text.
@@ -231,6 +231,19 @@ impl<'d> Section<'d> {
     /// A list of texts, or one text.
     pub(crate) fn texts(&self, key: &'static str) -> Vec<String> {
         self.texts_of(key, Kind::Texts)
+    }
+
+    /// The same with the place of each.
+    pub(crate) fn texts_and_spots(&self, key: &'static str) -> Vec<(String, Spot)> {
+        let texts = self.texts(key).into_iter();
+        let value = self.table.get(key);
+        let list = value.and_then(|value| value.get_ref().as_array());
+        let each = texts.enumerate().map(|(number, text)| {
+            let one = list.and_then(|list| list.get(number)).or(value);
+            let span = one.map_or(self.span.clone(), Spanned::span);
+            (text, self.document.spot(span))
+        });
+        each.collect()
     }
 
     fn texts_of(&self, key: &'static str, kind: Kind) -> Vec<String> {
