@@ -184,6 +184,7 @@ fn promise(
         state,
         promised,
         measured,
+        until: None,
     }
 }
 
