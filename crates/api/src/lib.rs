@@ -24,8 +24,8 @@ pub use failure::{Failure, FailureKind, status_of};
 pub use files::{PointFile, PointFileKind, PointFiles, PointVolume, StoredFile};
 pub use machines::{Machine, MachineDetails, Point, Proof, ProofKind, Verified};
 pub use overview::{
-    Alert, Event, Health, Job, Objective, ObjectiveCounts, ObjectiveKind, ObjectiveState, Overview,
-    QueueCounts, Repository, RepositorySize, Severity,
+    Alert, Event, Health, Job, MachineClass, Objective, ObjectiveCounts, ObjectiveKind,
+    ObjectiveState, Overview, QueueCounts, Repository, RepositorySize, Severity,
 };
 pub use plans::{PlannedRun, SimulatedPoint};
 pub use runs::{

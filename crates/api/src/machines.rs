@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Objective, ObjectiveState, Task, TaskState};
+use crate::{MachineClass, Objective, ObjectiveState, Task, TaskState};
 
 /// When a point was read back as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -119,7 +119,9 @@ pub struct Machine {
     pub proved: Option<Timestamp>,
     /// Promises.
     pub objectives: Vec<Objective>,
-    /// The worst of them.
+    /// How it is, in one word.
+    pub class: MachineClass,
+    /// The worst of its promises, whether it has a point or not.
     pub worst: ObjectiveState,
     /// How its newest task is.
     pub last_state: Option<TaskState>,

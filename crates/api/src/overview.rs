@@ -52,11 +52,38 @@ pub struct Objective {
     pub state: ObjectiveState,
     /// What was promised: seconds, or a number of copies.
     pub promised: u64,
-    /// What was measured: seconds, or a number of copies.
+    /// What was measured: seconds, or a number of copies; null where there is nothing yet.
     pub measured: Option<u64>,
+    /// Where there is nothing yet: it is not missed before.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub until: Option<Timestamp>,
 }
 
-/// How many machines are how.
+/// How a machine is, in one word: the first of `gone`, `excused`, `unprotected` and `no_point`
+/// that is so, else its worst promise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MachineClass {
+    /// Its platform does not show it any more.
+    Gone,
+    /// It was left out on purpose.
+    Excused,
+    /// No job means it.
+    Unprotected,
+    /// A job means it, and it cannot come back from anything.
+    NoPoint,
+    /// A promise is not kept.
+    Missed,
+    /// A promise will soon not be kept.
+    AtRisk,
+    /// A promise was not measured yet.
+    Unknown,
+    /// All promises are kept.
+    Met,
+}
+
+/// How many machines are how; those that are gone or excused are in none of the numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ObjectiveCounts {
     /// All promises are kept.
@@ -65,8 +92,11 @@ pub struct ObjectiveCounts {
     pub at_risk: u64,
     /// A promise is not kept.
     pub missed: u64,
-    /// Nothing was measured yet.
+    /// A promise was not measured yet.
     pub unknown: u64,
+    /// A job means them, and they cannot come back from anything.
+    #[serde(default)]
+    pub no_point: u64,
     /// No job means them, and nobody excused them.
     pub unprotected: u64,
 }

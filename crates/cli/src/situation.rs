@@ -1,7 +1,7 @@
 //! How everything is now, in one look and one sentence.
 
 use lifeboat_catalog::{Alert, AlertSeverity, Task, TaskFilter, TaskState};
-use lifeboat_scheduler::{MachineStatus, Node, ObjectiveState, Overview};
+use lifeboat_scheduler::{MachineClass, MachineCounts, MachineStatus, Node, Overview};
 use serde::Serialize;
 
 use crate::error::Result;
@@ -58,72 +58,43 @@ impl Situation {
     }
 }
 
-/// Whether a machine is there, and nobody said that it needs no protection.
-fn is_wanted(machine: &&MachineStatus) -> bool {
-    machine.state != "gone" && !machine.is_excused
-}
-
-/// Whether a machine is in no job.
-pub(crate) fn is_unprotected(machine: &MachineStatus) -> bool {
-    is_wanted(&machine) && !machine.is_protected
-}
-
-/// Whether a machine that jobs mean has nothing to come back from.
-pub(crate) fn has_no_point(machine: &MachineStatus) -> bool {
-    is_wanted(&machine) && machine.is_protected && machine.newest.is_none()
-}
-
 /// A word for a machine, which says the worst of it.
 pub(crate) fn word(machine: &MachineStatus) -> (&'static str, Health) {
-    match machine.worst {
-        _ if machine.state == "gone" => ("gone", Health::Well),
-        _ if has_no_point(machine) => ("no point", Health::Missed),
-        ObjectiveState::Missed => ("missed", Health::Missed),
-        _ if is_unprotected(machine) => ("unprotected", Health::AtRisk),
-        ObjectiveState::AtRisk => ("at risk", Health::AtRisk),
-        ObjectiveState::Unknown => ("unknown", Health::AtRisk),
-        ObjectiveState::Met if !machine.is_protected => ("excused", Health::Well),
-        ObjectiveState::Met => ("met", Health::Well),
+    match machine.class() {
+        MachineClass::Gone => ("gone", Health::Well),
+        MachineClass::Excused => ("excused", Health::Well),
+        MachineClass::Unprotected => ("unprotected", Health::AtRisk),
+        MachineClass::NoPoint => ("no point", Health::Missed),
+        MachineClass::Missed => ("missed", Health::Missed),
+        MachineClass::AtRisk => ("at risk", Health::AtRisk),
+        MachineClass::Unknown => ("unknown", Health::AtRisk),
+        MachineClass::Met => ("met", Health::Well),
     }
 }
 
 /// Numbers that the answer is made of.
 struct Numbers {
-    wanted: usize,
-    without: usize,
-    missed: usize,
-    at_risk: usize,
-    unprotected: usize,
-    overdue: usize,
-    critical: usize,
+    machines: MachineCounts,
+    overdue: u64,
+    critical: u64,
 }
 
 fn numbers(overview: &Overview, alerts: &[Alert]) -> Numbers {
-    let machines = || overview.machines.iter();
-    let worst = |state| {
-        let wanted = machines().filter(is_wanted);
-        wanted.filter(move |it| it.worst == state).count()
-    };
     let critical = |it: &&Alert| it.severity == AlertSeverity::Critical;
+    let overdue = overview.jobs.iter().filter(|it| it.overdue.is_some());
     Numbers {
-        wanted: machines().filter(is_wanted).count(),
-        without: machines().filter(|it| has_no_point(it)).count(),
-        missed: worst(ObjectiveState::Missed),
-        at_risk: worst(ObjectiveState::AtRisk),
-        unprotected: machines().filter(|it| is_unprotected(it)).count(),
-        overdue: overview
-            .jobs
-            .iter()
-            .filter(|it| it.overdue.is_some())
-            .count(),
-        critical: alerts.iter().filter(critical).count(),
+        machines: overview.counts(),
+        overdue: overdue.count() as u64,
+        critical: alerts.iter().filter(critical).count() as u64,
     }
 }
 
 fn answer(overview: &Overview, alerts: &[Alert]) -> Answer {
     let numbers = numbers(overview, alerts);
+    let machines = &numbers.machines;
+    let all = machines.all();
     let (health, text) = match &numbers {
-        it if it.wanted == 0 => (
+        it if all == 0 => (
             match it.overdue + it.critical {
                 0 => Health::Well,
                 _ => Health::Missed,
@@ -131,20 +102,27 @@ fn answer(overview: &Overview, alerts: &[Alert]) -> Answer {
             "Nothing is known yet: no run has looked for machines; 'lifeboat run JOB' does."
                 .to_owned(),
         ),
-        it if it.without > 0 => {
+        _ if machines.no_point > 0 => {
             let text = format!(
                 "No: {} of {} have no recovery point.",
-                it.without,
-                count(it.wanted, "machine")
+                machines.no_point,
+                count(all, "machine")
             );
             (Health::Missed, text)
         }
-        it if it.missed + it.overdue + it.critical > 0 => (Health::Missed, not_as_promised(it)),
-        it if it.at_risk + it.unprotected > 0 => (Health::AtRisk, still(it)),
-        it => {
+        it if machines.missed + it.overdue + it.critical > 0 => {
+            (Health::Missed, not_as_promised(it))
+        }
+        _ if machines.at_risk + machines.unprotected > 0 => (Health::AtRisk, still(machines)),
+        _ => {
             let text = format!(
-                "Yes: {} can be recovered, every promise is kept.",
-                count(it.wanted, "machine")
+                "Yes: {} can be recovered, every promise{} is kept.",
+                count(all, "machine"),
+                if machines.unknown > 0 {
+                    " that was measured"
+                } else {
+                    ""
+                }
             );
             (Health::Well, text)
         }
@@ -154,9 +132,10 @@ fn answer(overview: &Overview, alerts: &[Alert]) -> Answer {
 
 fn not_as_promised(numbers: &Numbers) -> String {
     let mut parts = Vec::new();
-    if numbers.missed > 0 {
-        let of = count(numbers.wanted, "machine");
-        parts.push(format!("{} of {of} miss a promise", numbers.missed));
+    let machines = &numbers.machines;
+    if machines.missed > 0 {
+        let of = count(machines.all(), "machine");
+        parts.push(format!("{} of {of} miss a promise", machines.missed));
     }
     if numbers.overdue > 0 {
         let verb = if numbers.overdue == 1 { "is" } else { "are" };
@@ -170,7 +149,7 @@ fn not_as_promised(numbers: &Numbers) -> String {
     format!("Not as promised: {}.", parts.join(", "))
 }
 
-fn still(numbers: &Numbers) -> String {
+fn still(numbers: &MachineCounts) -> String {
     let mut parts = Vec::new();
     if numbers.at_risk > 0 {
         let soon = count(numbers.at_risk, "promise");

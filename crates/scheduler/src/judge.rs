@@ -13,7 +13,7 @@ use crate::status::{ObjectiveKind, ObjectiveState, ObjectiveStatus};
 const RISK_PERCENT: u64 = 80;
 
 /// So far copies may be behind where no age of the newest point is promised.
-const COPY_BEHIND: SignedDuration = SignedDuration::from_hours(48);
+const COPY_BEHIND: Duration = Duration::from_secs(48 * 3600);
 
 /// What was measured of a machine.
 #[derive(Clone, Debug, Default)]
@@ -64,24 +64,45 @@ pub(crate) fn judge(
     measured: &Measured<'_>,
     now: Timestamp,
 ) -> Vec<ObjectiveStatus> {
-    let age = |since: Timestamp| now.duration_since(since).as_secs().max(0).unsigned_abs();
-    let newest = measured.newest_at().or(measured.since).map(age);
-    let proved = measured.proved().or(measured.since).map(age);
+    let age = |at: Timestamp| now.duration_since(at).as_secs().max(0).unsigned_abs();
+    let of_age = |kind, span, at: Option<Timestamp>| match at {
+        Some(at) => within(kind, span, Some(age(at))),
+        None => nothing_yet(within(kind, span, None), (span, measured.since), now),
+    };
     let promises = [
         objectives
             .recovery_point
-            .map(|span| within(ObjectiveKind::Rpo, span, newest)),
+            .map(|span| of_age(ObjectiveKind::Rpo, span, measured.newest_at())),
         objectives
             .recovery_time
             .map(|span| within(ObjectiveKind::Rto, span, measured.recovery())),
         objectives
             .copies
-            .map(|count| copies(count, objectives, measured)),
+            .map(|count| copies(count, objectives, measured, now)),
         objectives
             .proof
-            .map(|span| within(ObjectiveKind::Proof, span, proved)),
+            .map(|span| of_age(ObjectiveKind::Proof, span, measured.proved())),
     ];
     promises.into_iter().flatten().collect()
+}
+
+/// A promise of which nothing is there: missed when the machine is wanted for longer than `span`.
+fn nothing_yet(
+    status: ObjectiveStatus,
+    (span, since): (Duration, Option<Timestamp>),
+    now: Timestamp,
+) -> ObjectiveStatus {
+    let waited = since.map(|since| now.duration_since(since).as_secs().max(0).unsigned_abs());
+    let state = match within(status.kind, span, waited).state {
+        ObjectiveState::Met => ObjectiveState::Unknown,
+        other => other,
+    };
+    let until = since.and_then(|since| since.checked_add(span).ok());
+    ObjectiveStatus {
+        state,
+        until: until.filter(|_| state != ObjectiveState::Missed),
+        ..status
+    }
 }
 
 fn within(kind: ObjectiveKind, span: Duration, measured: Option<u64>) -> ObjectiveStatus {
@@ -99,23 +120,32 @@ fn within(kind: ObjectiveKind, span: Duration, measured: Option<u64>) -> Objecti
         state,
         promised,
         measured,
+        until: None,
     }
 }
 
-fn copies(count: u32, objectives: &Objectives, measured: &Measured<'_>) -> ObjectiveStatus {
+fn copies(
+    count: u32,
+    objectives: &Objectives,
+    measured: &Measured<'_>,
+    now: Timestamp,
+) -> ObjectiveStatus {
     // While a copy is made, the one before counts.
-    let behind = objectives.recovery_point.map(SignedDuration::try_from);
-    let found = measured.copies(behind.and_then(Result::ok).unwrap_or(COPY_BEHIND));
-    let state = match found {
-        0 => ObjectiveState::Unknown,
-        found if found < count => ObjectiveState::Missed,
-        _ => ObjectiveState::Met,
-    };
-    ObjectiveStatus {
+    let behind = objectives.recovery_point.unwrap_or(COPY_BEHIND);
+    let found = measured.copies(SignedDuration::try_from(behind).unwrap_or(SignedDuration::MAX));
+    let status = ObjectiveStatus {
         kind: ObjectiveKind::Copies,
-        state,
+        state: match found < count {
+            true => ObjectiveState::Missed,
+            false => ObjectiveState::Met,
+        },
         promised: u64::from(count),
         measured: Some(u64::from(found)),
+        until: None,
+    };
+    match found {
+        0 => nothing_yet(status, (behind, measured.since), now),
+        _ => status,
     }
 }
 

@@ -30,7 +30,7 @@ pub use preview::{PlannedRun, simulate_job, upcoming};
 pub use request::{Request, RestoreRequest};
 pub use settings::{JobSettings, PlatformSettings, RepositorySettings, Settings};
 pub use status::{
-    FailureStatus, JobStatus, MachineStatus, ObjectiveKind, ObjectiveState, ObjectiveStatus,
-    Overview, RepositoryStatus,
+    FailureStatus, JobStatus, MachineClass, MachineCounts, MachineStatus, ObjectiveKind,
+    ObjectiveState, ObjectiveStatus, Overview, RepositoryStatus,
 };
 pub use words::is_replacing;

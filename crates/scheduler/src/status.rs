@@ -44,8 +44,51 @@ pub struct ObjectiveStatus {
     pub state: ObjectiveState,
     /// What was promised: seconds, or a number of copies.
     pub promised: u64,
-    /// What was measured: seconds, or a number of copies.
+    /// What was measured: seconds, or a number of copies; nothing where there is nothing yet.
     pub measured: Option<u64>,
+    /// Where there is nothing yet: it is not missed before.
+    #[serde(default)]
+    pub until: Option<Timestamp>,
+}
+
+/// How a machine is, in one word: the first of `Gone`, `Excused`, `Unprotected` and `NoPoint` that
+/// is so, else its worst promise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MachineClass {
+    /// Its platform does not show it any more.
+    Gone,
+    /// It was left out on purpose.
+    Excused,
+    /// No job means it.
+    Unprotected,
+    /// A job means it, and it cannot come back from anything.
+    NoPoint,
+    /// A promise is not kept.
+    Missed,
+    /// A promise will soon not be kept.
+    AtRisk,
+    /// A promise was not measured yet.
+    Unknown,
+    /// All promises are kept.
+    Met,
+}
+
+/// How many machines are how; those that are gone or were left out are in none of the numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineCounts {
+    /// All promises are kept.
+    pub met: u64,
+    /// The worst promise will soon not be kept.
+    pub at_risk: u64,
+    /// A promise is not kept.
+    pub missed: u64,
+    /// A promise was not measured yet.
+    pub unknown: u64,
+    /// A job means them, and they cannot come back from anything.
+    pub no_point: u64,
+    /// No job means them.
+    pub unprotected: u64,
 }
 
 /// A machine.
@@ -201,6 +244,71 @@ impl ObjectiveState {
             Self::Missed => "missed",
             Self::Unknown => "unknown",
         }
+    }
+}
+
+impl MachineClass {
+    /// Its name in answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Gone => "gone",
+            Self::Excused => "excused",
+            Self::Unprotected => "unprotected",
+            Self::NoPoint => "no_point",
+            Self::Missed => "missed",
+            Self::AtRisk => "at_risk",
+            Self::Unknown => "unknown",
+            Self::Met => "met",
+        }
+    }
+
+    /// Whether machines of it are to be recoverable: they are there, and not left out on purpose.
+    pub fn is_counted(self) -> bool {
+        !matches!(self, Self::Gone | Self::Excused)
+    }
+}
+
+impl MachineCounts {
+    /// All that count.
+    pub fn all(&self) -> u64 {
+        let with_point = self.met + self.at_risk + self.missed + self.unknown;
+        with_point + self.no_point + self.unprotected
+    }
+}
+
+impl MachineStatus {
+    /// How it is, in one word.
+    pub fn class(&self) -> MachineClass {
+        match self.worst {
+            _ if self.state == "gone" => MachineClass::Gone,
+            _ if self.is_excused => MachineClass::Excused,
+            _ if !self.is_protected => MachineClass::Unprotected,
+            _ if self.newest.is_none() => MachineClass::NoPoint,
+            ObjectiveState::Missed => MachineClass::Missed,
+            ObjectiveState::AtRisk => MachineClass::AtRisk,
+            ObjectiveState::Unknown => MachineClass::Unknown,
+            ObjectiveState::Met => MachineClass::Met,
+        }
+    }
+}
+
+impl Overview {
+    /// How many machines are how.
+    pub fn counts(&self) -> MachineCounts {
+        let mut counts = MachineCounts::default();
+        for machine in &self.machines {
+            let count = match machine.class() {
+                MachineClass::Gone | MachineClass::Excused => continue,
+                MachineClass::Unprotected => &mut counts.unprotected,
+                MachineClass::NoPoint => &mut counts.no_point,
+                MachineClass::Missed => &mut counts.missed,
+                MachineClass::AtRisk => &mut counts.at_risk,
+                MachineClass::Unknown => &mut counts.unknown,
+                MachineClass::Met => &mut counts.met,
+            };
+            *count += 1;
+        }
+        counts
     }
 }
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 use lifeboat_catalog::TaskEnd;
 use lifeboat_config::Objectives;
 use lifeboat_model::ErrorKind;
-use lifeboat_scheduler::{JobSettings, ObjectiveState};
+use lifeboat_scheduler::{
+    JobSettings, MachineClass, MachineStatus, ObjectiveState, ObjectiveStatus,
+};
 
 use crate::world::{World, daily, job, settings};
 
@@ -110,6 +112,7 @@ fn a_machine_that_never_got_a_point_is_missed_too() {
     let web = promising(Objectives {
         recovery_point: hours(26),
         proof: hours(30 * 24),
+        copies: Some(1),
         ..Objectives::default()
     });
     let world = World::new(settings(&[("web", web)]), &[("a", "web")]);
@@ -120,9 +123,40 @@ fn a_machine_that_never_got_a_point_is_missed_too() {
         .script("backup", "a", vec![badly(ErrorKind::Io); 99]);
     world.live(&node, 1);
     let overview = node.overview().unwrap();
-    assert_ne!(overview.machines[0].worst, ObjectiveState::Missed);
+    let machine = &overview.machines[0];
+    assert_eq!(machine.class(), MachineClass::NoPoint);
+    assert_eq!(
+        (overview.counts().no_point, overview.counts().all()),
+        (1, 1)
+    );
+    let judged = |machine: &MachineStatus| {
+        let one = |it: &ObjectiveStatus| (it.kind.as_str(), it.state, it.measured);
+        machine.objectives.iter().map(one).collect::<Vec<_>>()
+    };
+    let (missed, unknown) = (ObjectiveState::Missed, ObjectiveState::Unknown);
+    let soon = ObjectiveState::AtRisk;
+    let nothing_yet = [
+        ("rpo", soon, None),
+        ("copies", soon, Some(0)),
+        ("proof", unknown, None),
+    ];
+    assert_eq!(judged(machine), nothing_yet, "what is not there is not met");
+    assert!(
+        machine
+            .objectives
+            .iter()
+            .all(|it| it.until > Some(world.now()))
+    );
     world.live(&node, 1);
-    assert!(holds(&world, "rpo local/a"));
+    assert!(holds(&world, "rpo local/a") && holds(&world, "copies local/a"));
+    let machine = &node.overview().unwrap().machines[0];
+    let nothing = [
+        ("rpo", missed, None),
+        ("copies", missed, Some(0)),
+        ("proof", unknown, None),
+    ];
+    assert_eq!(judged(machine), nothing);
+    assert_eq!(machine.class(), MachineClass::NoPoint);
     world.live(&node, 29);
     assert!(holds(&world, "proof local/a"));
 }

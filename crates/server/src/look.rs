@@ -12,7 +12,7 @@ use lifeboat_catalog::{
     Alert, AlertSeverity, AuditEntry, LogLine, Point, PointFilter, PointKey, Run, RunFilter, RunId,
     Task, TaskFilter, TaskId, TaskState,
 };
-use lifeboat_scheduler::{ObjectiveState, simulate_job, upcoming as upcoming_runs};
+use lifeboat_scheduler::{simulate_job, upcoming as upcoming_runs};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -200,17 +200,6 @@ pub(crate) async fn overview(In(state): Shared) -> Answer<Json<api::Overview>> {
 fn summary(state: &Arc<State>) -> Answer<api::Overview> {
     let seen = state.node.overview()?;
     let catalog = state.node.catalog();
-    let mut machines = api::ObjectiveCounts::default();
-    for machine in &seen.machines {
-        let count = match (machine.is_protected || machine.is_excused, machine.worst) {
-            (false, _) => &mut machines.unprotected,
-            (_, ObjectiveState::Met) => &mut machines.met,
-            (_, ObjectiveState::AtRisk) => &mut machines.at_risk,
-            (_, ObjectiveState::Missed) => &mut machines.missed,
-            (_, ObjectiveState::Unknown) => &mut machines.unknown,
-        };
-        *count += 1;
-    }
     let queue = catalog.queue()?;
     let count = |wanted| {
         let found = queue.iter().find(|(state, _)| *state == wanted);
@@ -219,7 +208,7 @@ fn summary(state: &Arc<State>) -> Answer<api::Overview> {
     Ok(api::Overview {
         site: seen.site.clone(),
         node: state.node.name().to_owned(),
-        machines,
+        machines: shapes::counts(&seen.counts()),
         jobs: seen.jobs.iter().map(shapes::job).collect(),
         repositories: seen.repositories.iter().map(shapes::repository).collect(),
         queue: api::QueueCounts {

@@ -216,6 +216,31 @@ fn objective(status: &scheduler::ObjectiveStatus) -> api::Objective {
         state: objective_state(status.state),
         promised: status.promised,
         measured: status.measured,
+        until: status.until,
+    }
+}
+
+fn class(class: scheduler::MachineClass) -> api::MachineClass {
+    match class {
+        scheduler::MachineClass::Gone => api::MachineClass::Gone,
+        scheduler::MachineClass::Excused => api::MachineClass::Excused,
+        scheduler::MachineClass::Unprotected => api::MachineClass::Unprotected,
+        scheduler::MachineClass::NoPoint => api::MachineClass::NoPoint,
+        scheduler::MachineClass::Missed => api::MachineClass::Missed,
+        scheduler::MachineClass::AtRisk => api::MachineClass::AtRisk,
+        scheduler::MachineClass::Unknown => api::MachineClass::Unknown,
+        scheduler::MachineClass::Met => api::MachineClass::Met,
+    }
+}
+
+pub(crate) fn counts(counts: &scheduler::MachineCounts) -> api::ObjectiveCounts {
+    api::ObjectiveCounts {
+        met: counts.met,
+        at_risk: counts.at_risk,
+        missed: counts.missed,
+        unknown: counts.unknown,
+        no_point: counts.no_point,
+        unprotected: counts.unprotected,
     }
 }
 
@@ -234,6 +259,7 @@ pub(crate) fn machine(machine: &scheduler::MachineStatus) -> api::Machine {
         copies: machine.copies,
         proved: machine.proved,
         objectives: machine.objectives.iter().map(objective).collect(),
+        class: class(machine.class()),
         worst: objective_state(machine.worst),
         last_state: machine.last_task.map(|(state, _)| task_state(state)),
         last_at: machine.last_task.map(|(_, at)| at),

@@ -180,6 +180,7 @@ fn promise(
         state,
         promised,
         measured,
+        until: None,
     }
 }
 

@@ -406,7 +406,7 @@ fn the_first_page_says_what_cannot_be_recovered_and_links_to_it() {
     let page = overview_of(&demo::frame(Role::Viewer), &demo::fleet());
     assert!(page.contains("Can I recover now?"));
     assert!(
-        page.contains("36 of 39 machines are recoverable as promised."),
+        page.contains("34 of 39 machines are recoverable as promised."),
         "{page}"
     );
     assert!(page.contains("1 machine misses what was promised."));
@@ -437,6 +437,36 @@ fn the_first_page_is_calm_when_all_is_well() {
         "{page}"
     );
     assert!(page.contains("hero ok"));
+}
+
+#[test]
+fn machines_without_a_point_are_counted_once_named_and_found() {
+    let mut fleet = demo::fleet();
+    let machines = &mut fleet.overview.machines;
+    machines.retain(|it| it.is_protected && it.worst == ObjectiveState::Met && !it.is_excused);
+    let name = machines[3].name.clone();
+    machines[3].newest = None;
+    let frame = demo::frame(Role::Viewer);
+    let page = overview_of(&frame, &fleet);
+    for said in [
+        "1 machine cannot be recovered yet.",
+        &format!("{name}</a> has no recovery point."),
+        "<strong>33</strong><span>of 34 met</span>",
+        "/machines?state=no_point",
+    ] {
+        assert!(page.contains(said), "{said}: {page}");
+    }
+    let of = |state: &str| {
+        let query = MachinesQuery {
+            state: state.to_owned(),
+            ..MachinesQuery::default()
+        };
+        machines_page(&frame, &fleet.overview, &query).into_string()
+    };
+    let row = format!("href=\"/machines/{name}\"");
+    let rows = |state: &str| of(state).matches("main-cell").count();
+    assert!(of("no_point").contains(&row) && !of("met").contains(&row));
+    assert_eq!((rows("no_point"), rows("met")), (1, 33));
 }
 
 #[test]

@@ -152,7 +152,7 @@ fn why(machine: &MachineStatus) -> String {
             ObjectiveKind::Copies => value.to_string(),
             _ => span(std::time::Duration::from_secs(value)),
         };
-        let measured = it.measured.map_or_else(|| "unknown".to_owned(), say);
+        let measured = it.measured.map_or_else(|| "none yet".to_owned(), say);
         let name = it.kind.as_str();
         format!("{name} {measured}, promised {}", say(it.promised))
     };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use lifeboat_catalog::{Action, Alert, AlertSeverity, Catalog, RunState, TaskState};
 use lifeboat_model::ErrorKind;
-use lifeboat_scheduler::{MachineStatus, Node, ObjectiveState, Overview, Result};
+use lifeboat_scheduler::{MachineClass, MachineStatus, Node, ObjectiveState, Overview, Result};
 
 use super::Part;
 use super::text::{Format, Kind, Text};
@@ -125,6 +125,7 @@ fn machines(text: &mut Text, seen: &Overview) {
     for (machine, [site, platform, name, job]) in &rows {
         for objective in &machine.objectives {
             let is_met = match objective.state {
+                _ if objective.until.is_some() => continue,
                 ObjectiveState::Met | ObjectiveState::AtRisk => 1,
                 ObjectiveState::Missed => 0,
                 ObjectiveState::Unknown => continue,
@@ -132,6 +133,22 @@ fn machines(text: &mut Text, seen: &Overview) {
             let kind = ("objective", Some(objective.kind.as_str()));
             family.sample(&[*site, *platform, *name, *job, kind], is_met);
         }
+    }
+    let counts = seen.counts();
+    let mut family = text.family(
+        Kind::Gauge,
+        "lifeboat_machines",
+        "Machines by how they are.",
+    );
+    for (class, count) in [
+        (MachineClass::Met, counts.met),
+        (MachineClass::AtRisk, counts.at_risk),
+        (MachineClass::Missed, counts.missed),
+        (MachineClass::Unknown, counts.unknown),
+        (MachineClass::NoPoint, counts.no_point),
+        (MachineClass::Unprotected, counts.unprotected),
+    ] {
+        family.sample(&[("class", Some(class.as_str()))], count);
     }
     let name = "lifeboat_machines_left_out";
     let help = "Machines without series, because there are too many.";

@@ -61,7 +61,7 @@ pub fn page(frame: &Frame, view: &MachineView<'_>) -> Markup {
         }, actions(frame, view)))
         (running(frame, view.tasks))
         @if machine.is_protected || !view.points.is_empty() {
-            (objectives(machine))
+            (objectives(frame, machine))
         } @else { (unprotected(machine)) }
         @if !view.points.is_empty() {
             (timeline(frame, view.points))
@@ -143,10 +143,10 @@ fn unprotected(machine: &MachineStatus) -> Markup {
     }
 }
 
-fn objectives(machine: &MachineStatus) -> Markup {
+fn objectives(frame: &Frame, machine: &MachineStatus) -> Markup {
     html! {
         section #objectives .objectives data-live="" aria-label="Objectives" {
-            @for objective in &machine.objectives { (one_objective(objective)) }
+            @for objective in &machine.objectives { (one_objective(frame, objective)) }
             @if machine.objectives.is_empty() {
                 p.card.calm { (icon("off")) "Nothing is promised of this machine: its policy has \
                     no objectives." }
@@ -155,7 +155,7 @@ fn objectives(machine: &MachineStatus) -> Markup {
     }
 }
 
-fn one_objective(status: &ObjectiveStatus) -> Markup {
+fn one_objective(frame: &Frame, status: &ObjectiveStatus) -> Markup {
     let (name, meaning) = objective_name(status.kind);
     let (look, word) = objective(status.state);
     let value = |value| objective_value(status.kind, value);
@@ -163,9 +163,14 @@ fn one_objective(status: &ObjectiveStatus) -> Markup {
     html! {
         div.card.objective {
             div.line { h3 title=(meaning) { (name) } span.end { (badge(look, word)) } }
-            p.big { (status.measured.map_or("–".to_owned(), value)) }
+            p.big { (status.measured.map_or("none yet".to_owned(), value)) }
             (meter(share, look.name(), meaning))
-            p.small.quiet { (meaning) ", promised " (value(status.promised)) }
+            p.small.quiet {
+                (meaning) ", promised " (value(status.promised))
+                @if let Some(until) = status.until {
+                    ", not missed before " (frame.moment.short(until))
+                }
+            }
         }
     }
 }
@@ -550,7 +555,7 @@ fn point_row(frame: &Frame, named: MachineName<'_>, point: &Point) -> Markup {
                     None => (mark(Look::Off, "Not yet")),
                 }
                 @if let Some(until) = point.pinned_until {
-                    span.mark.pinned title={ "pinned until " (frame.moment.exact(until)) } {
+                    span.mark.pinned title={ "pinned until " (frame.moment.short(until)) } {
                         (icon("pin")) span { "Pinned" }
                     }
                 }

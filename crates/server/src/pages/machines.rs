@@ -2,12 +2,11 @@
 
 use std::cmp::Reverse;
 
-use lifeboat_scheduler::{MachineStatus, ObjectiveState, Overview};
+use lifeboat_scheduler::{MachineClass, MachineStatus, ObjectiveState, Overview};
 use maud::{Markup, html};
 
 use super::frame::{Frame, Place};
 use super::icon::icon;
-use super::overview::{counts, counts_for};
 use super::parts::{Look, badge, badge_of, empty, head, moment_or, objective, pager, tabs, twin};
 use super::words::{bytes, count, escape, machine_page, name_of};
 
@@ -19,7 +18,7 @@ pub(crate) const ROWS: usize = 200;
 pub struct MachinesQuery {
     /// A part of the name.
     pub text: String,
-    /// `met`, `at_risk`, `missed`, `unknown`, `unprotected`, `excused`; all if it is empty.
+    /// A class: `met`, `at_risk`, `missed`, `no_point`, `unprotected`; all if it is empty.
     pub state: String,
     /// `state` (the usual), `name`, `age`, `size`, `proof`.
     pub sort: String,
@@ -27,8 +26,9 @@ pub struct MachinesQuery {
     pub page: usize,
 }
 
-const STATES: [(&str, &str); 6] = [
+const STATES: [(&str, &str); 7] = [
     ("", "All"),
+    ("no_point", "No point"),
     ("missed", "Missed"),
     ("at_risk", "At risk"),
     ("unprotected", "Unprotected"),
@@ -61,11 +61,7 @@ impl MachinesQuery {
         is_named
             && match self.state.as_str() {
                 "" => true,
-                "unprotected" => !machine.is_protected && counts_for(machine),
-                "excused" => machine.is_excused,
-                state => {
-                    machine.is_protected && counts_for(machine) && machine.worst.as_str() == state
-                }
+                state => machine.class().as_str() == state,
             }
     }
 }
@@ -84,10 +80,10 @@ pub fn page(frame: &Frame, overview: &Overview, query: &MachinesQuery) -> Markup
         .skip(query.page * ROWS)
         .take(ROWS)
         .collect();
-    let numbers = counts(overview);
+    let numbers = overview.counts();
     let said = format!(
         "{}, {} without protection",
-        count(numbers.all, "machine"),
+        count(numbers.all(), "machine"),
         numbers.unprotected
     );
     let inner = html! {
@@ -134,15 +130,17 @@ fn sort(machines: &mut [&MachineStatus], order: &str) {
     }
 }
 
-/// What needs a look comes first: a missed promise, no protection, a promise at risk.
+/// What needs a look comes first: nothing to come back from, a missed promise, no protection, a
+/// promise at risk.
 fn trouble(machine: &MachineStatus) -> u8 {
-    match (counts_for(machine), machine.is_protected, machine.worst) {
-        (false, _, _) => 0,
-        (true, true, ObjectiveState::Missed) => 5,
-        (true, false, _) => 4,
-        (true, true, ObjectiveState::AtRisk) => 3,
-        (true, true, ObjectiveState::Unknown) => 2,
-        (true, true, ObjectiveState::Met) => 1,
+    match machine.class() {
+        MachineClass::Gone | MachineClass::Excused => 0,
+        MachineClass::Met => 1,
+        MachineClass::Unknown => 2,
+        MachineClass::AtRisk => 3,
+        MachineClass::Unprotected => 4,
+        MachineClass::Missed => 5,
+        MachineClass::NoPoint => 6,
     }
 }
 
@@ -238,19 +236,18 @@ fn row(frame: &Frame, machine: &MachineStatus, below: &str) -> Markup {
     }
 }
 
-/// How a machine is: protection comes before objectives.
+/// How a machine is, in one word.
 pub(crate) fn state(machine: &MachineStatus) -> Markup {
-    html! {
-        @if machine.is_excused {
-            (badge(Look::Off, "Left out"))
-        } @else if machine.state == "gone" {
-            (badge(Look::Off, "Gone"))
-        } @else if !machine.is_protected {
+    match machine.class() {
+        MachineClass::Excused => badge(Look::Off, "Left out"),
+        MachineClass::Gone => badge(Look::Off, "Gone"),
+        MachineClass::Unprotected => html! {
             span.badge.warning { (icon("unprotected")) "Unprotected" }
-        } @else if machine.newest.is_none() {
-            (badge(Look::Failed, "No point yet"))
-        } @else {
-            (badge_of(objective(machine.worst)))
-        }
+        },
+        MachineClass::NoPoint => badge(Look::Failed, "No point yet"),
+        MachineClass::Missed => badge_of(objective(ObjectiveState::Missed)),
+        MachineClass::AtRisk => badge_of(objective(ObjectiveState::AtRisk)),
+        MachineClass::Unknown => badge_of(objective(ObjectiveState::Unknown)),
+        MachineClass::Met => badge_of(objective(ObjectiveState::Met)),
     }
 }

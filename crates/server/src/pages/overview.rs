@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use lifeboat_catalog::{Alert, Run, RunState, Task};
-use lifeboat_scheduler::{JobStatus, MachineStatus, ObjectiveState, Overview, RepositoryStatus};
+use lifeboat_scheduler::{
+    JobStatus, MachineClass, MachineCounts, MachineStatus, Overview, RepositoryStatus,
+};
 use maud::{Markup, html};
 
 use super::chart::{Cell, ring, strip};
@@ -21,6 +23,8 @@ use crate::state::BrokenConfig;
 const DAYS: i64 = 30;
 /// Jobs that have a strip on the first page.
 const STRIPS_MAX: usize = 10;
+/// Machines of one sort that are named in the answer.
+const NAMED_MAX: usize = 3;
 
 /// What the first page shows.
 #[derive(Clone, Debug)]
@@ -37,54 +41,18 @@ pub struct OverviewView<'a> {
     pub broken: Option<&'a BrokenConfig>,
 }
 
-/// How many machines are how.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    pub(crate) all: u64,
-    pub(crate) met: u64,
-    pub(crate) at_risk: u64,
-    pub(crate) missed: u64,
-    pub(crate) unknown: u64,
-    pub(crate) unprotected: u64,
-    pub(crate) without_point: u64,
-    pub(crate) overdue: u64,
-}
-
-/// Whether a machine counts: it is there, and not left out on purpose.
-pub(crate) fn counts_for(machine: &MachineStatus) -> bool {
-    machine.state != "gone" && !machine.is_excused
-}
-
-pub(crate) fn counts(overview: &Overview) -> Counts {
-    let mut counts = Counts::default();
-    for machine in overview.machines.iter().filter(|it| counts_for(it)) {
-        counts.all += 1;
-        counts.without_point += u64::from(machine.is_protected && machine.newest.is_none());
-        match (machine.is_protected, machine.worst) {
-            (false, _) => counts.unprotected += 1,
-            (true, ObjectiveState::Met) => counts.met += 1,
-            (true, ObjectiveState::AtRisk) => counts.at_risk += 1,
-            (true, ObjectiveState::Missed) => counts.missed += 1,
-            (true, ObjectiveState::Unknown) => counts.unknown += 1,
-        }
-    }
-    counts.overdue = overview
-        .jobs
-        .iter()
-        .filter(|job| job.overdue.is_some())
-        .count() as u64;
-    counts
-}
-
 /// The answer in one sentence, and what is behind it.
-fn verdict(counts: &Counts) -> (Look, String, String) {
+fn verdict(counts: &MachineCounts, overdue: u64) -> (Look, String, String) {
     let machines = |number| count(number, "machine");
-    let bad = counts.missed + counts.without_point.saturating_sub(counts.missed);
+    if counts.all() == 0 {
+        let title = "Nothing is known yet: no machine was seen.".to_owned();
+        return (Look::Warning, title, String::new());
+    }
     if counts.missed > 0 {
-        let good = counts.all - counts.missed - counts.unprotected;
         let title = format!(
-            "{good} of {} are recoverable as promised.",
-            machines(counts.all)
+            "{} of {} are recoverable as promised.",
+            counts.met,
+            machines(counts.all())
         );
         let text = format!(
             "{} {} what was promised.",
@@ -93,25 +61,28 @@ fn verdict(counts: &Counts) -> (Look, String, String) {
         );
         return (Look::Failed, title, text);
     }
-    if bad > 0 {
-        let title = format!("{} cannot be recovered yet.", machines(bad));
-        return (
-            Look::Failed,
-            title,
-            "No recovery point was made so far.".to_owned(),
-        );
+    if counts.no_point > 0 {
+        let title = format!("{} cannot be recovered yet.", machines(counts.no_point));
+        return (Look::Failed, title, String::new());
     }
-    let watched = counts.at_risk + counts.unprotected + counts.overdue;
-    if watched > 0 {
+    let protected = machines(counts.all() - counts.unprotected);
+    if counts.at_risk + counts.unprotected + overdue > 0 {
         let title = "Yes, and a few things need a look.".to_owned();
-        let text = format!(
-            "All {} that are protected can be recovered as promised now.",
-            machines(counts.all - counts.unprotected)
-        );
+        let text = format!("All {protected} that are protected can be recovered as promised now.");
         return (Look::Warning, title, text);
     }
-    let title = format!("Yes. All {} can be recovered.", machines(counts.all));
-    (Look::Ok, title, "Every objective is met.".to_owned())
+    let title = format!("Yes. All {protected} can be recovered.");
+    let text = match counts.unknown {
+        0 => "Every objective is met.".to_owned(),
+        _ => "Every objective that was measured is met.".to_owned(),
+    };
+    (Look::Ok, title, text)
+}
+
+/// Jobs whose runs should have begun.
+fn overdue(overview: &Overview) -> u64 {
+    let jobs = overview.jobs.iter();
+    jobs.filter(|job| job.overdue.is_some()).count() as u64
 }
 
 /// The first page.
@@ -155,19 +126,17 @@ fn beginning() -> Markup {
 }
 
 fn hero(frame: &Frame, overview: &Overview) -> Markup {
-    let counts = counts(overview);
-    let (look, title, text) = verdict(&counts);
+    let counts = overview.counts();
+    let all = counts.all();
+    let (look, title, text) = verdict(&counts, overdue(overview));
     let parts = [
         ("ok", counts.met),
         ("warning", counts.at_risk),
-        ("failed", counts.missed),
+        ("failed", counts.missed + counts.no_point),
         ("unknown", counts.unknown),
         ("off", counts.unprotected),
     ];
-    let label = format!(
-        "{} of {} machines meet their objectives",
-        counts.met, counts.all
-    );
+    let label = format!("{} of {} machines meet their objectives", counts.met, all);
     html! {
         section #hero class={ "hero " (look.name()) } data-live="" aria-labelledby="hero-title" {
             div.hero-say {
@@ -184,37 +153,51 @@ fn hero(frame: &Frame, overview: &Overview) -> Markup {
             }
             a.hero-ring href="/machines" title=(label) {
                 (ring(&parts))
-                span.ring-word { strong { (counts.met) } span { "of " (counts.all) " met" } }
+                span.ring-word { strong { (counts.met) } span { "of " (all) " met" } }
             }
             (tiles(frame, overview, &counts))
         }
     }
 }
 
-/// The machines that need somebody, by name while they are few.
+/// The machines that need somebody, the first of them by name.
 fn named(overview: &Overview) -> Markup {
-    let counted = || overview.machines.iter().filter(|it| counts_for(it));
-    let missed: Vec<_> = counted()
-        .filter(|it| it.is_protected && it.worst == ObjectiveState::Missed)
-        .collect();
-    let bare: Vec<_> = counted().filter(|it| !it.is_protected).collect();
-    let list = |machines: &[&MachineStatus]| {
-        html! {
-            @for (at, machine) in machines.iter().enumerate() {
-                @if at > 0 { (if at + 1 == machines.len() { " and " } else { ", " }) }
-                a href=(machine_page(name_of(machine), "", "")) { (machine.distinct_name()) }
-            }
-        }
+    let of = |class| {
+        let machines = overview.machines.iter();
+        machines.filter(move |it| it.class() == class).collect::<Vec<_>>()
     };
+    let missed = of(MachineClass::Missed);
+    let empty = of(MachineClass::NoPoint);
+    let bare = of(MachineClass::Unprotected);
+    let have = |them: &[&MachineStatus]| verb(them.len() as u64, " has", " have");
     html! {
-        @if (1..=3).contains(&missed.len()) { "Look first at " (list(&missed)) ". " }
-        @if (1..=3).contains(&bare.len()) {
-            (list(&bare)) (if bare.len() == 1 { " has" } else { " have" }) " no protection. "
+        @if !missed.is_empty() { "Look first at " (some(&missed, MachineClass::Missed)) ". " }
+        @if !empty.is_empty() {
+            (some(&empty, MachineClass::NoPoint)) (have(&empty)) " no recovery point. "
+        }
+        @if !bare.is_empty() {
+            (some(&bare, MachineClass::Unprotected)) (have(&bare)) " no protection. "
         }
     }
 }
 
-fn tiles(frame: &Frame, overview: &Overview, counts: &Counts) -> Markup {
+/// Three names of a class at most, and how many more there are.
+fn some(machines: &[&MachineStatus], class: MachineClass) -> Markup {
+    let shown = &machines[..machines.len().min(NAMED_MAX)];
+    let more = machines.len() - shown.len();
+    html! {
+        @for (at, machine) in shown.iter().enumerate() {
+            @if at > 0 { (if at + 1 == machines.len() { " and " } else { ", " }) }
+            a href=(machine_page(name_of(machine), "", "")) { (machine.distinct_name()) }
+        }
+        @if more > 0 {
+            " and " a href={ "/machines?state=" (class.as_str()) } { (more) " more" }
+        }
+    }
+}
+
+fn tiles(frame: &Frame, overview: &Overview, counts: &MachineCounts) -> Markup {
+    let overdue = overdue(overview);
     let when = |number: u64, look: Look| if number > 0 { look } else { Look::Off };
     let tiles = [
         (
@@ -239,10 +222,17 @@ fn tiles(frame: &Frame, overview: &Overview, counts: &Counts) -> Markup {
             "failed",
         ),
         (
+            "/machines?state=no_point",
+            "No point",
+            counts.no_point,
+            when(counts.no_point, Look::Failed),
+            "failed",
+        ),
+        (
             "/schedule",
             "Overdue jobs",
-            counts.overdue,
-            when(counts.overdue, Look::Warning),
+            overdue,
+            when(overdue, Look::Warning),
             "waiting",
         ),
         (

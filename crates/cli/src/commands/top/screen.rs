@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, VecDeque};
 use jiff::Timestamp;
 use lifeboat_catalog::{AlertSeverity, Progress, Task, TaskId};
 use lifeboat_model::ByteCount;
+use lifeboat_scheduler::MachineClass;
 
-use crate::situation::{Health, Situation, has_no_point, word};
+use crate::situation::{Health, Situation, word};
 use crate::tables::{moment, shown, span};
 
 const BOLD: &str = "1";
@@ -214,11 +215,8 @@ fn machines(view: &View, columns: usize) -> Vec<Line> {
     let mut machines: Vec<_> = view.situation.overview.machines.iter().collect();
     machines.sort_by_key(|machine| {
         let health = word(machine).1;
-        (
-            std::cmp::Reverse(health),
-            !has_no_point(machine),
-            &machine.name,
-        )
+        let has_point = machine.class() != MachineClass::NoPoint;
+        (std::cmp::Reverse(health), has_point, &machine.name)
     });
     let names = machines
         .iter()
