@@ -104,13 +104,18 @@ fn choice(frame: &Frame, view: &BrowseView<'_>, point: &Point) -> Markup {
     }
 }
 
-fn address(view: &BrowseView<'_>, point: &Point, inside: &[u8]) -> String {
-    let mut address = format!(
+/// The page of one point.
+pub(crate) fn address_of(machine: &str, point: &Point) -> String {
+    format!(
         "{}?point={}&repository={}",
-        path(&["machines", view.machine, "browse"]),
+        path(&["machines", machine, "browse"]),
         short(&point.key.snapshot),
         escape(&point.key.repository)
-    );
+    )
+}
+
+fn address(view: &BrowseView<'_>, point: &Point, inside: &[u8]) -> String {
+    let mut address = address_of(view.machine, point);
     if !inside.is_empty() {
         address += &format!("&path={}", escape_bytes(inside));
     }
