@@ -95,6 +95,11 @@
     const isOpen = all("details", region).map((it) => it.open);
     region.replaceChildren(...next.childNodes);
     if (region.className !== next.className) region.className = next.className;
+    // A task that comes into another state shows what there is to see now.
+    if (next.dataset.state && next.dataset.state !== region.dataset.state) {
+      region.dataset.state = next.dataset.state;
+      if (next.open) region.open = true;
+    }
     all("details", region).forEach((it, at) => { if (at in isOpen) it.open = isOpen[at]; });
     all(".log", region).forEach((log, at) => {
       log.scrollTop = logs[at] >= 0 ? logs[at] : log.scrollHeight;

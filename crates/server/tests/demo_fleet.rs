@@ -58,6 +58,7 @@ pub(crate) fn frame(role: Role) -> Frame {
             zone: TimeZone::get("Europe/Helsinki").unwrap_or(TimeZone::UTC),
         },
         alerts: 4,
+        active: vec![RunId(1_204), RunId(1_201)],
         is_fragment: false,
     }
 }
@@ -435,27 +436,47 @@ fn log() -> Vec<LogLine> {
     ]
 }
 
-pub(crate) fn tasks() -> Vec<TaskView> {
-    let step = |name: &str, seconds: i64| StepRecord {
+/// A step that began and ended so many seconds ago.
+pub(crate) fn step(name: &str, (began, ended): (i64, i64), state: StepState) -> StepRecord {
+    StepRecord {
         name: name.to_owned(),
         attempt: 1,
-        began: ago(seconds),
-        ended: None,
-        state: StepState::Running,
+        began: ago(began),
+        ended: Some(ago(ended)),
+        state,
         message: None,
-    };
+    }
+}
+
+/// A task whose second attempt of four failed; the next one begins in two minutes.
+pub(crate) fn again(id: i64, subject: &str, message: &str) -> Task {
+    Task {
+        attempt: 2,
+        attempts_max: 4,
+        not_before: now() + SignedDuration::from_secs(120),
+        started: Some(ago(90)),
+        error_kind: Some("unreachable".to_owned()),
+        message: Some(message.to_owned()),
+        ..task(id, subject, TaskState::Queued, 0)
+    }
+}
+
+pub(crate) fn tasks() -> Vec<TaskView> {
     let log = log();
     let steps = vec![
-        step("validate", 245),
-        step("inspect", 241),
-        step("lock check", 230),
-        step("capture", 226),
-        step("transfer", 209),
+        step("validate", (245, 241), StepState::Done),
+        step("inspect", (241, 230), StepState::Done),
+        step("lock check", (230, 226), StepState::Done),
+        step("capture", (226, 209), StepState::Done),
+        StepRecord {
+            ended: None,
+            ..step("transfer", (209, 0), StepState::Running)
+        },
     ];
     let failed = vec![
-        step("validate", 245),
-        step("inspect", 240),
-        step("capture", 228),
+        step("validate", (245, 240), StepState::Done),
+        step("inspect", (240, 228), StepState::Done),
+        step("capture", (228, 40), StepState::Failed),
     ];
     vec![
         TaskView {

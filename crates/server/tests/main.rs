@@ -11,6 +11,7 @@ mod lists_come_part_by_part;
 mod machines_of_one_name_have_their_own_pages;
 mod metrics_are_as_prometheus_wants_them;
 mod pages_answer_and_escape;
+mod pages_say_why_and_show_what_is;
 mod points_are_looked_into_safely;
 mod tasks_are_done_once_more;
 mod the_dashboard_works_in_a_browser;

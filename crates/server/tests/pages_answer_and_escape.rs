@@ -24,6 +24,8 @@ fn overview_of(frame: &Frame, fleet: &demo::Fleet) -> String {
         overview: &fleet.overview,
         runs: &fleet.runs,
         running: &fleet.running,
+        waiting: &[],
+        setbacks: &[],
         alerts: &fleet.alerts[..fleet.alerts.len().min(4)],
         broken: None,
     };
@@ -107,7 +109,7 @@ fn all_pages(role: Role) -> Vec<(&'static str, String)> {
         ),
         (
             "repositories",
-            repositories_page(&frame, &overview.repositories).into_string(),
+            repositories_page(&frame, &overview.repositories, &[]).into_string(),
         ),
         ("repository", repository_of(&frame, &fleet)),
         ("schedule", schedule_of(&frame, overview, Stretch::Week)),
@@ -297,11 +299,14 @@ fn runs_of(frame: &Frame, fleet: &demo::Fleet) -> [String; 2] {
     let run_view = RunView {
         run: &run,
         tasks: &tasks,
-        all: 5,
+        states: &tasks.iter().map(|it| it.task.state).collect::<Vec<_>>(),
+        restored: None,
     };
     let runs_view = RunsView {
         runs: &fleet.runs[..60],
         running: &fleet.running,
+        waiting: &[],
+        restored: &BTreeMap::new(),
         job: "",
         state: "",
         is_more: true,
@@ -320,6 +325,7 @@ fn repository_of(frame: &Frame, fleet: &demo::Fleet) -> String {
         repository: &overview.repositories[1],
         sizes: &fleet.sizes,
         tasks: &checks,
+        setback: None,
     };
     repository_page(frame, &repository_view).into_string()
 }
@@ -501,12 +507,16 @@ fn pages_without_anything_teach_the_next_step() {
         overview: &nothing,
         runs: &[],
         running: &[],
+        waiting: &[],
+        setbacks: &[],
         alerts: &[],
         broken: None,
     };
     let runs = RunsView {
         runs: &[],
         running: &[],
+        waiting: &[],
+        restored: &BTreeMap::new(),
         job: "",
         state: "",
         is_more: false,
@@ -528,7 +538,7 @@ fn pages_without_anything_teach_the_next_step() {
             "lifeboat machine ls",
         ),
         (runs_page(&frame, &runs), "lifeboat run JOB"),
-        (repositories_page(&frame, &[]), "lifeboat init"),
+        (repositories_page(&frame, &[], &[]), "lifeboat init"),
         (schedule_page(&frame, &schedule), "lifeboat config generate"),
         (
             alerts_page(&frame, &nothing, &[], AlertsShown::Open),
@@ -615,15 +625,19 @@ fn hostile_names_stay_text_wherever_they_stand() {
         repository: &fleet.overview.repositories[0],
         sizes: &fleet.sizes,
         tasks: &[],
+        setback: None,
     };
     let run_view = RunView {
         run: &run,
         tasks: &views,
-        all: 5,
+        states: &[TaskState::Failed],
+        restored: None,
     };
     let runs = RunsView {
         runs: std::slice::from_ref(&run),
         running: &[],
+        waiting: &[],
+        restored: &BTreeMap::new(),
         job: HOSTILE,
         state: "",
         is_more: true,

@@ -1,17 +1,17 @@
 //! From addresses to pages: looks up what a page shows, and gives it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Path, Query, RawQuery, State as In};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{StatusCode, Uri};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use lifeboat_catalog::{Role, RunFilter, RunId, Task, TaskFilter, TaskState};
+use lifeboat_catalog::{Point, Role, Run, RunFilter, RunId, Task, TaskFilter, TaskState};
 use lifeboat_scheduler::Overview;
 use maud::Markup;
 
@@ -36,6 +36,11 @@ const ROWS: u32 = 100;
 const TASKS: u32 = 50;
 /// Lines of a log that a page shows.
 const LINES: u32 = 200;
+/// Tasks that run, and tasks that wait, that are looked up.
+const RUNNING: u32 = 200;
+const WAITING: u32 = 1_000;
+/// Repositories whose failures are looked up.
+const TILES: usize = 50;
 /// Runs of 30 days that strips are made of.
 const STRIP_RUNS: u32 = 20_000;
 
@@ -75,6 +80,11 @@ async fn page(
     let work = state.work(move |state| {
         let alerts = state.node.catalog().open_alerts()?;
         let open = alerts.iter().filter(|it| it.acknowledged.is_none()).count();
+        let running = state.node.catalog().tasks(&TaskFilter {
+            state: Some(TaskState::Running),
+            count: RUNNING,
+            ..TaskFilter::default()
+        })?;
         let frame = Frame {
             site: state.node.settings().site.clone(),
             reader: Reader {
@@ -87,12 +97,14 @@ async fn page(
                 zone: TimeZone::system(),
             },
             alerts: open,
+            active: running.iter().map(|task| task.run).collect(),
             is_fragment: asked.contains_key("fragment"),
         };
         make(&Look {
             state,
             frame: &frame,
             asked: &asked,
+            running: &running,
         })
     });
     match work.await {
@@ -107,6 +119,7 @@ struct Look<'a> {
     state: &'a Arc<State>,
     frame: &'a Frame,
     asked: &'a HashMap<String, String>,
+    running: &'a [Task],
 }
 
 impl Look<'_> {
@@ -136,13 +149,45 @@ impl Look<'_> {
             .unwrap_or(now)
     }
 
-    fn running(&self) -> Answer<Vec<Task>> {
+    /// Tasks that wait since an attempt failed, or are held up; those that begin first come first.
+    fn waiting(&self) -> Answer<Vec<Task>> {
         let filter = TaskFilter {
-            state: Some(TaskState::Running),
-            count: 100,
+            state: Some(TaskState::Queued),
+            count: WAITING,
             ..TaskFilter::default()
         };
-        Ok(self.state.node.catalog().tasks(&filter)?)
+        let mut tasks = self.state.node.catalog().tasks(&filter)?;
+        tasks.retain(|it| super::task::setback(it).is_some() || it.held_up.is_some());
+        tasks.sort_by_key(|it| (it.not_before, it.id));
+        Ok(tasks)
+    }
+
+    /// The newest failure of each repository that could not be worked with.
+    fn setbacks(&self) -> Answer<Vec<Task>> {
+        let overview = self.overview()?;
+        let of =
+            |name: &str| Ok::<_, Refusal>(newest_setback(&self.tasks_of(name, None)?).cloned());
+        let names = overview
+            .repositories
+            .iter()
+            .map(|it| it.facts.name.as_str());
+        let found: Vec<Option<Task>> = names.take(TILES).map(of).collect::<Answer<_>>()?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    /// The point that a run brings back, if it is a restore.
+    fn restored(&self, run: &Run) -> Answer<Option<Point>> {
+        let Some(("restore", snapshot)) = run.job.split_once(' ') else {
+            return Ok(None);
+        };
+        let catalog = self.state.node.catalog();
+        for repository in self.state.node.settings().repositories.keys() {
+            let found = catalog.points_starting(repository, snapshot)?;
+            if let [point] = found.as_slice() {
+                return Ok(Some(point.clone()));
+            }
+        }
+        Ok(None)
     }
 
     /// The platform that is asked for, where a name alone means several machines.
@@ -158,6 +203,16 @@ impl Look<'_> {
         };
         Ok(self.state.node.tasks(&filter, platform)?)
     }
+}
+
+/// Why the newest attempt of anything failed, if it did; newest first.
+fn newest_setback(tasks: &[Task]) -> Option<&Task> {
+    let tried = tasks
+        .iter()
+        .filter(|it| it.started.is_some() && it.state != TaskState::Running);
+    let newest = tried.max_by_key(|it| it.ended.or(it.started))?;
+    let is_failed = newest.state == TaskState::Failed || super::task::setback(newest).is_some();
+    is_failed.then_some(newest)
 }
 
 fn refused(refusal: &Refusal) -> Response {
@@ -188,7 +243,9 @@ async fn overview(In(state): Shared, visitor: Visitor, Query(asked): Asked) -> R
         let view = OverviewView {
             overview: &overview,
             runs: &runs,
-            running: &look.running()?,
+            running: look.running,
+            waiting: &look.waiting()?,
+            setbacks: &look.setbacks()?,
             alerts: &catalog.open_alerts()?,
             broken: broken.as_ref(),
         };
@@ -281,6 +338,32 @@ async fn restore(
     .await
 }
 
+/// The address that says which point is meant: the newest one may be another at the next look.
+fn pinned(
+    state: &State,
+    machine: &str,
+    asked: &HashMap<String, String>,
+    query: Option<&str>,
+) -> Answer<Option<String>> {
+    let text = |name: &str| asked.get(name).map_or("", String::as_str);
+    let asked = Some(text("platform")).filter(|it| !it.is_empty());
+    let overview = state.node.overview()?;
+    let platform = match overview.named(machine, asked).as_slice() {
+        [] => asked,
+        [one] => one.distinct_platform(),
+        _ => return Ok(None),
+    };
+    let points = state.node.points_of(machine, platform, POINTS)?;
+    let Some(point) = super::restore::meant(&points, text("point"), text("repository")) else {
+        return Ok(None);
+    };
+    let mut address = super::browse::address_of((machine, platform), point);
+    if let Some(path) = raw_value(query.unwrap_or_default(), "path") {
+        address += &format!("&path={}", super::escape_bytes(&path));
+    }
+    Ok(Some(address))
+}
+
 async fn browse(
     In(state): Shared,
     visitor: Visitor,
@@ -288,6 +371,14 @@ async fn browse(
     Query(asked): Asked,
     RawQuery(query): RawQuery,
 ) -> Response {
+    let is_pinned = |word: &str| asked.get(word).is_some_and(|it| !it.is_empty());
+    if !is_pinned("point") || !is_pinned("repository") {
+        let (name, asked, query) = (name.clone(), asked.clone(), query.clone());
+        let pinned = state.work(move |state| pinned(state, &name, &asked, query.as_deref()));
+        if let Ok(Ok(Some(address))) = pinned.await {
+            return Redirect::to(&address).into_response();
+        }
+    }
     page(&state, visitor, asked, move |look| {
         if !look.frame.may(Role::Restore) {
             let text = "files inside machines are for those who may restore them";
@@ -344,9 +435,15 @@ async fn runs(In(state): Shared, visitor: Visitor, Query(asked): Asked) -> Respo
         })?;
         let is_more = runs.len() > ROWS as usize;
         runs.truncate(ROWS as usize);
+        let mut restored = BTreeMap::new();
+        for run in &runs {
+            restored.extend(look.restored(run)?.map(|point| (run.id, point)));
+        }
         let view = RunsView {
             runs: &runs,
-            running: &look.running()?,
+            running: look.running,
+            waiting: &look.waiting()?,
+            restored: &restored,
             job,
             state,
             is_more,
@@ -371,7 +468,7 @@ async fn run(
             count: 10_000,
             ..TaskFilter::default()
         })?;
-        let all = tasks.len() as u64;
+        let states: Vec<_> = tasks.iter().map(|task| task.state).collect();
         tasks.sort_by_key(|task| (order(task.state), task.stage, task.id));
         tasks.truncate(TASKS as usize);
         let mut views = Vec::new();
@@ -382,10 +479,12 @@ async fn run(
                 task,
             });
         }
+        let restored = look.restored(&run)?;
         let view = RunView {
             run: &run,
             tasks: &views,
-            all,
+            states: &states,
+            restored: restored.as_ref(),
         };
         Ok(super::run_page(look.frame, &view))
     })
@@ -413,6 +512,7 @@ async fn repositories(In(state): Shared, visitor: Visitor, Query(asked): Asked) 
         Ok(super::repositories_page(
             look.frame,
             &look.overview()?.repositories,
+            &look.setbacks()?,
         ))
     })
     .await
@@ -431,6 +531,7 @@ async fn repository(
             .iter()
             .find(|it| it.facts.name == name);
         let missing = || Refusal::missing(format!("there is no repository \"{name}\""));
+        let tasks = look.tasks_of(&name, None)?;
         let view = RepositoryView {
             repository: found.ok_or_else(missing)?,
             sizes: &look
@@ -438,7 +539,8 @@ async fn repository(
                 .node
                 .catalog()
                 .repository_sizes(&name, look.days_ago(366))?,
-            tasks: &look.tasks_of(&name, None)?,
+            setback: newest_setback(&tasks),
+            tasks: &tasks,
         };
         Ok(super::repository_page(look.frame, &view))
     })

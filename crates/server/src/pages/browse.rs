@@ -11,7 +11,8 @@ use super::icon::icon;
 use super::machine::short;
 use super::parts::{Look, badge, empty, head, mark, platform_field, twin, twin_of};
 use super::words::{
-    bytes, count, escape, escape_bytes, machine_page, path, shell_bytes, thousands, visible,
+    MachineName, bytes, count, escape, escape_bytes, machine_page, path, shell_bytes, thousands,
+    visible,
 };
 use crate::browse::{
     BYTES_MAX, Found, GuestEntry, GuestFolder, GuestKind, GuestVolume, InsidePlace, Looked,
@@ -114,8 +115,13 @@ fn query_of(point: &Point) -> String {
     format!("point={snapshot}&repository={repository}")
 }
 
+/// The page of one point.
+pub(crate) fn address_of(machine: MachineName<'_>, point: &Point) -> String {
+    machine_page(machine, "browse", &query_of(point))
+}
+
 fn address(view: &BrowseView<'_>, point: &Point, inside: &[u8]) -> String {
-    let mut address = view.page("browse", &query_of(point));
+    let mut address = address_of((view.machine, view.platform), point);
     if !inside.is_empty() {
         address += &format!("&path={}", escape_bytes(inside));
     }

@@ -1,9 +1,10 @@
 //! What is around every page: navigation, search, the reader, the theme.
 
-use lifeboat_catalog::Role;
+use lifeboat_catalog::{Role, Run, RunId, RunState};
 use maud::{DOCTYPE, Markup, html};
 
 use super::icon::{icon, sprite};
+use super::parts::{Look, run_state};
 use super::words::Moment;
 use crate::assets;
 
@@ -52,6 +53,8 @@ pub struct Frame {
     pub moment: Moment,
     /// Alerts that hold and nobody has acknowledged.
     pub alerts: usize,
+    /// Runs of which a task runs now.
+    pub active: Vec<RunId>,
     /// Only what is inside is wanted.
     pub is_fragment: bool,
 }
@@ -87,6 +90,14 @@ impl Frame {
             ),
             Role::Restore => matches!(self.reader.role, Role::Restore | Role::Admin),
             Role::Admin => self.reader.role == Role::Admin,
+        }
+    }
+
+    /// How a run is: an open one of which nothing runs waits.
+    pub(crate) fn run_state(&self, run: &Run) -> (Look, &'static str) {
+        match run.state {
+            RunState::Open if !self.active.contains(&run.id) => (Look::Waiting, "Waiting"),
+            state => run_state(state),
         }
     }
 

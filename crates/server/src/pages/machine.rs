@@ -11,11 +11,11 @@ use super::frame::{Frame, Place};
 use super::icon::icon;
 use super::machines::state;
 use super::parts::{
-    Action, Look, badge, badge_of, card, empty, head, mark, meter, objective, objective_name,
+    Action, Look, badge, card, empty, head, mark, meter, objective, objective_name,
     objective_value, pager, platform_field, task_state, twin,
 };
-use super::task::progress;
-use super::words::{MachineName, bytes, count, machine_page, name_of, path, span, thousands};
+use super::task::cards;
+use super::words::{MachineName, bytes, count, deed, machine_page, name_of, path, span, thousands};
 
 /// Rows of the table of points.
 const ROWS: usize = 20;
@@ -59,7 +59,7 @@ pub fn page(frame: &Frame, view: &MachineView<'_>) -> Markup {
             span { (machine.platform) " · " (machine.state) " · " (bytes(machine.bytes))
                 " of disks" }
         }, actions(frame, view)))
-        (running(frame, view.tasks))
+        div #machine-running data-live="" { (cards(frame, view.tasks)) }
         @if machine.is_protected || !view.points.is_empty() {
             (objectives(frame, machine))
         } @else { (unprotected(machine)) }
@@ -110,24 +110,6 @@ fn backup(job: &str, machine: &str) -> Action<'static> {
     Action {
         class: "button primary",
         ..Action::run(&request, "play", "Back up now")
-    }
-}
-
-fn running(frame: &Frame, tasks: &[Task]) -> Markup {
-    html! {
-        div #machine-running data-live="" {
-            @for task in tasks.iter().filter(|task| !task.state.is_over()) {
-                div.card.live-task {
-                    div.line {
-                        (badge_of(task_state(task.state)))
-                        a.strong href=(path(&["runs", &task.run.to_string()])) {
-                            (task.action) " · run " (task.run)
-                        }
-                    }
-                    (progress(frame, task))
-                }
-            }
-        }
     }
 }
 
@@ -658,7 +640,8 @@ fn tasks(frame: &Frame, tasks: &[Task]) -> Markup {
                     li.row {
                         div.line {
                             (mark(look, word))
-                            a href=(path(&["runs", &task.run.to_string()])) { (task.action) }
+                            a href=(path(&["runs", &task.run.to_string()])) {
+                                (deed(task.action)) }
                             span.end.quiet {
                                 @if let Some(ended) = task.ended { (frame.moment.relative(ended)) }
                             }

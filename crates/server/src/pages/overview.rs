@@ -15,8 +15,10 @@ use super::frame::{Frame, Place};
 use super::icon::icon;
 use super::parts::{Look, badge, card, empty, mark, meter, run_state, severity, twin};
 use super::settings::broken_line;
-use super::task::progress;
-use super::words::{bytes, count, machine_page, name_of, path, seconds_between, verb};
+use super::task::{by_reason, progress, setback, standing};
+use super::words::{
+    bytes, count, deed, machine_page, name_of, path, seconds_between, subject, verb,
+};
 use crate::state::BrokenConfig;
 
 /// Days of a strip.
@@ -25,6 +27,8 @@ const DAYS: i64 = 30;
 const STRIPS_MAX: usize = 10;
 /// Machines of one sort that are named in the answer.
 const NAMED_MAX: usize = 3;
+/// Waiting tasks that are named there.
+const WAITING_MAX: usize = 4;
 
 /// What the first page shows.
 #[derive(Clone, Debug)]
@@ -35,6 +39,10 @@ pub struct OverviewView<'a> {
     pub runs: &'a [Run],
     /// Tasks that run.
     pub running: &'a [Task],
+    /// Tasks that wait since an attempt failed, or are held up.
+    pub waiting: &'a [Task],
+    /// The newest failure of each repository that could not be worked with.
+    pub setbacks: &'a [Task],
     /// Alerts that hold, worst first.
     pub alerts: &'a [Alert],
     /// What is wrong with the configuration, if it cannot be used.
@@ -99,13 +107,13 @@ pub fn page(frame: &Frame, view: &OverviewView<'_>) -> Markup {
             (hero(frame, view.overview))
             div.columns {
                 div.column.wide {
-                    (running(frame, view.running))
+                    (running(frame, view))
                     (strips(frame, view))
                 }
                 div.column {
                     (alerts(frame, view.alerts))
                     (next_runs(frame, &view.overview.jobs))
-                    (fill(frame, &view.overview.repositories))
+                    (fill(frame, view))
                 }
             }
         },
@@ -164,7 +172,9 @@ fn hero(frame: &Frame, overview: &Overview) -> Markup {
 fn named(overview: &Overview) -> Markup {
     let of = |class| {
         let machines = overview.machines.iter();
-        machines.filter(move |it| it.class() == class).collect::<Vec<_>>()
+        machines
+            .filter(move |it| it.class() == class)
+            .collect::<Vec<_>>()
     };
     let missed = of(MachineClass::Missed);
     let empty = of(MachineClass::NoPoint);
@@ -273,7 +283,9 @@ fn proof_look(frame: &Frame, proved: Option<Timestamp>) -> Look {
     }
 }
 
-fn running(frame: &Frame, tasks: &[Task]) -> Markup {
+fn running(frame: &Frame, view: &OverviewView<'_>) -> Markup {
+    let tasks = view.running;
+    let waiting = by_reason(view.waiting);
     let more = Some(("/runs", "All runs"));
     card(
         "running",
@@ -286,11 +298,7 @@ fn running(frame: &Frame, tasks: &[Task]) -> Markup {
                 ul.rows {
                     @for task in tasks.iter().take(8) {
                         li.row.live-task {
-                            div.row-main {
-                                a.strong href=(path(&["runs", &task.run.to_string()])) {
-                                    (task.subject) }
-                                span.quiet { (task.action) " · " (task.job) }
-                            }
+                            (task_head(task))
                             (progress(frame, task))
                         }
                     }
@@ -299,8 +307,36 @@ fn running(frame: &Frame, tasks: &[Task]) -> Markup {
                     p.card-note { a href="/runs?state=open" { (tasks.len() - 8) " more" } }
                 }
             }
+            @if !waiting.is_empty() {
+                h3.rows-head { "Waiting to be tried again" }
+                ul.rows {
+                    @for (task, more) in waiting.iter().take(WAITING_MAX) {
+                        li.row.live-task {
+                            (task_head(task))
+                            (standing(frame, task))
+                            @if *more > 0 {
+                                p.small.quiet { "and " (count(*more as u64, "more task")) }
+                            }
+                        }
+                    }
+                }
+                @if waiting.len() > WAITING_MAX {
+                    p.card-note { a href="/runs?state=open" {
+                        (waiting.len() - WAITING_MAX) " more" } }
+                }
+            }
         },
     )
+}
+
+fn task_head(task: &Task) -> Markup {
+    html! {
+        div.row-main {
+            a.strong href=(path(&["runs", &task.run.to_string()])) { (subject(task)) }
+            span.quiet { (deed(task.action))
+                @if task.job.split(' ').next() != Some(task.action.as_str()) { " · " (task.job) } }
+        }
+    }
 }
 
 fn strips(frame: &Frame, view: &OverviewView<'_>) -> Markup {
@@ -363,7 +399,7 @@ pub(crate) fn job_state(frame: &Frame, job: &JobStatus) -> Markup {
             }
         },
         (None, Some(run)) => {
-            let (look, word) = run_state(run.state);
+            let (look, word) = frame.run_state(run);
             badge(look, word)
         }
         (None, None) => badge(Look::Unknown, "Never ran"),
@@ -491,7 +527,8 @@ fn next_runs(frame: &Frame, jobs: &[JobStatus]) -> Markup {
     )
 }
 
-fn fill(frame: &Frame, repositories: &[RepositoryStatus]) -> Markup {
+fn fill(frame: &Frame, view: &OverviewView<'_>) -> Markup {
+    let repositories = &view.overview.repositories;
     card(
         "fill",
         "Repositories",
@@ -502,15 +539,31 @@ fn fill(frame: &Frame, repositories: &[RepositoryStatus]) -> Markup {
             }
             ul.rows {
                 @for repository in repositories.iter().take(8) {
-                    li.row { (fill_of(frame, repository)) }
+                    li.row {
+                        (fill_of(frame, repository, setback_of(view.setbacks, repository)))
+                    }
                 }
             }
         },
     )
 }
 
-/// How full a repository is, and whether it was found whole.
-pub(crate) fn fill_of(frame: &Frame, repository: &RepositoryStatus) -> Markup {
+/// The failure of a repository among those of all.
+pub(crate) fn setback_of<'a>(
+    setbacks: &'a [Task],
+    repository: &RepositoryStatus,
+) -> Option<&'a Task> {
+    setbacks
+        .iter()
+        .find(|task| task.subject == repository.facts.name)
+}
+
+/// How full a repository is, whether it was found whole, and why it could not be worked with.
+pub(crate) fn fill_of(
+    frame: &Frame,
+    repository: &RepositoryStatus,
+    setback: Option<&Task>,
+) -> Markup {
     let facts = &repository.facts;
     let size = facts.size.map(|size| size.bytes);
     let share = |max: u64| size.unwrap_or(0) as f64 / max.max(1) as f64;
@@ -531,7 +584,23 @@ pub(crate) fn fill_of(frame: &Frame, repository: &RepositoryStatus) -> Markup {
                 @let percent = (share(max) * 100.0).round();
                 (meter(share(max), fill_look(share(max)).name(), &format!("{percent} % full")))
             }
+            @if let Some(task) = setback { (failed_with(frame, task)) }
             div.line.small { (check_state(frame, repository)) }
+        }
+    }
+}
+
+/// Why a repository could not be worked with.
+pub(crate) fn failed_with(frame: &Frame, task: &Task) -> Markup {
+    let at = task.ended.or(task.started).unwrap_or(task.not_before);
+    html! {
+        p.said.failed { (icon("failed"))
+            span { "Failed " (frame.moment.relative(at)) " to " (deed(task.action)) ": "
+                (task.message.as_deref().unwrap_or("nobody said why"))
+                @if setback(task).is_some() {
+                    ". Again " (frame.moment.relative(task.not_before))
+                }
+            }
         }
     }
 }

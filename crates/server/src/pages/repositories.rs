@@ -8,10 +8,10 @@ use maud::{Markup, html};
 use super::chart::area;
 use super::frame::{Frame, Place};
 use super::icon::icon;
-use super::overview::{check_state, fill_of};
-use super::parts::{Action, Look, badge, badge_of, card, empty, head, moment_or, task_state, twin};
-use super::task::progress;
-use super::words::{bytes, count, path, thousands};
+use super::overview::{check_state, failed_with, fill_of, setback_of};
+use super::parts::{Action, Look, badge, card, empty, head, moment_or, twin};
+use super::task::cards;
+use super::words::{bytes, count, thousands};
 
 /// One repository.
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ pub struct RepositoryView<'a> {
     pub sizes: &'a [RepositorySize],
     /// Its newest tasks: checks, prunes.
     pub tasks: &'a [Task],
+    /// Why it could not be worked with, if its newest attempt of anything failed.
+    pub setback: Option<&'a Task>,
 }
 
 /// What restores would write, for each byte that is stored.
@@ -29,14 +31,16 @@ pub(crate) fn ratio(size: &RepositorySize) -> Option<f64> {
     (size.bytes > 0).then(|| size.bytes_restored as f64 / size.bytes as f64)
 }
 
-/// All repositories.
-pub fn list(frame: &Frame, repositories: &[RepositoryStatus]) -> Markup {
+/// All repositories; `setbacks` are the newest failures of those that could not be worked with.
+pub fn list(frame: &Frame, repositories: &[RepositoryStatus], setbacks: &[Task]) -> Markup {
     let inner = html! {
         (head("Repositories", html! {
             "Ordinary restic repositories: restic and rustic read them too" },
             html! {}))
         div #repositories .grid data-live="" {
-            @for repository in repositories { (tile(frame, repository)) }
+            @for repository in repositories {
+                (tile(frame, repository, setback_of(setbacks, repository)))
+            }
         }
         @if repositories.is_empty() {
             section.card { (empty("repositories", "No repository is configured",
@@ -47,11 +51,11 @@ pub fn list(frame: &Frame, repositories: &[RepositoryStatus]) -> Markup {
     frame.page(Place::Repositories, "Repositories", inner)
 }
 
-fn tile(frame: &Frame, repository: &RepositoryStatus) -> Markup {
+fn tile(frame: &Frame, repository: &RepositoryStatus, setback: Option<&Task>) -> Markup {
     let size = repository.facts.size;
     html! {
         section.card {
-            (fill_of(frame, repository))
+            (fill_of(frame, repository, setback))
             p.place-line { code { (repository.place) } }
             dl.facts.narrow {
                 dt { "Points" } dd { (thousands(repository.points)) }
@@ -73,15 +77,10 @@ pub fn page(frame: &Frame, view: &RepositoryView<'_>) -> Markup {
     let inner = html! {
         (head(name, html! { code { (repository.place) } }, actions(frame, name)))
         div #repository-running data-live="" {
-            @for task in view.tasks.iter().filter(|task| !task.state.is_over()) {
-                div.card.live-task {
-                    div.line {
-                        (badge_of(task_state(task.state)))
-                        a.strong href=(path(&["runs", &task.run.to_string()])) { (task.action) }
-                    }
-                    (progress(frame, task))
-                }
+            @if let Some(task) = view.setback {
+                div.card.live-task role="alert" { (failed_with(frame, task)) }
             }
+            (cards(frame, view.tasks))
         }
         (figures(frame, repository))
         (growth(frame, view.sizes))

@@ -1,18 +1,19 @@
 //! Runs, newest first, and one run with its tasks, steps and log.
 
+use std::collections::BTreeMap;
+
 use lifeboat_catalog::{
-    Action as Did, Cause, LogLevel, LogLine, Role, Run, RunState, StepRecord, Task, TaskState,
+    Action as Did, Cause, LogLevel, LogLine, Point, Role, Run, RunId, RunState, StepRecord,
+    StepState, Task, TaskState,
 };
 use lifeboat_scheduler::Request;
 use maud::{Markup, html};
 
 use super::chart::round;
 use super::frame::{Frame, Place};
-use super::parts::{
-    Action, Look, badge_of, empty, head, mark, pager, run_state, tabs, task_state, twin,
-};
-use super::task::{progress, since};
-use super::words::{count, escape, path, seconds_between, span};
+use super::parts::{Action, Look, badge_of, empty, head, mark, pager, tabs, task_state, twin};
+use super::task::{progress, setback, since, standing};
+use super::words::{count, deed, escape, path, run_title, seconds_between, span_between, subject};
 
 /// Tasks of a run that are shown at once.
 const TASKS_MAX: usize = 200;
@@ -24,6 +25,10 @@ pub struct RunsView<'a> {
     pub runs: &'a [Run],
     /// Tasks that run.
     pub running: &'a [Task],
+    /// Tasks that wait since an attempt failed, or are held up.
+    pub waiting: &'a [Task],
+    /// What runs bring back that are restores.
+    pub restored: &'a BTreeMap<RunId, Point>,
     /// Only of this job, if it is not empty.
     pub job: &'a str,
     /// Only in this state, if it is not empty.
@@ -52,8 +57,10 @@ pub struct RunView<'a> {
     pub run: &'a Run,
     /// Its tasks; the first ones if there are many.
     pub tasks: &'a [TaskView],
-    /// How many it has.
-    pub all: u64,
+    /// How all of them are.
+    pub states: &'a [TaskState],
+    /// What it brings back, if it is a restore.
+    pub restored: Option<&'a Point>,
 }
 
 fn cause(cause: Cause) -> &'static str {
@@ -68,7 +75,7 @@ fn cause(cause: Cause) -> &'static str {
 pub fn list(frame: &Frame, view: &RunsView<'_>) -> Markup {
     let states = [
         ("", "All"),
-        ("open", "Running"),
+        ("open", "Open"),
         ("failed", "Failed"),
         ("partial", "Partial"),
         ("succeeded", "Succeeded"),
@@ -102,7 +109,7 @@ pub fn list(frame: &Frame, view: &RunsView<'_>) -> Markup {
                         th scope="col" { "Run" } th scope="col" { "State" } th scope="col" { "Why" }
                         th scope="col" { "Began" } th.number scope="col" { "Took" }
                     } }
-                    tbody { @for run in view.runs { (row(frame, run, view.running)) } }
+                    tbody { @for run in view.runs { (row(frame, run, view)) } }
                 } }
             }
             (pager(newer.as_deref(), older.as_deref(), ""))
@@ -111,21 +118,31 @@ pub fn list(frame: &Frame, view: &RunsView<'_>) -> Markup {
     frame.page(Place::Runs, "Runs", inner)
 }
 
-fn row(frame: &Frame, run: &Run, running: &[Task]) -> Markup {
-    let now: Vec<&Task> = running.iter().filter(|task| task.run == run.id).collect();
+fn row(frame: &Frame, run: &Run, view: &RunsView<'_>) -> Markup {
+    let of = |tasks: &'_ [Task]| -> Vec<Task> {
+        tasks
+            .iter()
+            .filter(|it| it.run == run.id)
+            .cloned()
+            .collect()
+    };
+    let (now, waiting) = (of(view.running), of(view.waiting));
+    let title = run_title(&frame.moment, run, view.restored.get(&run.id));
     html! {
         tr {
             td.main-cell data-label="Run" {
-                a.strong href=(path(&["runs", &run.id.to_string()])) { (run.job) }
+                a.strong href=(path(&["runs", &run.id.to_string()])) { (title) }
                 span.quiet.small { "run " (run.id) }
             }
             td data-label="State" {
-                (badge_of(run_state(run.state)))
+                (badge_of(frame.run_state(run)))
                 @if let Some(task) = now.first() {
                     div.in-row { (progress(frame, task)) }
                     @if now.len() > 1 {
                         span.quiet.small { "and " (now.len() - 1) " beside it" }
                     }
+                } @else if let Some(task) = waiting.first() {
+                    div.in-row { (standing(frame, task)) }
                 }
             }
             td data-label="Why" {
@@ -141,7 +158,7 @@ fn row(frame: &Frame, run: &Run, running: &[Task]) -> Markup {
 fn took(frame: &Frame, run: &Run) -> Markup {
     html! {
         @match run.ended {
-            Some(ended) => (span(seconds_between(run.created, ended))),
+            Some(ended) => (span_between(run.created, ended)),
             None => (frame.moment.running(run.created)),
         }
     }
@@ -150,16 +167,18 @@ fn took(frame: &Frame, run: &Run) -> Markup {
 /// One run.
 pub fn page(frame: &Frame, view: &RunView<'_>) -> Markup {
     let run = view.run;
-    let title = format!("{}, run {}", run.job, run.id);
+    let title = run_title(&frame.moment, run, view.restored);
     let inner = html! {
         (head(&title, html! {
-            (cause(run.cause)) " · " (run.requested_by) " · began "
-                (frame.moment.relative(run.created))
+            "Run " (run.id) " · " (cause(run.cause))
+            @if run.cause == Cause::Request { " of " (run.requested_by) }
+            " · began " (frame.moment.relative(run.created))
         }, actions(frame, view)))
         (summary(frame, view))
         @for view in view.tasks.iter().take(TASKS_MAX) { (task(frame, view)) }
-        @if view.all > view.tasks.len() as u64 {
-            p.card-note { "The first " (view.tasks.len()) " of " (count(view.all, "task")) "." }
+        @if view.states.len() > view.tasks.len() {
+            p.card-note { "The first " (view.tasks.len()) " of "
+                (count(view.states.len() as u64, "task")) "." }
         }
         @if view.tasks.is_empty() {
             section.card { (empty("runs", "No task yet",
@@ -225,15 +244,24 @@ fn task_actions(frame: &Frame, task: &Task) -> Markup {
 
 fn summary(frame: &Frame, view: &RunView<'_>) -> Markup {
     let run = view.run;
-    let of = |wanted: fn(&Task) -> bool| view.tasks.iter().filter(|it| wanted(&it.task)).count();
+    let of = |wanted: &[TaskState]| view.states.iter().filter(|it| wanted.contains(it)).count();
+    let numbers = [
+        ("Done", of(&[TaskState::Succeeded, TaskState::PassedOver])),
+        ("Running", of(&[TaskState::Running])),
+        ("Waiting", of(&[TaskState::Queued])),
+        ("Cancelled", of(&[TaskState::Cancelled])),
+    ];
     html! {
         section #summary .card.summary data-live="" aria-label="Summary" {
-            div { span.quiet { "State" } (badge_of(run_state(run.state))) }
+            div { span.quiet { "State" } (badge_of(frame.run_state(run))) }
             div { span.quiet { "Took" } strong { (took(frame, run)) } }
-            div { span.quiet { "Tasks" } strong { (view.all) } }
-            div { span.quiet { "Done" } strong { (of(|task| task.state.is_over())) } }
-            div { span.quiet { "Failed" } strong {
-                (of(|task| task.state == TaskState::Failed)) } }
+            div { span.quiet { "Tasks" } strong { (view.states.len()) } }
+            @for (word, number) in numbers {
+                @if number > 0 || word == "Done" {
+                    div { span.quiet { (word) } strong { (number) } }
+                }
+            }
+            div { span.quiet { "Failed" } strong { (of(&[TaskState::Failed])) } }
             @if let Some(planned) = run.planned {
                 div { span.quiet { "Planned for" } strong { (frame.moment.short(planned)) } }
             }
@@ -244,25 +272,28 @@ fn summary(frame: &Frame, view: &RunView<'_>) -> Markup {
 fn task(frame: &Frame, view: &TaskView) -> Markup {
     let task = &view.task;
     let (look, word) = task_state(task.state);
-    let is_open = matches!(look, Look::Running | Look::Failed);
+    let is_open = matches!(look, Look::Running | Look::Failed)
+        || setback(task).is_some()
+        || task.held_up.is_some();
     html! {
-        details.card.task id={ "task-" (task.id) } data-live="" open[is_open] {
+        details.card.task id={ "task-" (task.id) } data-live="" data-state=(look.name())
+            open[is_open] {
             summary {
                 (mark(look, word))
-                strong { (task.subject) }
-                span.quiet { (task.action) }
+                strong { (subject(task)) }
+                span.quiet { (deed(task.action)) }
                 span.end.quiet { (since(frame, task)) }
             }
             div.task-body {
-                @if !task.state.is_over() { (progress(frame, task)) }
-                @if let Some(message) = &task.message { p class={ "said " (look.name()) } {
-                    (message) } }
+                @if !task.state.is_over() { (standing(frame, task)) }
+                @if let Some(message) = &task.message && setback(task).is_none() {
+                    p class={ "said " (look.name()) } { (message) }
+                }
                 (steps(frame, view))
                 div.line.wrap {
                     @if task.attempt > 1 || task.attempts_max > 1 {
                         span.quiet { "Attempt " (task.attempt) " of " (task.attempts_max) }
                     }
-                    @if let Some(why) = &task.held_up { span.quiet { "held up: " (why) } }
                     @if let Some(node) = &task.node { span.quiet { "on " (node) } }
                     @if let Some(who) = &task.cancelled_by { span.quiet { "cancelled by " (who) } }
                     (task_actions(frame, task))
@@ -274,39 +305,51 @@ fn task(frame: &Frame, view: &TaskView) -> Markup {
     }
 }
 
-/// Steps as spans on a line of time.
+/// Steps as spans on a line of time; a pause between attempts is a gap.
 fn steps(frame: &Frame, view: &TaskView) -> Markup {
     let (Some(first), task) = (view.steps.first(), &view.task) else {
         return html! {};
     };
-    let end = task.ended.unwrap_or(frame.moment.now);
+    let ended = |step: &StepRecord| step.ended.or(task.ended).unwrap_or(frame.moment.now);
+    let end = view.steps.iter().map(ended).max().unwrap_or(first.began);
     let whole = seconds_between(first.began, end).max(1) as f64;
-    let ends = view
+    let attempts = view
         .steps
         .iter()
-        .skip(1)
-        .map(|step| step.began)
-        .chain([end]);
+        .map(|step| step.attempt)
+        .max()
+        .unwrap_or(1);
     html! {
         ol.steps {
-            @for (step, ended) in view.steps.iter().zip(ends) {
+            @for step in &view.steps {
                 @let x = seconds_between(first.began, step.began) as f64 / whole;
-                @let width = seconds_between(step.began, ended) as f64 / whole;
-                @let is_last = Some(step) == view.steps.last();
-                @let look = if is_last { task_state(task.state).0 } else { Look::Ok };
+                @let width = seconds_between(step.began, ended(step)) as f64 / whole;
+                @let (look, word) = step_state(step.state);
                 li {
                     span.step-name { (step.name)
-                        @if step.attempt > 1 { span.quiet { " (" (step.attempt) ")" } } }
-                    svg width="100%" height="10" aria-hidden="true" {
+                        @if attempts > 1 { span.quiet { " (" (step.attempt) ")" } } }
+                    svg width="100%" height="10" role="img" aria-label=(word) {
                         rect.meter-ground width="100%" height="10" rx="3" {}
                         rect class={ "step-fill " (look.name()) } height="10" rx="3"
                             x={ (round(x * 99.0)) "%" }
-                            width={ (round((width * 100.0).max(1.0))) "%" } {}
+                            width={ (round((width * 100.0).max(1.0))) "%" } { title { (word) } }
                     }
-                    span.step-time { (span(seconds_between(step.began, ended))) }
+                    span.step-time { (span_between(step.began, ended(step))) }
+                    @if let Some(message) = &step.message && step.message != task.message {
+                        p.step-said.small { (message) }
+                    }
                 }
             }
         }
+    }
+}
+
+fn step_state(state: StepState) -> (Look, &'static str) {
+    match state {
+        StepState::Running => (Look::Running, "running"),
+        StepState::Done => (Look::Ok, "done"),
+        StepState::Failed => (Look::Failed, "failed"),
+        StepState::Stopped => (Look::Off, "stopped"),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use lifeboat_catalog::{Action, Point, Run, Task};
 use lifeboat_scheduler::MachineStatus;
 use maud::{Markup, html};
 
@@ -52,6 +53,60 @@ pub(crate) fn span(seconds: u64) -> String {
         text += &format!(" {} {name}", seconds % size / next);
     }
     text
+}
+
+/// A span that may be shorter than a second: `0.4 s`.
+pub(crate) fn span_of(seconds: f64) -> String {
+    match seconds {
+        seconds if seconds < 0.05 => "< 0.1 s".to_owned(),
+        seconds if seconds < 9.95 => format!("{seconds:.1} s"),
+        seconds => span(seconds.round() as u64),
+    }
+}
+
+/// A measured span from one moment to a later one.
+pub(crate) fn span_between(from: Timestamp, to: Timestamp) -> String {
+    span_of(to.duration_since(from).as_secs_f64().max(0.0))
+}
+
+/// What a task does, in words of people.
+pub(crate) fn deed(action: Action) -> &'static str {
+    match action {
+        Action::Resolve => "find machines",
+        Action::Look => "read contents",
+        other => other.as_str(),
+    }
+}
+
+/// The title of a run: the job's name, or what is kept up; of a restore what comes back.
+pub(crate) fn run_title(moment: &Moment, run: &Run, restored: Option<&Point>) -> String {
+    match (run.job.split_once(' '), restored) {
+        (Some(("look", repository)), _) => format!("Contents of {repository}"),
+        (Some(("check", repository)), _) => format!("Check of {repository}"),
+        (Some(("prune", repository)), _) => format!("Prune of {repository}"),
+        (Some(("verify", machine)), _) => format!("Verify {machine}"),
+        (Some(("restore", _)), Some(point)) => {
+            format!("Restore {} of {}", point.machine, moment.short(point.at))
+        }
+        (Some(("restore", snapshot)), None) => {
+            format!("Restore {}", snapshot.get(..8).unwrap_or(snapshot))
+        }
+        _ => run.job.clone(),
+    }
+}
+
+/// The machine that a task brings back.
+pub(crate) fn restored(task: &Task) -> Option<&str> {
+    let point = task
+        .words
+        .last()
+        .filter(|_| task.action == Action::Restore)?;
+    point.rsplit_once('@').map(|(machine, _)| machine)
+}
+
+/// What a task is about.
+pub(crate) fn subject(task: &Task) -> &str {
+    restored(task).unwrap_or(&task.subject)
 }
 
 /// A number with its noun: `1 machine`, `3 machines`.
