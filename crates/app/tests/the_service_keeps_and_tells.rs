@@ -216,7 +216,7 @@ fn a_service_survives_its_operator() {
         state(&host.newest_run()) == "succeeded"
     });
     host.wait("people are told", || {
-        host.notices().contains("\"outcome\":\"success\"")
+        host.notices().contains("\"job\":\"nightly\"")
     });
     // A broken file stops neither the service nor what it runs.
     let sound = fs::read_to_string(host.path("lifeboat.toml")).unwrap();
