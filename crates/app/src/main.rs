@@ -20,6 +20,7 @@ fn main() -> ExitCode {
     }
     lifeboat_cli::run(lifeboat_cli::Wiring {
         open_platform: platforms::open,
+        check_platform: platforms::check,
         serve: service::serve,
         metrics: service::metrics,
         accounts: lifeboat_cli::Accounts {

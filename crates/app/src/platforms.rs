@@ -75,6 +75,17 @@ pub(crate) fn open(uri: &str, rules: Option<SnapshotRules>) -> Result<Arc<dyn Pl
     Ok(Arc::new(on_volumes(sort, vec![machine], rules)))
 }
 
+/// Whether a URI can be opened, without looking at anything.
+///
+/// Errors: those of [`open`] that the text alone gives.
+pub(crate) fn check(uri: &str) -> Result<()> {
+    match uri {
+        // What it stands for is asked when it is opened.
+        "self:" => Ok(()),
+        uri => open(uri, None).map(drop),
+    }
+}
+
 fn libvirt(uri: &str) -> Libvirt {
     let (clock, entropy) = (Arc::new(SystemClock::new()), Arc::new(SystemEntropy));
     Libvirt::new(LibvirtOptions::new(uri), clock, entropy)
@@ -101,6 +112,15 @@ fn listed(sort: Sort, list: &str) -> std::result::Result<Vec<VmDisk>, ParseError
             Sort::SelfHost => !text.starts_with('/'),
             Sort::Plain | Sort::LvmLibvirt => false,
         };
+        let below = text.trim_start_matches("/dev/");
+        if is_volume
+            && !below
+                .split_once('/')
+                .is_some_and(|(group, name)| is_one(group) && is_one(name))
+        {
+            let rule = "write volumes as GROUP/VOLUME, as in vg0/root,vg0/home";
+            return Err(ParseError::new("list of volumes", list, rule));
+        }
         let path = match is_volume {
             true => format!("/dev/{}", text.trim_start_matches("/dev/")),
             false => text.to_owned(),
@@ -119,6 +139,11 @@ fn listed(sort: Sort, list: &str) -> std::result::Result<Vec<VmDisk>, ParseError
         });
     }
     Ok(disks)
+}
+
+/// Whether it is one name of a path.
+fn is_one(name: &str) -> bool {
+    !name.is_empty() && !name.contains('/')
 }
 
 /// The last name of the path; for volumes of `self:` what finding them by itself gives.
@@ -163,10 +188,31 @@ mod tests {
         let elsewhere = refused("lvm+qemu+ssh://host/system");
         assert_eq!(elsewhere.kind(), ErrorKind::Unsupported);
         assert_eq!(refused("lvm:vg0/root,vg1/root").kind(), ErrorKind::Invalid);
-        for uri in ["vbox:///session", "lvm+vbox:///session", "/dev/sda"] {
+        for uri in [
+            "vbox:///session",
+            "lvm+vbox:///session",
+            "/dev/sda",
+            "",
+            "qemuu:///system",
+        ] {
             let told = refused(uri).to_string();
             assert!(told.contains("qemu:///system"), "{told}");
         }
+        for uri in [
+            "plain:",
+            "plain:rel.img",
+            "plain:/a,/a",
+            "lvm:",
+            "lvm:vg0",
+            "self:vg0/",
+        ] {
+            assert_eq!(
+                check(uri).err().map(|it| it.kind()),
+                Some(ErrorKind::Invalid),
+                "{uri}"
+            );
+        }
+        assert!(check("self:").is_ok() && check("lvm:vg0/root").is_ok());
     }
 
     #[test]

@@ -148,6 +148,58 @@ fn a_file_that_is_missing_hides_nothing(path: &Path, sound: &str) {
 }
 
 #[test]
+fn what_nothing_here_reaches_is_refused_unless_it_is_only_carried_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lifeboat.toml");
+    let validate = ["config", "validate", "--config", path.to_str().unwrap()];
+    let written = |place: &str, uri: &str| {
+        let text = format!(
+            "[repositories.main]\nplace = \"{place}\"\npassword_env = \"SECRET\"\n\
+             [platforms.local]\nuri = \"{uri}\"\n"
+        );
+        fs::write(&path, &text).unwrap();
+        text
+    };
+    for (place, uri, expected) in [
+        (
+            "",
+            "test:///default",
+            ":2:9: error: repositories.main.place: ",
+        ),
+        (
+            "sftp:u@h:/bar",
+            "self:",
+            "sftp: is not supported yet; use a directory",
+        ),
+        (
+            "/srv",
+            "qemuu:///system",
+            ":5:7: error: platforms.local.uri: ",
+        ),
+        ("/srv", "lvm:", "write volumes as GROUP/VOLUME"),
+        ("/srv", "plain:rel.img", "write paths that begin with /"),
+    ] {
+        written(place, uri);
+        let all = told(&run(&validate));
+        assert!(
+            all.contains(expected) && all.contains("1 error"),
+            "{expected}\n{all}"
+        );
+    }
+    let text = written("s3:https://h/b", "https://engine/ovirt-engine");
+    let marked = text.replace("uri =", "carried_over = \"theirs\"\nuri =");
+    let marked = marked.replace("place =", "carried_over = \"theirs\"\nplace =");
+    fs::write(&path, marked).unwrap();
+    let all = told(&run(&validate));
+    assert_eq!(
+        all.matches("carried over, not carried out yet").count(),
+        2,
+        "{all}"
+    );
+    assert!(all.contains("it is sound"), "{all}");
+}
+
+#[test]
 fn schedules_are_listed_and_played() {
     let from = ["--from", "2026-03-28T00:00", "--zone", "Europe/Berlin"];
     let preview = [
@@ -278,6 +330,58 @@ fn a_configuration_is_generated_and_its_names_lead_to_everything() {
     );
     fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).unwrap();
     secrets_have_four_ways(folder, &sound);
+}
+
+#[test]
+fn a_repository_that_is_there_keeps_its_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    fs::write(folder.join("disk.img"), vec![7; 1000]).unwrap();
+    fs::write(folder.join("theirs"), "geheim\n").unwrap();
+    fs::set_permissions(folder.join("theirs"), fs::Permissions::from_mode(0o600)).unwrap();
+    let right = [("RESTIC_PASSWORD", "geheim")];
+    let made = run_in(folder, &["init", "-r", "backup"], "", &right);
+    assert!(made.status.success(), "{}", complaint(&made));
+    let platform = format!("plain:{}", folder.join("disk.img").display());
+    let generate = |more: &[&str], variables: &[(&str, &str)]| {
+        let words = [
+            "config",
+            "generate",
+            "-P",
+            &platform,
+            "--repository",
+            "backup",
+        ];
+        run_in(folder, &[&words[..], more].concat(), "", variables)
+    };
+    let beside = ["-o", "other/l.toml"];
+    let untold = generate(&beside, &[]);
+    let complained = complaint(&untold);
+    assert!(
+        complained.contains("-p FILE names the file of its password"),
+        "{complained}"
+    );
+    let wrong = generate(&beside, &[("RESTIC_PASSWORD", "other")]);
+    assert_eq!(wrong.status.code(), Some(12), "{}", complaint(&wrong));
+    assert_eq!(fs::read_dir(folder.join("other")).unwrap().count(), 0);
+    let named = generate(&["-p", "theirs", "-o", "other/l.toml"], &[]);
+    assert!(named.status.success(), "{}", complaint(&named));
+    let text = fs::read_to_string(folder.join("other/l.toml")).unwrap();
+    assert!(
+        text.contains(folder.join("theirs").to_str().unwrap()),
+        "{text}"
+    );
+    assert_eq!(fs::read_dir(folder.join("other")).unwrap().count(), 1);
+    let known = generate(&["-o", "third/l.toml"], &right);
+    assert!(known.status.success(), "{}", complaint(&known));
+    let written = fs::read_to_string(folder.join("third/main.password")).unwrap();
+    assert_eq!(written, "geheim\n");
+    let gone = platform.replace("disk.img", "gone.img");
+    let words = [
+        "config", "generate", "-P", &gone, "-r", "new", "-o", "new.toml",
+    ];
+    refused(folder, &words, "gone.img: No such file");
+    assert!(!folder.join("new.toml").exists() && !folder.join("new").exists());
 }
 
 fn secrets_have_four_ways(folder: &Path, sound: &str) {

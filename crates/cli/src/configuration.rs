@@ -1,5 +1,6 @@
 //! The files of the configuration, found and read.
 
+mod addresses;
 mod schema;
 mod secret;
 
@@ -13,6 +14,7 @@ use lifeboat_config::{Finding, Loaded, Severity, SourceFile, Spot, read, read_pa
 use lifeboat_model::ErrorKind;
 use serde::de::DeserializeOwned;
 
+use crate::CheckPlatform;
 use crate::error::{Error, Result};
 
 /// Limits: bytes of one file, and files that are included.
@@ -22,15 +24,17 @@ const FILES_MAX: usize = 1000;
 /// Reads a configuration with the files that it includes.
 ///
 /// `J` is how jobs are read: as `Job` with all values checked, or as `JobText` as they are written.
+/// `check` looks at addresses of platforms.
 ///
 /// Errors: those of the files; what is wrong inside them is in the result.
-pub(crate) fn load<J: DeserializeOwned>(path: &Path) -> Result<Loaded<J>> {
-    load_with_files(path).map(|(loaded, _)| loaded)
+pub(crate) fn load<J: DeserializeOwned>(path: &Path, check: CheckPlatform) -> Result<Loaded<J>> {
+    load_with_files(path, check).map(|(loaded, _)| loaded)
 }
 
 /// The same, with the files as they were read; the first is `path`.
 pub(crate) fn load_with_files<J: DeserializeOwned>(
     path: &Path,
+    check: CheckPlatform,
 ) -> Result<(Loaded<J>, Vec<SourceFile>)> {
     let mut unread = Vec::new();
     let mut files = vec![source(path, &mut unread)?];
@@ -46,10 +50,12 @@ pub(crate) fn load_with_files<J: DeserializeOwned>(
             });
         }
     }
-    match files.len() == 1 && unread.is_empty() {
-        true => Ok((loaded, files)),
-        false => Ok((read_partly(&files, unread), files)),
-    }
+    let mut loaded = match files.len() == 1 && unread.is_empty() {
+        true => loaded,
+        false => read_partly(&files, unread),
+    };
+    addresses::check(&mut loaded, check);
+    Ok((loaded, files))
 }
 
 /// Adds the files of a pattern; `unread` are those that could be read in part.

@@ -111,6 +111,8 @@ pub struct WantedToken {
     pub created_by: String,
 }
 
+/// Checks the URI of a platform.
+pub type CheckPlatform = fn(&str) -> lifeboat_platform::Result<()>;
 /// Answers requests until it is asked to stop.
 pub type Serve = fn(ServeParts, &CancelToken) -> Result<(), (ErrorKind, String)>;
 /// Writes all metrics as text.
@@ -134,6 +136,8 @@ pub struct Accounts {
 pub struct Wiring {
     /// Opens a platform by its URI, with what was decided about snapshots of volumes.
     pub open_platform: OpenPlatform,
+    /// Says what is wrong with a platform's URI, without looking at the platform.
+    pub check_platform: CheckPlatform,
     /// Answers requests.
     pub serve: Serve,
     /// Writes metrics.

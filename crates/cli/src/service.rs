@@ -23,6 +23,7 @@ use lifeboat_control::Job;
 use lifeboat_model::{CancelToken, Clock, ErrorKind};
 use lifeboat_scheduler::{Node, NodeOptions};
 
+use crate::CheckPlatform;
 use crate::configuration;
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -63,6 +64,7 @@ pub(crate) struct Service {
     /// What was run and what is kept.
     pub(crate) catalog: Arc<Catalog>,
     clock: Arc<dyn Clock>,
+    check_platform: CheckPlatform,
 }
 
 impl Service {
@@ -71,7 +73,8 @@ impl Service {
     /// Errors: `Invalid` for a configuration that is not sound.
     pub(crate) fn open(context: &Context) -> Result<Self> {
         let path = context.configuration_path();
-        let (loaded, files) = configuration::load_with_files::<Job>(&path)?;
+        let (loaded, files) =
+            configuration::load_with_files::<Job>(&path, context.wiring.check_platform)?;
         Self::of(context, path, sound(loaded)?, files)
     }
 
@@ -81,13 +84,19 @@ impl Service {
         if !path.exists() {
             return Ok(None);
         }
-        let (loaded, files) = configuration::load_with_files::<Job>(&path)?;
+        let (loaded, files) =
+            configuration::load_with_files::<Job>(&path, context.wiring.check_platform)?;
         let loaded = sound(loaded)?;
         let state = state_of(&loaded.config)?;
         let is_there = catalog_file(&loaded.config, &state).is_none_or(|it| it.exists());
         is_there
             .then(|| Self::of(context, path, loaded, files))
             .transpose()
+    }
+
+    /// Reads its configuration anew.
+    pub(crate) fn read(&self) -> Result<(Loaded<Job>, Vec<SourceFile>)> {
+        configuration::load_with_files(&self.path, self.check_platform)
     }
 
     /// Opens the catalog of a configuration that is sound.
@@ -109,6 +118,7 @@ impl Service {
             state,
             catalog,
             clock,
+            check_platform: context.wiring.check_platform,
         })
     }
 

@@ -13,6 +13,7 @@ mod carried;
 mod check;
 mod document;
 mod finding;
+mod gaps;
 mod import;
 mod job;
 mod notification;

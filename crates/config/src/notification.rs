@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use lifeboat_policy::{Schedule, parse_zone};
+use lifeboat_policy::Schedule;
 
 use crate::finding::nearest;
 use crate::job::{Names, is_known, known};
@@ -183,7 +183,7 @@ impl RouteEntry {
             use PerRun::{Always, Failure, Never, Warning};
             section.word_or_first("per_run", PER_RUN, &[Never, Failure, Warning, Always])
         };
-        let zone = section.parsed_by("zone", parse_zone);
+        let zone = section.zone("zone");
         let entry = Self {
             name,
             severities,

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use jiff::tz::TimeZone;
 use lifeboat_model::ParseError;
-use lifeboat_policy::{Schedule, parse_zone};
+use lifeboat_policy::Schedule;
 
 use crate::job::Names;
 use crate::secret::{PASSWORD, SecretSource};
@@ -90,7 +90,7 @@ impl RepositoryEntry {
     pub(crate) fn read(section: Section<'_>, names: &Names) -> Option<Self> {
         let place = section.needed("place", "place = \"/srv/backup\"");
         let password = PASSWORD.read_needed(&section);
-        let zone = section.parsed_by("zone", parse_zone);
+        let zone = section.zone("zone");
         let check = section.schedule("check");
         let check_data = section.parsed_by("check_data", str::parse);
         if check.is_none() && check_data.is_some() && !section.holds("check") {

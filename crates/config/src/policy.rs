@@ -3,13 +3,17 @@
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use lifeboat_model::parse_span;
 use lifeboat_policy::{
     Brake, FullRule, KeepCount, KeepDuration, Retention, Schedule, Timing, parse_weekdays,
-    parse_zone,
 };
 
+use crate::gaps::{is_never, written};
 use crate::place::carried_over;
 use crate::section::Section;
+
+/// Runs are not spread over more.
+const JITTER_MAX: Duration = Duration::from_secs(31 * 86_400);
 
 /// A named set of rules.
 #[derive(Clone, Debug)]
@@ -62,7 +66,7 @@ pub struct Objectives {
 
 impl PolicyEntry {
     pub(crate) fn read(section: Section<'_>) -> Self {
-        let zone = section.parsed_by("zone", parse_zone);
+        let zone = section.zone("zone");
         let zone = zone.unwrap_or_else(TimeZone::system);
         let entry = Self {
             timing: timing(&section, &zone),
@@ -96,6 +100,13 @@ impl PolicyEntry {
 impl PolicyEntry {
     /// Says what can never come true.
     fn warn(&self, section: &Section<'_>) {
+        self.warn_of_missing(section);
+        self.warn_of_gaps(section);
+        self.warn_of_age(section);
+    }
+
+    /// Promises that wait for a schedule which somebody else has.
+    fn warn_of_missing(&self, section: &Section<'_>) {
         let promise = &self.objectives;
         if promise.proof.is_some() && self.verify.is_none() && !section.holds("verify") {
             let why = "nothing is read back by itself, so it will be missed";
@@ -106,11 +117,88 @@ impl PolicyEntry {
             section.warn("rpo", why, "write schedule = \"daily 02:00\"");
         }
     }
+
+    /// Promises and delays that do not fit to the times between runs.
+    fn warn_of_gaps(&self, section: &Section<'_>) {
+        let promise = &self.objectives;
+        if let (Some(promised), Some(verify)) = (promise.proof, &self.verify) {
+            let timing = Timing::new(verify.clone(), self.zone.clone());
+            let apart = section.gaps(&timing).map(|it| it.longest);
+            if let Some(apart) = apart.filter(|apart| *apart >= promised) {
+                let apart = written(apart);
+                let why = format!("points are read back up to {apart} apart, so it will be missed");
+                section.warn(
+                    "proof",
+                    why,
+                    "write more than that, or read back more often",
+                );
+            }
+        }
+        let Some(timing) = &self.timing else {
+            return;
+        };
+        let is_plain = timing.jitter.is_zero() && timing.blackouts.is_empty();
+        if is_plain && promise.recovery_point.is_none() {
+            return;
+        }
+        if is_never(timing) {
+            section.refuse("blackouts", "they leave no time: nothing ever begins");
+            return;
+        }
+        let Some(gaps) = section.gaps(timing) else {
+            return;
+        };
+        let apart = gaps.longest.saturating_add(timing.jitter);
+        if promise.recovery_point.is_some_and(|it| it <= apart) {
+            let apart = written(apart);
+            let why = format!("runs begin up to {apart} apart, so it will be missed");
+            section.warn(
+                "rpo",
+                why,
+                "write more than that, or a schedule with more runs",
+            );
+        }
+        if timing.jitter >= gaps.shortest {
+            let shortest = written(gaps.shortest);
+            let why = format!("the next run may be due before: they are {shortest} apart");
+            section.warn("jitter", why, "write less than that");
+        }
+    }
+
+    /// Keep rules that a limit of age takes away again.
+    fn warn_of_age(&self, section: &Section<'_>) {
+        let (Some(most), Some(rules)) = (self.age_max, &self.retention) else {
+            return;
+        };
+        let days = [
+            ("keep_daily", rules.daily, 1),
+            ("keep_weekly", rules.weekly, 7),
+            ("keep_monthly", rules.monthly, 28),
+            ("keep_yearly", rules.yearly, 365),
+        ];
+        for (key, count, days) in days {
+            let Some(KeepCount::Newest(count)) = count else {
+                continue;
+            };
+            let oldest = u64::from(count.get() - 1) * days * 86_400;
+            if Duration::from_secs(oldest) > most {
+                let most = written(most);
+                let why = format!("the oldest of them go earlier: max_age is {most}");
+                section.warn(key, why, "write a longer max_age, or keep fewer");
+            }
+        }
+    }
 }
 
 fn timing(section: &Section<'_>, zone: &TimeZone) -> Option<Timing> {
     let schedule = section.schedule("schedule");
-    let jitter = section.span("jitter");
+    let jitter = section.parsed_span("jitter", |text| {
+        let jitter = parse_span(text).map_err(|error| error.to_string())?;
+        let is_short = jitter <= JITTER_MAX;
+        is_short
+            .then_some(jitter)
+            .ok_or("write at most 31d".to_owned())
+    });
     let is_caught_up = section.flag("catch_up", true);
     let mut blackouts = Vec::new();
     for text in section.texts("blackouts") {

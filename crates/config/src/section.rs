@@ -9,11 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::ops::Range;
 
+use lifeboat_policy::Timing;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::document::Document;
 use crate::finding::{Finding, Severity, Spot, nearest};
+use crate::gaps::{Gaps, gaps};
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +45,8 @@ pub(crate) struct Record {
     pub(crate) asked: BTreeMap<String, Asked>,
     /// Some files are missing: a name that nobody knows may be in them.
     pub(crate) is_partial: bool,
+    /// The gaps of schedules that were played already.
+    pub(crate) gaps: BTreeMap<String, Option<Gaps>>,
 }
 
 /// A setting that was asked for, written or not.
@@ -198,6 +202,14 @@ impl<'d> Section<'d> {
     pub(crate) fn refuse(&self, key: &str, why: impl Display) {
         let message = format!("{}: {why}", self.path(key));
         self.find(self.spot_of(key), message, None);
+    }
+
+    /// The gaps of a schedule; each that several policies have is played once.
+    pub(crate) fn gaps(&self, timing: &Timing) -> Option<Gaps> {
+        let (schedule, zone) = (&timing.schedule, timing.zone.iana_name());
+        let key = format!("{schedule} {zone:?} {:?}", timing.blackouts);
+        let mut record = self.record.borrow_mut();
+        *record.gaps.entry(key).or_insert_with(|| gaps(timing))
     }
 
     /// Whether a key is written; it is no setting by that.

@@ -62,6 +62,49 @@ fn a_promise_of_copies_needs_repositories_and_a_policy_needs_a_job() {
 }
 
 #[test]
+fn promises_that_the_schedule_or_the_limits_break_are_told() {
+    let policy = |text: &str| format!("policy = 'p'\n[policies.p]\nzone = 'Europe/Berlin'\n{text}");
+    let weekly = "schedule = 'weekly sun 02:00'\nrpo = '26h'\nverify = 'weekly sun 06:00'\n\
+                  proof = '7d'\nkeep_daily = 7\nkeep_yearly = 'unlimited'\nmax_age = '2d'\n";
+    assert_eq!(
+        told(&with(&policy(weekly))),
+        [
+            "warning: policies.p.rpo: runs begin up to 7d1h apart, so it will be missed; \
+             write more than that, or a schedule with more runs",
+            "warning: policies.p.proof: points are read back up to 7d1h apart, so it will be \
+             missed; write more than that, or read back more often",
+            "warning: policies.p.keep_daily: the oldest of them go earlier: max_age is 2d; \
+             write a longer max_age, or keep fewer"
+        ]
+    );
+    let kept = "schedule = 'daily 02:00'\nrpo = '26h'\njitter = '30m'\nmax_age = '6d'\n\
+                keep_daily = 7\nverify = 'weekly sun 06:00'\nproof = '8d'\n";
+    assert_eq!(told(&with(&policy(kept))), [""; 0]);
+    for (text, expected) in [
+        (
+            "schedule = 'every 1h'\nblackouts = ['sat, sun 00:00-00:00']\nrpo = '48h'\n",
+            "warning: policies.p.rpo: runs begin up to 2d1h apart, so it will be missed; \
+             write more than that, or a schedule with more runs",
+        ),
+        (
+            "schedule = 'daily 02:00'\nblackouts = ['00:00-00:00']\n",
+            "error: policies.p.blackouts: they leave no time: nothing ever begins",
+        ),
+        (
+            "schedule = 'daily 02:00'\njitter = '48h'\n",
+            "warning: policies.p.jitter: the next run may be due before: they are 1d apart; \
+             write less than that",
+        ),
+        (
+            "schedule = 'daily 02:00'\njitter = '99999d'\n",
+            "error: policies.p.jitter: write at most 31d",
+        ),
+    ] {
+        assert_eq!(told(&with(&policy(text))), [expected], "{text}");
+    }
+}
+
+#[test]
 fn sites_are_checked_once_there_are_any() {
     assert_eq!(
         told(&with("[platforms.b]\nuri = 'b'\nsite = 'x'\n")),

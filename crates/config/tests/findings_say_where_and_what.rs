@@ -54,7 +54,7 @@ full_after = 14
 keep_daily = 7
 keep_monthly = "unlimited"
 keep_within = "2d"
-rpo = "26h"
+rpo = "74h"
 copies = 2
 
 [jobs.web]
@@ -97,7 +97,7 @@ fn a_sound_file_gives_its_values_and_where_they_came_from() {
     assert_eq!(retention.monthly, Some(KeepCount::Unlimited));
     assert_eq!(
         policy.objectives.recovery_point,
-        Some(Duration::from_secs(26 * 3600))
+        Some(Duration::from_secs(74 * 3600))
     );
     let job = &config.jobs["web"];
     assert_eq!(
@@ -179,6 +179,11 @@ bogus = 1
         assert!(told.starts_with(&expected), "{told}\n{expected}");
     }
     assert_eq!(told.len(), expected.len(), "{told:#?}");
+    let zone = told.iter().find(|it| it.contains(".zone: ")).unwrap();
+    assert!(
+        zone.ends_with("; did you mean \"Europe/Berlin\"?"),
+        "{zone}"
+    );
 }
 
 #[test]
@@ -218,8 +223,8 @@ fn several_files_are_one_and_no_table_comes_twice() {
     let told: Vec<_> = loaded.findings.iter().map(ToString::to_string).collect();
     let expected = [
         "a.toml:3:12: error: include: it is not there",
-        "a.toml:35:13: error: jobs.web.copies_to: there is no repository \"secnd\"; did you",
-        "a.toml:37:1: error: jobs.web.platfrom: there is no such setting; did you mean",
+        "a.toml:32:13: error: jobs.web.copies_to: there is no repository \"secnd\"; did you",
+        "a.toml:34:1: error: jobs.web.platfrom: there is no such setting; did you mean",
     ];
     for (told, expected) in told.iter().zip(expected) {
         assert!(told.starts_with(expected), "{told}\n{expected}");

@@ -32,7 +32,7 @@ pub use timing::{Blackout, Due, Occurrence, Timing};
 pub fn parse_weekdays(text: &str) -> Result<u8, ParseError> {
     let rule = "write days as in sun, or mon, thu, or seven bits for Monday to Sunday";
     let lower = text.trim().to_ascii_lowercase();
-    simple::days_of_week(&lower).ok_or_else(|| ParseError::new("days of the week", text, rule))
+    simple::days_of_week(&lower).ok_or_else(|| ParseError::new("list of weekdays", text, rule))
 }
 
 /// Finds a time zone by its name, as in `Europe/Berlin`.

@@ -127,6 +127,33 @@ const PLAIN: [(&str, &[&str]); 17] = [
 ];
 
 #[test]
+fn a_mistake_is_told_by_the_rule_of_its_own_form() {
+    for (text, rule) in [
+        ("every 7m", "minutes that divide an hour"),
+        ("every 15", "minutes that divide an hour"),
+        ("hourly :75", ":00 to :59"),
+        ("daily 24:00", "times from 00:00 to 23:59"),
+        ("weekly sun 3", "days of the week and times"),
+        ("weekly sunn 03:00", "days of the week and times"),
+        ("biweekly sun from 2026 03:00", "perhaps a first week"),
+        ("monthly 32 02:00", "days of the month and times"),
+        ("days 0000000 02:00", "at least one of them 1"),
+        ("dayly 02:00", "begin with hourly, every, daily"),
+        ("cron 0 2 * *", "minute hour day month weekday"),
+    ] {
+        let told = text.parse::<Schedule>().unwrap_err().to_string();
+        assert!(told.contains(rule) && told.len() < 220, "{told}");
+    }
+    let told = lifeboat_policy::parse_weekdays("sonntag")
+        .unwrap_err()
+        .to_string();
+    assert!(
+        told.starts_with("\"sonntag\" is not a list of weekdays: "),
+        "{told}"
+    );
+}
+
+#[test]
 fn in_plain_words() {
     for (text, expected) in PLAIN {
         let expected: Vec<_> = expected

@@ -85,6 +85,13 @@ fn a_file_that_is_included_is_written_in_place_and_somebody_asks() {
     served.signal("HUP");
     served.waits_for("the configuration is as it was");
 
+    // What it listens on it takes at its start.
+    let other = fs::read_to_string(&main)
+        .unwrap()
+        .replace("127.0.0.1:0", "127.0.0.2:0");
+    fs::write(&main, other).unwrap();
+    served.waits_for("what changed in server.listen counts from the next start of the service");
+
     site.write("jobs/late.toml", &JOB.replace("gold", "silver"), 0o600);
     served.signal("HUP");
     served.waits_for("the configuration before goes on");

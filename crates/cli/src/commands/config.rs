@@ -34,11 +34,8 @@ struct ValueLine<'a> {
 /// Checks or shows the configuration.
 pub(crate) fn run(context: &Context, command: &ConfigCommand) -> Result<u8> {
     match command {
-        ConfigCommand::Validate => {
-            let loaded = configuration::load(&context.global.config)?;
-            validate(context, &loaded)
-        }
-        ConfigCommand::Show => show(context, &configuration::load(&context.global.config)?),
+        ConfigCommand::Validate => validate(context, &load(context)?),
+        ConfigCommand::Show => show(context, &load(context)?),
         ConfigCommand::Schema => {
             let schema = serde_json::to_string_pretty(&configuration::schema());
             let schema = schema.map_err(|e| Error::usage(e.to_string()))?;
@@ -48,6 +45,10 @@ pub(crate) fn run(context: &Context, command: &ConfigCommand) -> Result<u8> {
         ConfigCommand::Generate(arguments) => generate::run(context, arguments),
         ConfigCommand::Import(arguments) => import::run(context, arguments),
     }
+}
+
+fn load(context: &Context) -> Result<Loaded<Job>> {
+    configuration::load(&context.global.config, context.wiring.check_platform)
 }
 
 #[derive(Serialize)]

@@ -10,6 +10,8 @@ mod repositories;
 mod secrets;
 mod service;
 
+pub(crate) use platforms::{is_this_computer, unreadable};
+
 use lifeboat_config::{Loaded, Severity};
 use lifeboat_control::Job;
 use serde::Serialize;
@@ -134,7 +136,7 @@ pub(crate) fn run(context: &Context) -> Result<u8> {
 fn configured(context: &Context, checks: &mut Vec<Check>) -> Option<Loaded<Job>> {
     let path = context.configuration_path();
     let file = path.display().to_string();
-    let loaded = match configuration::load::<Job>(&path) {
+    let loaded = match configuration::load::<Job>(&path, context.wiring.check_platform) {
         Ok(loaded) => loaded,
         Err(error) => {
             let advice = "write one, as 'lifeboat config generate' does, or name it with --config";

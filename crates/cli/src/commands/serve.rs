@@ -1,5 +1,6 @@
 //! `lifeboat serve`: the service.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -12,7 +13,6 @@ use lifeboat_model::{CancelToken, ErrorKind};
 use lifeboat_scheduler::Node;
 
 use crate::args::ServeArguments;
-use crate::configuration;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::output::Output;
@@ -171,7 +171,7 @@ fn reload(
     ((notices, tell, shown), is_asked): (Told<'_>, bool),
 ) {
     let mut findings: Vec<Finding> = Vec::new();
-    let read = configuration::load_with_files(&service.path);
+    let read = service.read();
     let read = read.and_then(|(loaded, files)| {
         watched.follow(&service.path, &loaded, &files);
         findings.clone_from(&loaded.findings);
@@ -193,16 +193,43 @@ fn reload(
             }
             notices.replace_settings(fresh);
             node.replace_settings(settings(&loaded.config));
+            let before = std::mem::replace(shown, shown_of(&loaded));
             // Nobody listens any more when the service ends.
-            *shown = shown_of(&loaded);
             let _ = tell.send(ConfigTold::Sound(shown.clone()));
             let _ = output.result("the configuration was read anew");
+            let waits = waiting(&before, shown);
+            if !waits.is_empty() {
+                let waits = waits.join(", ");
+                output.warn(format!(
+                    "what changed in {waits} counts from the next start of the service: \
+                     systemctl restart lifeboat"
+                ));
+            }
         }
         Err(error) => {
             output.warn(format!("the configuration before goes on: {error}"));
             let _ = tell.send(ConfigTold::Broken(error.to_string(), findings));
         }
     }
+}
+
+/// Settings that differ and that are only taken when the service starts.
+fn waiting<'s>(before: &'s [ShownSetting], now: &'s [ShownSetting]) -> Vec<&'s str> {
+    let at_start = |all: &'s [ShownSetting]| -> BTreeMap<&'s str, &'s str> {
+        let all = all
+            .iter()
+            .map(|(path, value, _)| (path.as_str(), value.as_str()));
+        all.filter(|(path, _)| {
+            ["server.", "catalog."]
+                .iter()
+                .any(|it| path.starts_with(it))
+        })
+        .collect()
+    };
+    let (before, now) = (at_start(before), at_start(now));
+    let paths: BTreeSet<&str> = before.keys().chain(now.keys()).copied().collect();
+    let differ = |path: &&str| before.get(path) != now.get(path);
+    paths.into_iter().filter(differ).collect()
 }
 
 /// Metrics for node_exporter, if they are wanted.

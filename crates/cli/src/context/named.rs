@@ -32,7 +32,10 @@ impl Context {
         if let Some(loaded) = self.configured.0.get() {
             return Ok(loaded);
         }
-        let loaded = Arc::new(configuration::load(&self.global.config)?);
+        let loaded = Arc::new(configuration::load(
+            &self.global.config,
+            self.wiring.check_platform,
+        )?);
         Ok(self.configured.0.get_or_init(|| loaded))
     }
 

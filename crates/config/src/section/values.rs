@@ -4,8 +4,9 @@ use std::cell::RefCell;
 use std::fmt::Display;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use lifeboat_model::{ByteCount, parse_span};
-use lifeboat_policy::Schedule;
+use lifeboat_policy::{Schedule, parse_zone};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -100,6 +101,32 @@ impl<'d> Section<'d> {
     /// A span of time.
     pub(crate) fn span(&self, key: &'static str) -> Option<Duration> {
         self.read_as(key, Kind::Span, parse_span)
+    }
+
+    /// A span of time that a function reads.
+    pub(crate) fn parsed_span<E: Display>(
+        &self,
+        key: &'static str,
+        parse: impl Fn(&str) -> Result<Duration, E>,
+    ) -> Option<Duration> {
+        self.read_as(key, Kind::Span, parse)
+    }
+
+    /// A time zone; one that is not there gets the name that may be meant.
+    pub(crate) fn zone(&self, key: &'static str) -> Option<TimeZone> {
+        let text = self.value(key, Kind::Text)?.get_ref().as_str();
+        match text.map(|text| (text, parse_zone(text))) {
+            Some((text, Err(error))) => {
+                let names = jiff::tz::db().available();
+                let names: Vec<String> = names.map(|name| name.to_string()).collect();
+                let near = nearest(text, names.iter().map(String::as_str));
+                let next = near.map(|near| format!("did you mean \"{near}\"?"));
+                let message = format!("{}: {error}", self.path(key));
+                self.find(self.spot_of(key), message, next);
+                None
+            }
+            _ => self.read_as(key, Kind::Text, parse_zone),
+        }
     }
 
     /// A span of time; what is usual, written the same way, where nothing is written.

@@ -11,31 +11,41 @@ const WEEKS_FROM: Date = date(2024, 1, 1);
 const WORKING_DAYS: u8 = 0b001_1111;
 const WEEKEND: u8 = 0b110_0000;
 
-const FORMS: &str = "write one of: hourly, every 15m, daily 02:00, weekdays 02:00, \
-                     weekends 02:00, weekly sun 03:00, biweekly sun 03:00, monthly 1 02:00, \
-                     monthly last day 02:00, monthly 2nd tue 02:00, \
-                     days 1111100 02:00 (Monday to Sunday), cron 0 2 * * 1-5, \
-                     calendar Mon..Fri *-*-* 02:00; several times as in daily 02:00, 14:00";
+const FORMS: &str = "begin with hourly, every, daily, weekdays, weekends, weekly, biweekly, \
+                     monthly, days, cron or calendar, as in daily 02:00 or cron 0 2 * * 1-5";
+const TIMES: &str = "after the days come times from 00:00 to 23:59, as in 02:00 or 02:00, 14:00";
+const HOURLY: &str = "write hourly alone, or with its minute, :00 to :59, as in hourly :15";
+const EVERY: &str = "write minutes that divide an hour or hours that divide a day: 1m, 2m, 3m, 4m, \
+                     5m, 6m, 10m, 12m, 15m, 20m, 30m, 1h, 2h, 3h, 4h, 6h, 8h, 12h";
+const WEEKLY: &str =
+    "write days of the week and times, as in weekly sun 03:00 or weekly mon, thu 03:00";
+const BIWEEKLY: &str = "write days of the week, perhaps a first week, and times, as in \
+                        biweekly sun 03:00 or biweekly sun from 2026-01-04 03:00";
+const MONTHLY: &str = "write days of the month and times, as in monthly 1, 15 02:00, \
+                       monthly last day 02:00 or monthly 2nd tue 02:00";
+const DAYS: &str = "write seven bits for Monday to Sunday, at least one of them 1, and times, as in \
+                    days 1111100 02:00";
 
-/// Reads one of the forms.
+/// Reads one of the forms; what is said of a wrong one is about its own part.
 pub(super) fn parse(text: &str) -> Result<Vec<Rule>, ParseError> {
-    let wrong = || ParseError::new("schedule", text, FORMS);
+    let wrong = |rule| ParseError::new("schedule", text, rule);
     let lower = text.to_ascii_lowercase();
     let (form, rest) = lower.split_once(' ').unwrap_or((&lower, ""));
-    let (days, times) = match form {
-        "hourly" => return hourly(rest).ok_or_else(wrong),
-        "every" => return every(rest).ok_or_else(wrong),
-        "daily" => (Some(Days::EVERY), rest),
-        "weekdays" => (Some(on(WORKING_DAYS)), rest),
-        "weekends" => (Some(on(WEEKEND)), rest),
-        "weekly" => split(rest, |words| weekdays(words).map(on)),
-        "biweekly" => split(rest, biweekly),
-        "monthly" => split(rest, monthly),
-        "days" => split(rest, |words| bits(words).map(on)),
-        _ => (None, rest),
+    let every_week = |bits| (Some(on(bits)), rest);
+    let ((days, times), rule) = match form {
+        "hourly" => return hourly(rest).ok_or_else(|| wrong(HOURLY)),
+        "every" => return every(rest).ok_or_else(|| wrong(EVERY)),
+        "daily" => ((Some(Days::EVERY), rest), FORMS),
+        "weekdays" => (every_week(WORKING_DAYS), FORMS),
+        "weekends" => (every_week(WEEKEND), FORMS),
+        "weekly" => (split(rest, |words| weekdays(words).map(on)), WEEKLY),
+        "biweekly" => (split(rest, biweekly), BIWEEKLY),
+        "monthly" => (split(rest, monthly), MONTHLY),
+        "days" => (split(rest, |words| bits(words).map(on)), DAYS),
+        _ => ((None, rest), FORMS),
     };
-    let days = days.ok_or_else(wrong)?;
-    let times = times_of(times).ok_or_else(wrong)?;
+    let days = days.ok_or_else(|| wrong(rule))?;
+    let times = times_of(times).ok_or_else(|| wrong(TIMES))?;
     let rule = |times| Rule {
         days: days.clone(),
         times,

@@ -1,5 +1,7 @@
 //! `lifeboat config generate`
 
+mod password;
+
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
@@ -9,21 +11,21 @@ use lifeboat_chunker::ChunkSizes;
 use lifeboat_config::{SourceFile, read};
 use lifeboat_control::{Job, Rule};
 use lifeboat_model::ErrorKind;
-use lifeboat_platform::Vm;
+use lifeboat_platform::{Inventory, Vm};
 use lifeboat_repository::InitOptions;
+
+use password::PasswordFile;
 
 use super::import::folder_of;
 use super::{print_text, wizard};
 use crate::args::{ConfigGenerateArguments, PlatformArguments};
+use crate::commands::doctor::{is_this_computer, unreadable};
 use crate::commands::init;
 use crate::configuration;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::tables::count;
 use crate::whole_file;
-
-/// Random bytes of a password.
-const PASSWORD_BYTES: usize = 32;
 
 /// A platform that answers, and its machines.
 pub(super) struct Found {
@@ -46,7 +48,7 @@ pub(super) struct Wish {
 pub(super) fn run(context: &Context, arguments: &ConfigGenerateArguments) -> Result<u8> {
     let target = arguments.output.as_ref().unwrap_or(&context.global.config);
     if !arguments.force && !arguments.dry_run {
-        refuse_existing(target)?;
+        refuse_existing(context, target)?;
     }
     let mut wish = Wish {
         machines: arguments.machines.clone(),
@@ -68,8 +70,8 @@ pub(super) fn run(context: &Context, arguments: &ConfigGenerateArguments) -> Res
         return Err(Error::usage(message));
     }
     let place = whole_place(&place)?;
-    let password = folder_of(target)?.join("main.password");
-    let text = text(&wish, &place, &password, &found);
+    let password = PasswordFile::of(context, target)?;
+    let text = text(&wish, &place, &password.path, &found);
     check(&text, &found, &wish)?;
     if arguments.dry_run {
         return print_text(context, &text);
@@ -79,14 +81,14 @@ pub(super) fn run(context: &Context, arguments: &ConfigGenerateArguments) -> Res
         return Ok(0);
     }
     make(context, (target, &text), &place, &password)?;
-    next(context, target, &found)
+    next(context, (target, &password.path), &found)
 }
 
-fn refuse_existing(target: &Path) -> Result<()> {
+fn refuse_existing(context: &Context, target: &Path) -> Result<()> {
     if fs::symlink_metadata(target).is_err() {
         return Ok(());
     }
-    let there = match configuration::load::<Job>(target) {
+    let there = match configuration::load::<Job>(target, context.wiring.check_platform) {
         Ok(loaded) => {
             let jobs: Vec<_> = loaded.config.jobs.keys().map(String::as_str).collect();
             format!("its jobs: {}", jobs.join(", "))
@@ -121,10 +123,15 @@ fn find(
             found.push(here);
             if has_volumes {
                 let about = ("volumes", "the same by snapshots of their volumes");
-                found.extend(look(context, about, format!("lvm+{usual}")));
+                match look(context, about, format!("lvm+{usual}")) {
+                    Ok(volumes) => found.push(volumes),
+                    Err(error) => context
+                        .output
+                        .warn(format!("lvm+{usual} is left out: {error}")),
+                }
             }
         }
-        Err(error) => context.output.detail_aside(format!("{usual}: {error}")),
+        Err(error) => context.output.warn(format!("{usual} is left out: {error}")),
     }
     // This computer itself is only protected by somebody who wants that.
     if is_asking {
@@ -134,7 +141,7 @@ fn find(
             "self:".to_owned(),
         ) {
             Ok(this) => found.push(this),
-            Err(error) => context.output.detail_aside(format!("self: {error}")),
+            Err(error) => context.output.warn(format!("self: is left out: {error}")),
         }
     }
     if found.is_empty() {
@@ -159,12 +166,38 @@ fn look(context: &Context, (name, about): (&str, &'static str), uri: String) -> 
         platform: Some(uri.clone()),
     };
     let inventory = context.open_platform(&named)?.inventory()?;
+    has_disks(context, &uri, &inventory)?;
     Ok(Found {
         name: name.to_owned(),
         uri,
         about,
         machines: inventory.vms,
     })
+}
+
+/// Refuses machines without a disk that could be backed up.
+fn has_disks(context: &Context, uri: &str, inventory: &Inventory) -> Result<()> {
+    let machines = &inventory.vms;
+    if is_this_computer(uri) {
+        for (seen, is_missing) in unreadable(machines) {
+            if is_missing {
+                let message = format!("{seen}: look whether its path in {uri} is right");
+                return Err(Error::new(ErrorKind::NotFound, message));
+            }
+            context.output.warn(seen);
+        }
+    }
+    if machines.is_empty() || machines.iter().any(|it| !it.disks.is_empty()) {
+        return Ok(());
+    }
+    let findings = inventory.findings.iter().map(|it| it.text.as_str());
+    let findings: Vec<_> = findings.collect();
+    let why = match findings.is_empty() {
+        true => String::new(),
+        false => format!(": {}", findings.join("; ")),
+    };
+    let message = format!("{uri} shows no disk that could be backed up{why}");
+    Err(Error::new(ErrorKind::NotFound, message))
 }
 
 /// A folder from the root on, so that it is the same from everywhere.
@@ -262,48 +295,46 @@ fn make(
     context: &Context,
     (target, text): (&Path, &str),
     place: &str,
-    password: &Path,
+    password: &PasswordFile,
 ) -> Result<()> {
     let folder = folder_of(target)?;
     fs::create_dir_all(&folder).map_err(|e| {
         let message = format!("cannot make the folder {}: {e}", folder.display());
         Error::new(ErrorKind::of_io(&e), message)
     })?;
-    if fs::symlink_metadata(password).is_ok() {
-        let kept = format!("{} is there and stays the password", password.display());
-        context.output.tell(kept)?;
-    } else {
-        let mut bytes = [0; PASSWORD_BYTES];
-        context.environment.entropy.fill(&mut bytes);
-        let mut line: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        bytes.fill(0);
-        line.push('\n');
-        whole_file::write(password, line.as_bytes())?;
-    }
+    let backend = lifeboat_backend::open(&Location::parse(place)?)?;
+    let has_repository = || backend.size(FileHandle::CONFIG).is_ok();
     let mut global = context.global.clone();
     global.repository = Some(place.to_owned());
-    global.password_file = Some(password.to_owned());
-    let context = &context.with_global(global);
-    let backend = lifeboat_backend::open(&Location::parse(place)?)?;
-    if backend.size(FileHandle::CONFIG).is_err() {
+    let is_written = password.write(&context.with_global(global.clone()), has_repository())?;
+    global.password_file = Some(password.path.clone());
+    let stored = repository(&context.with_global(global), place, has_repository());
+    if stored.is_err() && is_written && !has_repository() {
+        // Nothing was sealed with it.
+        let _ = fs::remove_file(&password.path);
+    }
+    stored?;
+    whole_file::write(target, text.as_bytes())
+}
+
+/// Makes the repository unless it is there, and opens it.
+fn repository(context: &Context, place: &str, is_there: bool) -> Result<()> {
+    if !is_there {
         let options = InitOptions {
             settings: Some(init::settings(context, ChunkSizes::DEFAULT)?),
             ..InitOptions::default()
         };
         let repository = context.init(&options)?;
         context.hold_reserve(&repository);
-        context
-            .output
-            .tell(format!("made the repository at {place}"))?;
+        let made = format!("made the repository at {place}");
+        context.output.tell(made)?;
     }
     context.open()?;
-    context
-        .output
-        .tell(format!("opened the repository at {place}"))?;
-    whole_file::write(target, text.as_bytes())
+    let opened = format!("opened the repository at {place}");
+    context.output.tell(opened)
 }
 
-fn next(context: &Context, target: &Path, found: &[Found]) -> Result<u8> {
+fn next(context: &Context, (target, password): (&Path, &Path), found: &[Found]) -> Result<u8> {
     let machines: usize = found.iter().map(|it| it.machines.len()).sum();
     let output = context.output;
     output.tell(format!(
@@ -312,7 +343,10 @@ fn next(context: &Context, target: &Path, found: &[Found]) -> Result<u8> {
         count(machines, "machine")
     ))?;
     output.tell("next:")?;
-    output.tell("  keep a copy of main.password elsewhere: without it the data cannot be read")?;
+    output.tell(format!(
+        "  keep a copy of {} elsewhere: without it the data cannot be read",
+        password.display()
+    ))?;
     let option = match target == Path::new("/etc/lifeboat/lifeboat.toml") {
         true => String::new(),
         false => format!(" --config {}", target.display()),

@@ -8,6 +8,7 @@ use lifeboat_control::Job;
 use lifeboat_model::ErrorKind;
 use lifeboat_platform::{Inventory, Severity, Vm};
 use rustix::fs::{Access, access};
+use rustix::io::Errno;
 
 use super::Check;
 use super::repositories::program;
@@ -125,28 +126,39 @@ fn found(name: &str, entry: &PlatformEntry, inventory: &Inventory, checks: &mut 
             ));
         }
     }
-    if ["plain:", "self:", "lvm:"]
-        .iter()
-        .any(|it| entry.uri.starts_with(it))
-    {
+    if is_this_computer(&entry.uri) {
         disks(name, &inventory.vms, checks);
     }
 }
 
+/// Disks of this computer that cannot be read, the first of them; and whether they are not there.
+pub(crate) fn unreadable(machines: &[Vm]) -> impl Iterator<Item = (String, bool)> {
+    let disks = machines.iter().flat_map(|machine| &machine.disks);
+    let refused = disks.filter_map(|disk| {
+        let error = access(Path::new(&disk.place), Access::READ_OK).err()?;
+        let seen = format!("cannot read {}: {error}", disk.place);
+        Some((seen, error == Errno::NOENT))
+    });
+    refused.take(DISKS_MAX)
+}
+
+/// Whether a platform's disks are those of this computer.
+pub(crate) fn is_this_computer(uri: &str) -> bool {
+    ["plain:", "self:", "lvm:"]
+        .iter()
+        .any(|it| uri.starts_with(it))
+}
+
 /// Whether the disks of this computer can be read.
 fn disks(name: &str, machines: &[Vm], checks: &mut Vec<Check>) {
-    let disks = || machines.iter().flat_map(|machine| &machine.disks);
-    let refused = disks().filter_map(|disk| {
-        let error = access(Path::new(&disk.place), Access::READ_OK).err()?;
-        Some(format!("cannot read {}: {error}", disk.place))
-    });
-    let refused: Vec<String> = refused.take(DISKS_MAX).collect();
-    if machines.is_empty() || disks().next().is_none() {
+    let refused: Vec<String> = unreadable(machines).map(|(seen, _)| seen).collect();
+    let all: usize = machines.iter().map(|machine| machine.disks.len()).sum();
+    if all == 0 {
         let about = ("platform.disks", name);
         let advice = "a job of this platform backs nothing up: look whether its volumes are there";
         checks.push(Check::warning(about, "it has no disk", advice));
     } else if refused.is_empty() {
-        let seen = format!("{} can be read", count(disks().count(), "disk"));
+        let seen = format!("{} can be read", count(all, "disk"));
         checks.push(Check::well(("platform.disks", name), seen));
     }
     for seen in refused {
