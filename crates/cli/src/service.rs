@@ -33,7 +33,7 @@ pub use commands::AnswerCommands;
 use running::Running;
 
 pub(crate) use keys::{audit_head, set_audit_head};
-pub(crate) use notices::{Notices, exit_code, label, quoted, send};
+pub(crate) use notices::{Notices, exit_code, label, send};
 pub(crate) use orphans::open as lock_of_children;
 pub(crate) use settings::{guard, settings};
 pub(crate) use supervisor::tell as tell_supervisor;

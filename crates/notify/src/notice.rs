@@ -100,8 +100,11 @@ pub enum Outcome {
 pub struct Run {
     /// Its id.
     pub id: String,
-    /// The job it carries out.
+    /// The job it carries out; of what has none in the configuration, a name of its own.
     pub job: String,
+    /// What it is, in words: `job web`, `restore of web01 (point of 2026-03-01 09:59 UTC)`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
     /// The site.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub site: Option<String>,

@@ -412,6 +412,7 @@ fn runs_are_told_by_their_outcome_and_beginnings_only_to_who_wants_them() {
         let run = Run {
             id: "r1".to_owned(),
             job: job.to_owned(),
+            name: String::new(),
             site: None,
             outcome,
             began: start(),
@@ -435,10 +436,10 @@ fn runs_are_told_by_their_outcome_and_beginnings_only_to_who_wants_them() {
         .map(|(_, notice)| (notice.target.as_str(), notice.title()))
         .collect();
     let expected = [
-        ("ping", "[] BEGAN: run r1 of web".to_owned()),
-        ("ping", "[] OK: run r1 of web".to_owned()),
-        ("ping", "[] FAILED: run r1 of web".to_owned()),
-        ("mail", "[] FAILED: run r1 of web".to_owned()),
+        ("ping", "[] BEGAN: job web, run r1".to_owned()),
+        ("ping", "[] OK: job web, run r1".to_owned()),
+        ("ping", "[] FAILED: job web, run r1".to_owned()),
+        ("mail", "[] FAILED: job web, run r1".to_owned()),
     ];
     assert_eq!(told, expected);
     assert!(world.arrived[3].1.plain().contains("took 1 min"));
@@ -460,6 +461,7 @@ fn a_beginning_that_arrived_nowhere_is_not_told_after_the_end() {
     let mut run = Run {
         id: "r1".to_owned(),
         job: "web".to_owned(),
+        name: String::new(),
         site: None,
         outcome: None,
         began: start(),
@@ -479,7 +481,7 @@ fn a_beginning_that_arrived_nowhere_is_not_told_after_the_end() {
     world.down.clear();
     world.pass(3600);
     let told: Vec<String> = world.arrived.iter().map(|(_, it)| it.title()).collect();
-    assert_eq!(told, ["[] OK: run r1 of web"]);
+    assert_eq!(told, ["[] OK: job web, run r1"]);
 }
 
 #[test]

@@ -51,6 +51,7 @@ fn of_run(outcome: Option<Outcome>) -> Notice {
     let run = Run {
         id: "2f1c6a0e-9d3b-4c55-8a77-0123456789ab".to_owned(),
         job: "web".to_owned(),
+        name: "job web".to_owned(),
         site: None,
         outcome,
         began: start(),

@@ -220,7 +220,7 @@ fn of_repository(repository: &RepositoryStatus) -> Vec<Alert> {
 }
 
 /// A moment for people.
-fn moment(at: Timestamp) -> String {
+pub(crate) fn moment(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M UTC").to_string()
 }
 

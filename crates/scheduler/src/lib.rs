@@ -7,6 +7,7 @@
 //!
 //! Source: DESIGN, row 3.
 
+mod advice;
 mod conditions;
 mod due;
 mod error;
@@ -21,6 +22,7 @@ mod words;
 
 mod node;
 
+pub use advice::{Advice, Remedy, advise, advise_all, command, remedies};
 pub use conditions::UNDELIVERED;
 pub use error::{Error, Result};
 pub use execute::{Executor, TaskWatch};

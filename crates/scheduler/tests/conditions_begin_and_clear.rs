@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use lifeboat_catalog::TaskEnd;
+use lifeboat_catalog::{Alert, TaskEnd};
 use lifeboat_config::Objectives;
 use lifeboat_model::ErrorKind;
 use lifeboat_scheduler::{
-    JobSettings, MachineClass, MachineStatus, ObjectiveState, ObjectiveStatus,
+    Advice, JobSettings, MachineClass, MachineStatus, ObjectiveState, ObjectiveStatus, Remedy,
+    advise,
 };
 
 use crate::world::{World, daily, job, settings};
@@ -61,8 +62,74 @@ fn the_age_of_the_newest_point_is_promised() {
         (since, text),
         "it says the same while it holds"
     );
+    let told = advise(
+        &world.catalog,
+        &node.settings(),
+        &alert_of(&world, "rpo local/b"),
+    )
+    .unwrap();
+    let why = told.why.unwrap();
+    assert!(why.starts_with("backup b failed 2026-03-0"), "{why}");
+    assert!(
+        why.ends_with(" and the last: pack 00aa is damaged"),
+        "{why}"
+    );
+    let commands: Vec<&str> = told.remedies.iter().map(|it| it.command.as_str()).collect();
+    assert_eq!(commands[..2], ["lifeboat doctor", "lifeboat run web -m b"]);
     world.live(&node, 1);
     assert!(world.alerts().is_empty());
+}
+
+fn alert_of(world: &World, subject: &str) -> Alert {
+    let mut alerts = world.catalog.open_alerts().unwrap();
+    alerts.retain(|it| it.subject == subject);
+    alerts.remove(0)
+}
+
+/// What is advised to a job whose platform failed in some way while it waits for its next attempt.
+fn advised(kind: ErrorKind) -> Advice {
+    let web = promising(Objectives {
+        recovery_point: hours(26),
+        ..Objectives::default()
+    });
+    let world = World::new(settings(&[("web", web)]), &[("a", "web")]);
+    let node = world.node("n");
+    world
+        .play
+        .look()
+        .script("backup", "a", vec![badly(kind); 60]);
+    world.live(&node, 2);
+    advise(
+        &world.catalog,
+        &node.settings(),
+        &alert_of(&world, "rpo local/a"),
+    )
+    .unwrap()
+}
+
+#[test]
+fn what_is_advised_fits_the_sort_of_failure() {
+    let full = advised(ErrorKind::Full);
+    assert!(full.why.unwrap().contains("pack 00aa is damaged"));
+    let check = |advice: &[Remedy], expected: &[&str]| {
+        let commands: Vec<&str> = advice.iter().map(|it| it.command.as_str()).collect();
+        assert_eq!(commands[..commands.len() - 1], *expected);
+        assert!(commands[commands.len() - 1].starts_with("lifeboat alert acknowledge "));
+    };
+    let again = "lifeboat run web -m a";
+    let space = [
+        "lifeboat stats -r @main",
+        "lifeboat prune --dry-run -r @main",
+        again,
+    ];
+    check(&full.remedies, &space);
+    // Only repeated, it would fail once more.
+    check(
+        &advised(ErrorKind::NotFound).remedies,
+        &["lifeboat doctor", again],
+    );
+    let damage = ["lifeboat check -r @main", "lifeboat repair --help"];
+    check(&advised(ErrorKind::Corrupt).remedies, &damage);
 }
 
 #[test]

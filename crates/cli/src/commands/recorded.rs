@@ -4,13 +4,14 @@
 //! and where it cannot be written that is a warning.
 
 use lifeboat_catalog::AuditEntry;
+use lifeboat_scheduler::command;
 
 use crate::args::{
     CatalogCommand, Command, InstantCommand, KeyCommand, MachineCommand, RepairCommand,
 };
 use crate::context::Context;
 use crate::error::Result;
-use crate::service::{HELD_UNTIL, Service, quoted};
+use crate::service::{HELD_UNTIL, Service};
 
 /// Limit: letters of a command that an entry keeps.
 const DETAILS_MAX: usize = 1000;
@@ -99,8 +100,8 @@ fn write(context: &Context, (action, subject): (&str, Option<&str>), is_done: bo
 /// The command as it was typed: secrets have no place in one.
 fn typed() -> String {
     let words = std::env::args_os().skip(1);
-    let words = words.map(|word| quoted(&word.to_string_lossy()));
-    let all: Vec<String> = words.collect();
-    let text = format!("lifeboat {}", all.join(" "));
-    text.chars().take(DETAILS_MAX).collect()
+    let words: Vec<String> = words
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    command(&words).chars().take(DETAILS_MAX).collect()
 }

@@ -35,6 +35,7 @@ pub(crate) fn run(context: &Context, arguments: &ServeArguments) -> Result<u8> {
     let _ = tell_shown.send(ConfigTold::Sound(shown_of(&service.loaded)));
     service.running.keep(&service.path, &service.files)?;
     let mut notices = Notices::new(&service.loaded.config)?;
+    notices.begin(&service.catalog, node.name())?;
     output.result(format!(
         "node {} serves {} of {}",
         node.name(),

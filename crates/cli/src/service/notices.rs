@@ -25,7 +25,6 @@ use crate::error::{Error, Result};
 use alerts::Links;
 use sending::{Attempt, Ended, Sending};
 
-pub(crate) use alerts::quoted;
 pub(crate) use rules::label;
 pub(crate) use runs::exit_code;
 pub(crate) use targets::send;
@@ -53,9 +52,10 @@ pub(crate) struct Notices {
 /// What is configured.
 struct Settings {
     router: Router,
+    /// What is carried out: jobs with their repositories.
+    carried_out: lifeboat_scheduler::Settings,
     targets: targets::Entries,
     digests: Vec<(String, Schedule, TimeZone)>,
-    site: Option<String>,
     links: Links,
 }
 
@@ -87,6 +87,15 @@ impl Notices {
     /// Goes on by other settings; what is on its way is still heard of.
     pub(crate) fn replace_settings(&mut self, fresh: Self) {
         self.settings = fresh.settings;
+    }
+
+    /// Remembers which runs were over before anybody told of runs; call it before any is carried
+    /// out, or one that ends before the first look is told to nobody.
+    pub(crate) fn begin(&self, catalog: &Catalog, node: &str) -> Result<()> {
+        if !catalog.lead(NOTE, node, LEAD)? || catalog.note::<Remembered>(NOTE)?.is_some() {
+            return Ok(());
+        }
+        Ok(catalog.set_note(NOTE, &remembered(catalog, catalog.now())?)?)
     }
 
     /// One look: what is new is told, what could not be told is tried again.
@@ -142,11 +151,15 @@ impl Notices {
 fn remembered(catalog: &Catalog, now: Timestamp) -> Result<Remembered> {
     Ok(match catalog.note::<Remembered>(NOTE)? {
         Some(remembered) => remembered,
-        None => Remembered {
-            runs_told: runs::newest(catalog)?,
-            digests: Some(now),
-            ..Remembered::default()
-        },
+        None => {
+            let (runs_told, ended) = runs::over(catalog)?;
+            Remembered {
+                runs_told,
+                ended,
+                digests: Some(now),
+                ..Remembered::default()
+            }
+        }
     })
 }
 
@@ -196,9 +209,9 @@ impl Settings {
             .filter_map(|it| Some((it.name.clone(), it.digest.clone()?, it.zone.clone())));
         Ok(Self {
             router: Router::new(rules::rules(config))?,
+            carried_out: super::settings(config),
             targets: targets::Entries::new(notifications.targets.clone()),
             digests: digests.collect(),
-            site: config.site.clone(),
             links: Links::new(notifications.dashboard.clone()),
         })
     }
@@ -217,7 +230,7 @@ impl Settings {
         let seen = seen.collect();
         let undelivered = alerts.iter().filter(|it| it.condition == "notices");
         let undelivered: BTreeSet<String> = undelivered.map(|it| it.subject.clone()).collect();
-        let mut conditions = alerts::conditions(catalog, &alerts, &self.links)?;
+        let mut conditions = alerts::conditions(catalog, &self.carried_out, &alerts, &self.links)?;
         // The router finds these by itself, and tells others of them.
         conditions.retain(|it| !undelivered.contains(&it.key));
         Ok((conditions, seen))
@@ -233,7 +246,7 @@ impl Settings {
                 &mut kept.begun
             };
             if known.insert(run.id.0) {
-                let told = runs::told(catalog, run, self.site.as_deref(), &self.links)?;
+                let told = runs::told(catalog, run, &self.carried_out, &self.links)?;
                 let state = std::mem::take(&mut kept.state);
                 kept.state = self.router.run(state, now, &told);
             }

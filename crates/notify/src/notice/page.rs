@@ -15,7 +15,8 @@ const CARD: &str = "max-width:640px;margin:0 auto 12px;padding:12px 16px;backgro
 const QUIET: &str = "color:#667085;font-size:13px";
 const LOG: &str = "margin:8px 0;padding:8px;background:#f6f7f9;white-space:pre-wrap;\
                    word-break:break-word;font-size:13px";
-const COMMAND: &str = "padding:2px 6px;background:#eef1f5;border-radius:4px;font-size:13px";
+const COMMAND: &str = "padding:2px 6px;background:#eef1f5;border-radius:4px;font-size:13px;\
+                       word-break:break-word";
 
 pub(super) fn page(notice: &Notice) -> String {
     let title = escaped(&notice.title());
@@ -106,7 +107,11 @@ fn put_log(page: &mut String, log: &str) {
     if log.is_empty() {
         return;
     }
-    let rows: Vec<String> = log.lines().map(|row| escaped(&line(row))).collect();
+    let start = |row: &str| if row.starts_with(' ') { "  " } else { "" };
+    let rows = log
+        .lines()
+        .map(|row| format!("{}{}", start(row), escaped(&line(row))));
+    let rows: Vec<String> = rows.collect();
     let _ = write!(page, "<pre style=\"{LOG}\">{}</pre>", rows.join("\n"));
 }
 
@@ -114,17 +119,15 @@ fn put_remedies(page: &mut String, remedies: &[Remedy]) {
     if remedies.is_empty() {
         return;
     }
-    page.push_str("<div style=\"margin-top:8px\">What to do</div><table>");
+    page.push_str("<div style=\"margin-top:8px\">What to do</div>");
     for remedy in remedies {
         let _ = write!(
             page,
-            "<tr><td style=\"padding-right:16px;{QUIET}\">{}</td>\
-             <td><code style=\"{COMMAND}\">{}</code></td></tr>",
+            "<div style=\"margin-top:4px;{QUIET}\">{}</div><code style=\"{COMMAND}\">{}</code>",
             escaped(&line(&remedy.text)),
             escaped(&line(&remedy.command))
         );
     }
-    page.push_str("</table>");
 }
 
 fn put_link(page: &mut String, link: Option<&str>) {

@@ -13,8 +13,14 @@ const TITLE_MAX: usize = 200;
 const NAMES_MAX: usize = 3;
 /// A notice of more conditions says of each only that it holds.
 const DETAILED_MAX: usize = 5;
+/// A name within so many words of a text is not put before it once more.
+const NAMED_WITHIN: usize = 2;
+/// Names of a digest that stand beside their values are at most so long, in characters.
+const NAME_MAX: usize = 30;
+/// Columns of a terminal and of a mail, without the last.
+const COLUMNS: usize = 78;
 /// What helps when there are so many that each has no room for its own.
-pub(super) const MANY: &str = "lifeboat alert list";
+pub(super) const MANY: &str = "lifeboat alert list -v";
 
 /// One line of text that came from outside: what cannot be seen becomes spaces.
 pub(super) fn line(text: &str) -> String {
@@ -35,14 +41,7 @@ fn is_hidden(letter: char) -> bool {
 pub(super) fn title(notice: &Notice) -> String {
     let what = match &notice.content {
         Content::Conditions { items, more, .. } => of_conditions(items, *more),
-        Content::RunBegan(run) | Content::RunEnded(run) => match run.failed.as_slice() {
-            [] => of_run(run),
-            failed => format!(
-                "{}: {}",
-                of_run(run),
-                names(failed.iter().map(String::as_str))
-            ),
-        },
+        Content::RunBegan(run) | Content::RunEnded(run) => of_run(run),
         Content::Digest(digest) => format!("DIGEST: {}", digest.summary),
         Content::Test => format!("TEST: notices reach \"{}\"", notice.target),
     };
@@ -100,9 +99,16 @@ pub(super) fn heading(item: &Item) -> String {
     let text = line(&item.condition.text);
     let word = word(item);
     match item.condition.subject.name() {
-        Some(name) if !text.starts_with(name) => format!("{word}: {}: {text}", line(name)),
+        Some(name) if !begins_with(&text, name) => format!("{word}: {}: {text}", line(name)),
         _ => format!("{word}: {text}"),
     }
+}
+
+/// Whether a text names something with its first words: `machine web01 is in no job`.
+fn begins_with(text: &str, name: &str) -> bool {
+    let name = line(name);
+    let mut words = text.split([' ', ':', ',']);
+    text.starts_with(&name) || words.by_ref().take(NAMED_WITHIN).any(|word| word == name)
 }
 
 /// When it began and ended, who takes care of it, what it is about.
@@ -154,7 +160,7 @@ pub(super) fn body(notice: &Notice) -> String {
                 put_item(&mut text, item, is_detailed(items));
             }
             for rest in rests(*more, *missed) {
-                let _ = writeln!(text, "{rest}");
+                put(&mut text, ("", ""), &rest);
             }
             if !is_detailed(items) && !notice.is_resolved() {
                 let _ = writeln!(text, "\nWhat to do about each:  {MANY}");
@@ -163,10 +169,11 @@ pub(super) fn body(notice: &Notice) -> String {
         Content::RunBegan(run) | Content::RunEnded(run) => put_run(&mut text, run),
         Content::Digest(digest) => put_digest(&mut text, digest),
         Content::Test => {
-            let _ = writeln!(text, "{}", of_test(notice));
+            put(&mut text, ("", ""), &of_test(notice));
         }
     }
-    let _ = writeln!(text, "\n-- \n{}", footer(notice));
+    let _ = writeln!(text, "\n-- ");
+    put(&mut text, ("", ""), &footer(notice));
     if let Some(link) = &notice.link {
         let _ = writeln!(text, "{}", line(link));
     }
@@ -198,35 +205,80 @@ pub(super) fn footer(notice: &Notice) -> String {
 }
 
 fn put_item(text: &mut String, item: &Item, is_detailed: bool) {
-    let facts = facts(item);
-    let _ = writeln!(text, "{}", heading(item));
+    put(text, ("", ""), &heading(item));
     if !is_detailed {
         return;
     }
-    for fact in facts {
-        let _ = writeln!(text, "  {fact}");
+    for fact in facts(item) {
+        put(text, ("  ", "  "), &fact);
     }
     put_log(text, &item.condition.details);
     put_remedies(text, remedies(item));
     put_link(text, item.condition.link.as_deref());
 }
 
-fn put_log(text: &mut String, log: &str) {
-    for row in log.lines() {
-        let _ = writeln!(text, "  | {}", line(row));
+/// A line that is broken between words where it is too long, after one start and, on its further
+/// lines, another.
+fn put(text: &mut String, (first, further): (&str, &str), row: &str) {
+    let row = line(row);
+    let mut start = first;
+    let mut left = row.as_str();
+    loop {
+        let room = COLUMNS.saturating_sub(start.chars().count());
+        let (head, rest) = broken(left, room);
+        let _ = writeln!(text, "{start}{head}");
+        if rest.is_empty() {
+            return;
+        }
+        (start, left) = (further, rest);
     }
 }
 
+/// The words that fit into so many columns, at least one, and what is left.
+fn broken(row: &str, room: usize) -> (&str, &str) {
+    let Some((end, _)) = row.char_indices().nth(room) else {
+        return (row, "");
+    };
+    let at = match row[end..].starts_with(' ') {
+        true => Some(end),
+        false => row[..end].rfind(' ').or_else(|| row.find(' ')),
+    };
+    match at {
+        Some(at) => (row[..at].trim_end(), row[at..].trim_start()),
+        None => (row, ""),
+    }
+}
+
+fn put_log(text: &mut String, log: &str) {
+    for row in log.lines() {
+        put(text, ("  | ", "  |   "), row);
+    }
+}
+
+/// What to do and the command for it: side by side, or below each other where that is too wide. A
+/// command is never broken: it is copied.
 fn put_remedies(text: &mut String, remedies: &[Remedy]) {
     if remedies.is_empty() {
         return;
     }
     let _ = writeln!(text, "\n  What to do:");
-    let widths = remedies.iter().map(|it| line(&it.text).chars().count());
-    let width = widths.max().unwrap_or(0);
-    for remedy in remedies {
-        let (what, command) = (line(&remedy.text), line(&remedy.command));
-        let _ = writeln!(text, "    {what:width$}  {command}");
+    let rows = remedies
+        .iter()
+        .map(|it| (line(&it.text), line(&it.command)));
+    let rows: Vec<(String, String)> = rows.collect();
+    let widest = |of: fn(&(String, String)) -> &String| {
+        let widths = rows.iter().map(|row| of(row).chars().count());
+        widths.max().unwrap_or(0)
+    };
+    let (width, commands) = (widest(|row| &row.0), widest(|row| &row.1));
+    let is_wide = width + commands + 6 > COLUMNS;
+    for (what, command) in &rows {
+        if is_wide {
+            put(text, ("    ", "    "), &format!("{what}:"));
+            let _ = writeln!(text, "      {command}");
+        } else {
+            let _ = writeln!(text, "    {what:width$}  {command}");
+        }
     }
 }
 
@@ -237,17 +289,21 @@ fn put_link(text: &mut String, link: Option<&str>) {
 }
 
 fn put_run(text: &mut String, run: &Run) {
-    let _ = writeln!(text, "{}", line(&of_run(run)));
-    let _ = writeln!(text, "  {}", times(run));
+    put(text, ("", ""), &of_run(run));
+    put(text, ("  ", "  "), &times(run));
     for row in run.text.lines() {
-        let _ = writeln!(text, "  {}", line(row));
+        // What was said stands deeper than who said it.
+        match row.starts_with(' ') {
+            true => put(text, ("  | ", "  |   "), row),
+            false => put(text, ("  ", "    "), row),
+        }
     }
     put_remedies(text, &run.remedies);
     put_link(text, run.link.as_deref());
 }
 
 fn put_digest(text: &mut String, digest: &Digest) {
-    let _ = writeln!(text, "{}", line(&digest.summary));
+    put(text, ("", ""), &digest.summary);
     for section in &digest.sections {
         let _ = writeln!(text, "\n{}", line(&section.title));
         let widest = section
@@ -256,7 +312,18 @@ fn put_digest(text: &mut String, digest: &Digest) {
             .map(|(name, _)| line(name).chars().count());
         let width = widest.max().unwrap_or(0);
         for (name, value) in &section.rows {
-            let _ = writeln!(text, "  {:width$}  {}", line(name), line(value));
+            let name = line(name);
+            // Long names leave no room beside them.
+            match width > NAME_MAX {
+                true => {
+                    put(text, ("  ", "  "), &name);
+                    put(text, ("      ", "      "), value);
+                }
+                false => {
+                    let further = " ".repeat(width + 4);
+                    put(text, (&format!("  {name:width$}  "), &further), value);
+                }
+            }
         }
     }
     put_link(text, digest.link.as_deref());
@@ -274,7 +341,7 @@ pub(super) fn times(run: &Run) -> String {
     }
 }
 
-/// How a run is, and which.
+/// How a run is, which, and whose part of it failed.
 pub(super) fn of_run(run: &Run) -> String {
     let word = match run.outcome {
         None => "BEGAN",
@@ -282,7 +349,16 @@ pub(super) fn of_run(run: &Run) -> String {
         Some(Outcome::Warning) => "WARNING",
         Some(Outcome::Failure) => "FAILED",
     };
-    format!("{word}: run {} of {}", run.id, run.job)
+    let name = match run.name.as_str() {
+        "" => format!("job {}", run.job),
+        name => name.to_owned(),
+    };
+    let is_news = |it: &&str| !name.split(' ').any(|word| word == *it);
+    let failed = run.failed.iter().map(String::as_str).filter(is_news);
+    match names(failed) {
+        failed if failed.is_empty() => format!("{word}: {name}, run {}", run.id),
+        failed => format!("{word}: {name}, run {}: {failed}", run.id),
+    }
 }
 
 pub(super) fn moment(at: Timestamp) -> String {
@@ -297,5 +373,34 @@ fn span(seconds: i64) -> String {
         60..3600 => format!("{minutes} min"),
         3600..172_800 => format!("{} h {} min", minutes / 60, minutes % 60),
         _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lines_are_broken_between_words_and_long_words_stay_whole() {
+        let check = |row: &str, expected: &str| {
+            let mut text = String::new();
+            put(&mut text, ("  ", "    "), row);
+            assert_eq!(text, expected);
+        };
+        let word = "ü".repeat(40);
+        check(
+            &format!("{word} {word}"),
+            &format!("  {word}\n    {word}\n"),
+        );
+        // As long as a line may be.
+        let (half, other) = ("ü".repeat(37), "é".repeat(38));
+        check(&format!("{half} {other}"), &format!("  {half} {other}\n"));
+        check(
+            &format!("{half} {other} x"),
+            &format!("  {half} {other}\n    x\n"),
+        );
+        let long = "ü".repeat(200);
+        check(&format!("{long} x"), &format!("  {long}\n    x\n"));
+        check("", "  \n");
     }
 }

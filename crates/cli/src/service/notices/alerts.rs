@@ -1,15 +1,16 @@
 //! Alerts of the catalog as people are told of them: with the reason, what to do, and a link.
 
-use lifeboat_catalog::{Alert, AlertSeverity, Catalog, Task, TaskFilter, TaskState};
-use lifeboat_notify::{Condition, Remedy, Severity, Subject};
+use std::collections::BTreeMap;
 
-use super::runs::{remedy, shortened};
+use lifeboat_catalog::{Alert, AlertSeverity, Catalog, Task};
+use lifeboat_notify::{Condition, Remedy, Severity, Subject};
+use lifeboat_scheduler::{self as scheduler, Advice, advise_all};
+
+use super::runs::shortened;
 use crate::error::Result;
 
 /// Alerts of which the reason is looked for; a notice of more has no room for it.
 const REASONS_MAX: usize = 20;
-/// Failed tasks among which its own is looked for: other jobs have some too.
-const FAILED_MAX: u32 = 20;
 /// Lines of a log that go along.
 const LINES_MAX: u32 = 10;
 
@@ -35,19 +36,14 @@ impl Links {
 /// What holds, in words for people.
 pub(super) fn conditions(
     catalog: &Catalog,
+    settings: &scheduler::Settings,
     alerts: &[Alert],
     links: &Links,
 ) -> Result<Vec<Condition>> {
+    let mut advised = advise_all(catalog, settings, alerts, REASONS_MAX)?;
     let mut conditions = Vec::with_capacity(alerts.len());
-    for (number, alert) in alerts.iter().enumerate() {
-        let task = match number < REASONS_MAX && alert.condition == "failure" {
-            true => failed_task(catalog, alert)?,
-            false => None,
-        };
-        let details = match &task {
-            Some(task) => reason(catalog, task)?,
-            None => String::new(),
-        };
+    for alert in alerts {
+        let advice = advised.remove(&alert.id).unwrap_or_default();
         conditions.push(Condition {
             key: alert.subject.clone(),
             severity: severity(alert.severity),
@@ -58,8 +54,8 @@ pub(super) fn conditions(
                 repository: alert.repository.clone(),
             },
             text: alert.text.clone(),
-            details,
-            remedies: remedies(alert, task.as_ref()),
+            details: details(catalog, &advice)?,
+            remedies: remedies(&advice.remedies),
             since: alert.since,
             cleared: alert.cleared,
             link: links.page(&format!("alerts#alert-{}", alert.id)),
@@ -76,106 +72,47 @@ pub(super) fn severity(severity: AlertSeverity) -> Severity {
     }
 }
 
-/// The newest task that failed for what an alert is about.
-fn failed_task(catalog: &Catalog, alert: &Alert) -> Result<Option<Task>> {
-    let last_word = alert.subject.rsplit(' ').next();
-    let named = alert.machine.as_deref().or(alert.repository.as_deref());
-    let filter = TaskFilter {
-        subject: named.or(last_word).map(str::to_owned),
-        state: Some(TaskState::Failed),
-        count: FAILED_MAX,
-        ..TaskFilter::default()
+/// Why, and what else the log of the task that failed has at its end.
+fn details(catalog: &Catalog, advice: &Advice) -> Result<String> {
+    let said = match &advice.task {
+        Some(task) => log_end(catalog, task, LINES_MAX)?,
+        None => Vec::new(),
     };
-    let of_job = |task: &Task| alert.job.as_ref().is_none_or(|job| *job == task.job);
-    Ok(catalog.tasks(&filter)?.into_iter().find(of_job))
+    let why = advice.why.iter().map(|why| shortened(why));
+    Ok(why.chain(said).collect::<Vec<_>>().join("\n"))
 }
 
-/// What a task said at last.
-fn reason(catalog: &Catalog, task: &Task) -> Result<String> {
-    let log = catalog.log_end(task.id, LINES_MAX)?;
-    let log = log.iter().map(|it| it.line.as_str());
-    let said = task.message.iter().map(String::as_str);
-    let mut lines: Vec<String> = said.chain(log).map(shortened).collect();
-    lines.dedup();
-    Ok(lines.join("\n"))
+/// The end of a task's log without what its message says; what is said again is counted.
+pub(super) fn log_end(catalog: &Catalog, task: &Task, count: u32) -> Result<Vec<String>> {
+    let log = catalog.log_end(task.id, count)?;
+    let is_news = |line: &&str| task.message.as_deref() != Some(*line);
+    let lines = log.iter().map(|it| it.line.as_str()).filter(is_news);
+    Ok(once_each(lines))
 }
 
-/// What to do, the likeliest first.
-fn remedies(alert: &Alert, failed: Option<&Task>) -> Vec<Remedy> {
-    let one = |text: &str, words: &[&str]| Remedy {
-        text: text.to_owned(),
-        command: command(words),
-    };
-    let job = alert.job.as_deref().unwrap_or("JOB");
-    let repository = format!("@{}", alert.repository.as_deref().unwrap_or("NAME"));
-    let back_up = |text: &str| match &alert.machine {
-        Some(machine) => one(text, &["run", job, "-m", machine]),
-        None => one(text, &["run", job]),
-    };
-    let mut remedies = match alert.condition.as_str() {
-        "rpo" | "copies" => vec![back_up("back it up now")],
-        "failure" => {
-            let again = failed.map(|task| remedy("do it again", task));
-            let doctor = one("look for what is wrong here", &["doctor"]);
-            again.into_iter().chain([doctor]).collect()
+/// Lines in their order, each once, with how often it was said.
+pub(super) fn once_each<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut order = Vec::new();
+    for line in lines {
+        let count = counts.entry(line).or_default();
+        *count += 1;
+        if *count == 1 {
+            order.push(line);
         }
-        "unprotected" => vec![one(
-            "name it in a job or in unprotected_ok, then",
-            &["config", "validate"],
-        )],
-        "overdue" => vec![
-            one("begin it now", &["run", job]),
-            one("look why it waits", &["doctor"]),
-        ],
-        "check" => vec![
-            one("see what is damaged", &["check", "-r", &repository]),
-            one("see how to repair it", &["repair", "--help"]),
-        ],
-        "size" => vec![
-            one("see what takes the space", &["stats", "-r", &repository]),
-            one(
-                "see what can go",
-                &["prune", "-r", &repository, "--dry-run"],
-            ),
-        ],
-        "node" => vec![Remedy {
-            text: "look at it there".to_owned(),
-            command: "systemctl status lifeboat".to_owned(),
-        }],
-        _ => vec![one("see all", &["status"])],
+    }
+    let counted = |line: &str| match counts[line] {
+        1 => shortened(line),
+        count => format!("{} ({count} times)", shortened(line)),
     };
-    let number = alert.id.to_string();
-    remedies.push(one(
-        "say that you take care of it",
-        &["alert", "acknowledge", &number],
-    ));
-    remedies
+    order.into_iter().map(counted).collect()
 }
 
-/// A command of lifeboat as it is typed into a shell.
-pub(super) fn command(words: &[&str]) -> String {
-    let words = words.iter().map(|word| quoted(word));
-    let all: Vec<String> = ["lifeboat".to_owned()].into_iter().chain(words).collect();
-    all.join(" ")
-}
-
-/// A word as it is typed into a shell.
-pub(crate) fn quoted(word: &str) -> String {
-    let is_plain = |letter: char| letter.is_alphanumeric() || "-_./:@=+,%".contains(letter);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', "'\\''"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_stay_one_word_of_a_shell() {
-        let typed = command(&["run", "nightly", "-m", "web $(reboot) 'x'"]);
-        assert_eq!(typed, "lifeboat run nightly -m 'web $(reboot) '\\''x'\\'''");
-        assert_eq!(command(&["run", ""]), "lifeboat run ''");
-    }
+/// What to do, as notices carry it.
+pub(super) fn remedies(advised: &[scheduler::Remedy]) -> Vec<Remedy> {
+    let one = |it: &scheduler::Remedy| Remedy {
+        text: it.text.clone(),
+        command: it.command.clone(),
+    };
+    advised.iter().map(one).collect()
 }

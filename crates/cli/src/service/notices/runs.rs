@@ -1,28 +1,55 @@
 //! Runs of the catalog as people are told of them.
 
+mod told;
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
 use lifeboat_catalog::{
-    Catalog, LogLine, Run as CatalogRun, RunFilter, RunState, Task, TaskFilter, TaskState,
+    Action, Catalog, Run as CatalogRun, RunFilter, RunState, Task, TaskFilter, TaskState,
 };
 use lifeboat_notify::{Outcome, Remedy, Run};
+use lifeboat_scheduler::Settings;
 
-use super::alerts::{Links, command};
+use super::alerts::{Links, once_each, remedies};
 use crate::error::{EXIT_PARTIAL, Result};
 
 /// Runs that are read at once.
 const PAGE: u32 = 200;
-/// Tasks that are named.
-const TASKS_MAX: usize = 30;
+/// Open runs among which the first is looked for.
+const OPEN_MAX: u32 = 10_000;
+/// Tasks of a run that are looked at.
+const TASKS_MAX: u32 = 20_000;
 /// Lines of a log that go along, and their length in characters.
 const LINES_MAX: u32 = 20;
 const LINE_MAX: usize = 300;
+/// What to do, if several things went wrong.
+const REMEDIES_MAX: usize = 6;
+/// Digits of a snapshot's id that people are shown.
+const DIGITS: usize = 8;
 
-/// The number of the newest run; 0 for none.
-pub(super) fn newest(catalog: &Catalog) -> Result<i64> {
-    let filter = RunFilter {
-        count: 1,
-        ..RunFilter::default()
+/// The runs that are over: all up to a number, and these later ones.
+pub(super) fn over(catalog: &Catalog) -> Result<(i64, BTreeSet<i64>)> {
+    let one = |state: Option<RunState>, count: u32| {
+        let filter = RunFilter {
+            state,
+            count,
+            ..RunFilter::default()
+        };
+        catalog.runs(&filter)
     };
-    Ok(catalog.runs(&filter)?.first().map_or(0, |run| run.id.0))
+    let first_open = match one(Some(RunState::Open), OPEN_MAX)?.last() {
+        Some(run) => run.id.0,
+        None => {
+            return Ok((
+                one(None, 1)?.first().map_or(0, |run| run.id.0),
+                BTreeSet::new(),
+            ));
+        }
+    };
+    let later = after(catalog, first_open)?.into_iter();
+    let over = later.filter(|run| run.state != RunState::Open);
+    Ok((first_open - 1, over.map(|run| run.id.0).collect()))
 }
 
 /// Runs with larger numbers, the oldest first.
@@ -48,13 +75,21 @@ pub(super) fn after(catalog: &Catalog, number: i64) -> Result<Vec<CatalogRun>> {
 pub(super) fn told(
     catalog: &Catalog,
     run: &CatalogRun,
-    site: Option<&str>,
+    settings: &Settings,
     links: &Links,
 ) -> Result<Run> {
+    let filter = TaskFilter {
+        run: Some(run.id),
+        count: TASKS_MAX,
+        ..TaskFilter::default()
+    };
+    let mut tasks = catalog.tasks(&filter)?;
+    tasks.reverse();
     let mut told = Run {
         id: run.id.to_string(),
         job: run.job.clone(),
-        site: site.map(str::to_owned),
+        name: name(catalog, run, &tasks)?,
+        site: settings.site.clone(),
         outcome: None,
         began: run.created,
         ended: run.ended,
@@ -67,17 +102,12 @@ pub(super) fn told(
     if run.state == RunState::Open {
         return Ok(told);
     }
-    let filter = TaskFilter {
-        run: Some(run.id),
-        ..TaskFilter::default()
-    };
-    let mut tasks = catalog.tasks(&filter)?;
-    tasks.reverse();
     let warnings = catalog.warnings(run.id, LINES_MAX)?;
-    let is_failed = |task: &&Task| task.state == TaskState::Failed;
-    for task in tasks.iter().filter(is_failed) {
-        if !told.failed.contains(&task.subject) {
-            told.failed.push(task.subject.clone());
+    let failed: Vec<&Task> = tasks.iter().filter(|it| is_failed(it)).collect();
+    for task in &failed {
+        let subject = subject(task);
+        if !told.failed.contains(&subject) {
+            told.failed.push(subject);
         }
     }
     told.outcome = Some(match (run.state, warnings.is_empty()) {
@@ -86,11 +116,86 @@ pub(super) fn told(
         _ => Outcome::Failure,
     });
     told.exit_code = Some(exit_code(run.state));
-    told.text = text(catalog, run, &tasks, &warnings)?;
-    if let Some(task) = tasks.iter().find(is_failed) {
-        told.remedies = vec![remedy("do what failed again", task)];
-    }
+    let warnings = once_each(warnings.iter().map(|it| it.line.as_str()));
+    told.text = told::text(catalog, run.state, &tasks, &warnings)?;
+    told.remedies = what_to_do(settings, &failed);
     Ok(told)
+}
+
+fn is_failed(task: &Task) -> bool {
+    task.state == TaskState::Failed
+}
+
+/// A moment as mails have it.
+pub(super) fn moment(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+/// What a run is, in words for people, of one whose tasks are not known yet.
+pub(super) fn name_of(catalog: &Catalog, run: &CatalogRun) -> Result<String> {
+    let filter = TaskFilter {
+        run: Some(run.id),
+        count: 1,
+        ..TaskFilter::default()
+    };
+    name(catalog, run, &catalog.tasks(&filter)?)
+}
+
+/// What a run is, in words for people.
+fn name(catalog: &Catalog, run: &CatalogRun, tasks: &[Task]) -> Result<String> {
+    if let Some((task, point)) = tasks.first().and_then(|it| Some((it, restored(it)?))) {
+        let (machine, snapshot) = point;
+        let of = match catalog.point(snapshot)? {
+            Some(point) => format!("point of {}", moment(point.at)),
+            None => format!("point {}", snapshot.get(..DIGITS).unwrap_or(snapshot)),
+        };
+        let at = task.words.iter().position(|it| it == "--as");
+        let other = at.and_then(|at| task.words.get(at + 1));
+        let other = other.map_or(String::new(), |name| format!(" as {name}"));
+        return Ok(format!("restore of {machine}{other} ({of})"));
+    }
+    // No job that somebody wrote has a space in its name.
+    Ok(match run.job.split_once(' ') {
+        Some(("verify", machine)) => format!("verification of {machine}"),
+        Some(("look", repository)) => format!("look at repository {repository}"),
+        Some((action, repository)) => format!("{action} of repository {repository}"),
+        None => format!("job {}", run.job),
+    })
+}
+
+/// The machine and the snapshot that a task brings back.
+fn restored(task: &Task) -> Option<(&str, &str)> {
+    let is_restore = task.action == Action::Restore;
+    task.words.last()?.rsplit_once('@').filter(|_| is_restore)
+}
+
+/// What a task is about: the machine, not the snapshot, of a restore.
+fn subject(task: &Task) -> String {
+    restored(task).map_or_else(|| task.subject.clone(), |(machine, _)| machine.to_owned())
+}
+
+/// What helps against each sort of failure, the likeliest first.
+fn what_to_do(settings: &Settings, failed: &[&Task]) -> Vec<Remedy> {
+    let mut all: Vec<Remedy> = Vec::new();
+    let mut sorts = BTreeSet::new();
+    for first in failed {
+        let sort = (first.action.as_str(), &first.error_kind);
+        if !sorts.insert(sort) {
+            continue;
+        }
+        let alike = failed.iter().copied();
+        let alike = alike.filter(|it| (it.action.as_str(), &it.error_kind) == sort);
+        let advised = lifeboat_scheduler::remedies(settings, &alike.collect::<Vec<_>>());
+        let fresh = remedies(&advised);
+        all.extend(
+            fresh
+                .into_iter()
+                .filter(|it| !all.contains(it))
+                .collect::<Vec<_>>(),
+        );
+    }
+    all.truncate(REMEDIES_MAX);
+    all
 }
 
 /// The exit code of `lifeboat run` for a run.
@@ -103,78 +208,10 @@ pub(crate) fn exit_code(state: RunState) -> u8 {
     }
 }
 
-/// A task's command-line twin.
-pub(super) fn remedy(text: &str, task: &Task) -> Remedy {
-    let words: Vec<&str> = task.words.iter().map(String::as_str).collect();
-    Remedy {
-        text: text.to_owned(),
-        command: command(&words),
-    }
-}
-
-/// How each task ended, the failed ones first, and what was said last.
-fn text(
-    catalog: &Catalog,
-    run: &CatalogRun,
-    tasks: &[Task],
-    warnings: &[LogLine],
-) -> Result<String> {
-    let mut lines = vec![format!("the run {}: {}", ended(run), counted(tasks))];
-    let mut ordered: Vec<&Task> = tasks.iter().collect();
-    ordered.sort_by_key(|task| task.state != TaskState::Failed);
-    for task in ordered.iter().take(TASKS_MAX) {
-        let said = task.message.as_deref();
-        let said = said.map_or(String::new(), |said| format!(": {}", shortened(said)));
-        let state = match task.state {
-            TaskState::Succeeded => "ended well",
-            TaskState::PassedOver => "had nothing to do",
-            TaskState::Failed => "failed",
-            TaskState::Cancelled => "was stopped",
-            TaskState::Queued | TaskState::Running => "goes on",
-        };
-        lines.push(format!("{} {} {state}{said}", task.action, task.subject));
-    }
-    if tasks.len() > TASKS_MAX {
-        lines.push(format!("and {} more", tasks.len() - TASKS_MAX));
-    }
-    if !warnings.is_empty() {
-        lines.push("warnings:".to_owned());
-        lines.extend(warnings.iter().map(indented));
-    }
-    if let Some(task) = ordered.first().filter(|it| it.state == TaskState::Failed) {
-        let log = catalog.log_end(task.id, LINES_MAX)?;
-        if !log.is_empty() {
-            lines.push(format!("the log of {} {} ends:", task.action, task.subject));
-            lines.extend(log.iter().map(indented));
-        }
-    }
-    Ok(lines.join("\n"))
-}
-
-fn indented(line: &LogLine) -> String {
-    format!("  {}", shortened(&line.line))
-}
-
 /// A line that a mail has room for.
 pub(super) fn shortened(line: &str) -> String {
     match line.char_indices().nth(LINE_MAX) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line.to_owned(),
     }
-}
-
-fn ended(run: &CatalogRun) -> &'static str {
-    match run.state {
-        RunState::Open => "goes on",
-        RunState::Succeeded => "ended well",
-        RunState::Partial => "ended well in part",
-        RunState::Failed => "failed",
-        RunState::Cancelled => "was stopped",
-    }
-}
-
-fn counted(tasks: &[Task]) -> String {
-    let is_well = |task: &&Task| matches!(task.state, TaskState::Succeeded | TaskState::PassedOver);
-    let well = tasks.iter().filter(is_well).count();
-    format!("{well} of {} tasks ended well", tasks.len())
 }
