@@ -1,4 +1,4 @@
-//! How a retention is refused.
+//! How a retention is refused, and how a simulation is.
 
 use std::fmt;
 
@@ -9,7 +9,8 @@ use crate::{Brake, GroupKey};
 /// The answer of everything here that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// A retention that must not be applied without an explicit permission.
+/// A retention that must not be applied without an explicit permission, or a simulation that
+/// does not end well.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
     refusal: Refusal,
@@ -28,6 +29,14 @@ enum Refusal {
         all: usize,
         brake: Brake,
     },
+    TooManyRuns {
+        most: usize,
+        days: i64,
+    },
+    TooManyLooks {
+        days: i64,
+    },
+    Cancelled,
 }
 
 impl Error {
@@ -54,16 +63,41 @@ impl Error {
         }
     }
 
+    /// `days` are whole days that are within the limit.
+    pub(crate) fn too_many_runs(most: usize, days: i64) -> Self {
+        Self {
+            refusal: Refusal::TooManyRuns { most, days },
+        }
+    }
+
+    pub(crate) fn too_many_looks(days: i64) -> Self {
+        Self {
+            refusal: Refusal::TooManyLooks { days },
+        }
+    }
+
+    pub(crate) fn cancelled() -> Self {
+        Self {
+            refusal: Refusal::Cancelled,
+        }
+    }
+
     /// The sort of failure.
     pub fn kind(&self) -> ErrorKind {
-        ErrorKind::Invalid
+        match self.refusal {
+            Refusal::Cancelled => ErrorKind::Cancelled,
+            _ => ErrorKind::Invalid,
+        }
     }
 
     /// The group that would lose all its points, if it is about one.
     pub fn group(&self) -> Option<&GroupKey> {
         match &self.refusal {
-            Refusal::NoRule => None,
             Refusal::NothingKept { group, .. } | Refusal::TooMany { group, .. } => Some(group),
+            Refusal::NoRule
+            | Refusal::TooManyRuns { .. }
+            | Refusal::TooManyLooks { .. }
+            | Refusal::Cancelled => None,
         }
     }
 }
@@ -91,6 +125,22 @@ impl fmt::Display for Error {
                  points, more than {brake}; see which by 'lifeboat forget --job JOB --dry-run', \
                  then allow it with --allow-many"
             ),
+            Refusal::TooManyRuns { most, days: 0 } => write!(
+                f,
+                "playing the schedule: one day of it would be more than {most} runs, and so many \
+                 are played at most; ask for a schedule that begins less often"
+            ),
+            Refusal::TooManyRuns { most, days } => write!(
+                f,
+                "playing the schedule: this would be more than {most} runs, and so many are \
+                 played at most; ask for fewer days, {days} at most"
+            ),
+            Refusal::TooManyLooks { days } => write!(
+                f,
+                "playing the schedule: the rules leave so many points that only {days} days can \
+                 be played; ask for fewer days, or for rules that keep less"
+            ),
+            Refusal::Cancelled => f.write_str("playing the schedule: it was asked to stop"),
         }
     }
 }

@@ -4,11 +4,17 @@
 //! [`plan_guarded`].
 
 use jiff::{Timestamp, Zoned};
+use lifeboat_model::CancelToken;
 
 use crate::{
-    FullCause, FullHistory, FullRule, Grouping, Guard, KeepReason, Occurrence, RecoveryPoint,
-    Result, Retention, Timing, plan_guarded,
+    Error, FullCause, FullHistory, FullRule, Grouping, Guard, KeepCount, KeepReason, Occurrence,
+    RecoveryPoint, Result, Retention, Timing, plan_guarded,
 };
+
+/// Limit: runs that are played.
+const RUNS_MAX: usize = 20_000;
+/// Limit: points that rules look at, those of each run counted anew; some seconds of a core.
+const LOOKS_MAX: usize = 5_000_000;
 
 /// What is played.
 #[derive(Clone, Debug)]
@@ -54,18 +60,23 @@ impl Simulator<'_> {
     /// `existing` are the machine's points of today, of which none is in the future; the key of
     /// one says whether it was proved to come back, so that no rule removes it.
     ///
-    /// Errors: `Invalid` if the rules would remove every point.
+    /// Errors: `Invalid` if the rules would remove every point, and if it is more than 20,000
+    /// runs, or 5,000,000 points that rules look at; `Cancelled`.
     pub fn play(
         &self,
         existing: &[RecoveryPoint<bool>],
         history: FullHistory,
         (from, until): (Timestamp, Timestamp),
+        cancel: &CancelToken,
     ) -> Result<Vec<SimulatedPoint>> {
+        let runs = self.runs(from, until)?;
+        let keeps_all = self.retention.last == Some(KeepCount::Unlimited);
+        let last = runs.len().saturating_sub(1);
         let mut points: Vec<_> = existing.iter().map(before).collect();
         let mut alive: Vec<_> = existing.iter().enumerate().map(begun).collect();
         let mut history = history;
-        let runs = self.timing.after(from, self.job);
-        for occurrence in runs.take_while(|run| run.begins <= until) {
+        let mut looks = 0;
+        for (number, occurrence) in runs.into_iter().enumerate() {
             let time = occurrence.begins.to_zoned(self.timing.zone.clone());
             let full = self.full.cause(&time, &history);
             history = history.with(&time, full.is_some());
@@ -82,10 +93,32 @@ impl Simulator<'_> {
                 removed: None,
                 reasons: Vec::new(),
             });
+            // What no rule removes is looked at once, for the reasons.
+            if keeps_all && number < last {
+                continue;
+            }
+            looks += alive.len();
+            if looks > LOOKS_MAX {
+                return Err(Error::too_many_looks(days(from, occurrence.begins)));
+            }
+            if cancel.is_cancelled() {
+                return Err(Error::cancelled());
+            }
             self.forget(&mut points, &mut alive, occurrence.begins)?;
         }
         points.sort_by_key(|point| point.time.timestamp());
         Ok(points)
+    }
+
+    /// What begins after `from` and not after `until`, if it is not too much.
+    fn runs(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Occurrence>> {
+        let runs = self.timing.after(from, self.job);
+        let runs = runs.take_while(|run| run.begins <= until);
+        let runs: Vec<_> = runs.take(RUNS_MAX + 1).collect();
+        match runs.get(RUNS_MAX) {
+            Some(beyond) => Err(Error::too_many_runs(RUNS_MAX, days(from, beyond.begins))),
+            None => Ok(runs),
+        }
     }
 
     fn forget(
@@ -118,6 +151,12 @@ impl Simulator<'_> {
         *alive = kept;
         Ok(())
     }
+}
+
+/// Whole days that end before a moment.
+fn days(from: Timestamp, before: Timestamp) -> i64 {
+    let seconds = before.duration_since(from).as_secs() - 1;
+    seconds.max(0) / (24 * 3600)
 }
 
 /// Its number among all points, and whether it was proved.

@@ -2,7 +2,8 @@
 
 use jiff::civil::date;
 use jiff::tz::TimeZone;
-use jiff::{ToSpan, Zoned};
+use jiff::{SignedDuration, ToSpan, Zoned};
+use lifeboat_model::{CancelToken, ErrorKind};
 use lifeboat_policy::{
     FullCause, FullHistory, FullRule, Guard, KeepCount, RecoveryPoint, RemovingAll, Retention,
     SimulatedPoint, Simulator, Timing, apply,
@@ -69,7 +70,8 @@ proptest! {
         };
         let before: Vec<_> = (0..existing).map(|day| point(&at(day - existing))).collect();
         let span = (at(0).timestamp(), at(days).timestamp());
-        let points = simulator.play(&before, FullHistory::default(), span).unwrap();
+        let points = simulator
+            .play(&before, FullHistory::default(), span, &CancelToken::new()).unwrap();
         let runs = points.iter().filter(|point| point.run.is_some()).count();
         let planned = timing.after(span.0, "job").take_while(|run| run.begins <= span.1).count();
         prop_assert_eq!(runs, planned);
@@ -163,7 +165,7 @@ fn pins_tags_and_proofs_of_points_that_were_there_count() {
     ];
     let span = (at(0).timestamp(), at(20).timestamp());
     let points = simulator
-        .play(&existing, FullHistory::default(), span)
+        .play(&existing, FullHistory::default(), span, &CancelToken::new())
         .unwrap();
     let stays: Vec<bool> = points[..5]
         .iter()
@@ -172,4 +174,61 @@ fn pins_tags_and_proofs_of_points_that_were_there_count() {
     assert_eq!(stays, [true, false, true, true, false]);
     let gone = points[1].removed.unwrap();
     assert_eq!(gone, "2026-01-07T01:00:00Z".parse().unwrap());
+}
+
+#[test]
+fn what_is_too_much_is_refused_before_it_is_played_and_says_how_much_is_not() {
+    let all = Retention {
+        last: Some(KeepCount::Unlimited),
+        ..Retention::default()
+    };
+    let few = Retention {
+        last: KeepCount::newest(3),
+        ..Retention::default()
+    };
+    let play = |text: &str, retention: &Retention, days: i64, cancel: &CancelToken| {
+        let simulator = Simulator {
+            timing: &timing(text),
+            job: "job",
+            retention,
+            guard: &Guard::default(),
+            full: &FullRule::default(),
+        };
+        let span = (
+            at(0).timestamp(),
+            at(0).timestamp() + SignedDuration::from_hours(24 * days),
+        );
+        simulator.play(&[], FullHistory::default(), span, cancel)
+    };
+    let go_on = CancelToken::new();
+    let points = play("every 5m", &all, 69, &go_on).unwrap();
+    assert_eq!(points.len(), 69 * 288);
+    assert!(
+        points
+            .iter()
+            .all(|it| it.removed.is_none() && !it.reasons.is_empty())
+    );
+    for retention in [&all, &few] {
+        let refused = play("every 5m", retention, 70, &go_on).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Invalid);
+        let text = refused.to_string();
+        assert!(
+            text.contains("more than 20000 runs") && text.ends_with("69 at most"),
+            "{text}"
+        );
+    }
+    let refused = play("cron * * * * * *", &few, 3660, &go_on).unwrap_err();
+    assert!(refused.to_string().contains("one day of it"), "{refused}");
+    let many = Retention {
+        last: KeepCount::newest(19_000),
+        ..Retention::default()
+    };
+    let refused = play("every 5m", &many, 69, &go_on).unwrap_err();
+    assert!(
+        refused.to_string().contains("only 10 days can"),
+        "{refused}"
+    );
+    go_on.cancel();
+    let stopped = play("daily 02:00", &few, 9, &go_on).unwrap_err();
+    assert_eq!(stopped.kind(), ErrorKind::Cancelled);
 }

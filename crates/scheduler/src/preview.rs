@@ -3,7 +3,7 @@
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_catalog::Point;
-use lifeboat_model::ErrorKind;
+use lifeboat_model::{CancelToken, ErrorKind};
 use lifeboat_policy::{
     FullHistory, KeepCount, RecoveryPoint, Retention, SimulatedPoint, Simulator,
 };
@@ -54,13 +54,14 @@ pub fn upcoming(settings: &Settings, from: Timestamp, until: Timestamp) -> Vec<P
 /// Plays the runs of a job and its keep rules over days to come, from `existing` points of a
 /// machine on: those of the job in its repository count, others live by other rules.
 ///
-/// Errors: `NotFound` for an unknown job; `Invalid` if it has no schedule, or its rules would
-/// remove every point.
+/// Errors: `NotFound` for an unknown job; `Invalid` if it has no schedule, its rules would
+/// remove every point, or it is more than is played; `Cancelled`.
 pub fn simulate_job(
     settings: &Settings,
     job: &str,
     existing: &[Point],
     (from, days): (Timestamp, u32),
+    cancel: &CancelToken,
 ) -> Result<Vec<SimulatedPoint>> {
     let unknown = || Error::new(ErrorKind::NotFound, format!("there is no job \"{job}\""));
     let found = settings.jobs.get(job).ok_or_else(unknown)?;
@@ -89,8 +90,8 @@ pub fn simulate_job(
     let until = from.checked_add(SignedDuration::from_hours(i64::from(days) * 24));
     let until = until.map_err(|error| invalid(format!("{days} days: {error}")))?;
     simulator
-        .play(&points, history(&own, zone), (from, until))
-        .map_err(|error| invalid(error.to_string()))
+        .play(&points, history(&own, zone), (from, until), cancel)
+        .map_err(|error| Error::new(error.kind(), format!("job \"{job}\": {error}")))
 }
 
 /// Points in order of time, as rules see them; the newest that was proved is marked.

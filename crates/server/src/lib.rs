@@ -32,6 +32,7 @@ mod repository_catalog;
 mod routes;
 mod serve;
 mod shapes;
+mod simulation;
 mod state;
 mod tls;
 mod visitor;

@@ -12,7 +12,7 @@ use lifeboat_catalog::{
     Alert, AlertSeverity, AuditEntry, LogLine, Point, PointFilter, PointKey, Run, RunFilter, RunId,
     Task, TaskFilter, TaskId, TaskState,
 };
-use lifeboat_scheduler::{simulate_job, upcoming as upcoming_runs};
+use lifeboat_scheduler::upcoming as upcoming_runs;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -26,7 +26,7 @@ use crate::state::State;
 /// Rows of an answer at most, unless it says otherwise.
 const ROWS_MAX: u32 = 1_000;
 /// Points of an answer at most.
-const POINTS_MAX: u32 = 10_000;
+pub(crate) const POINTS_MAX: u32 = 10_000;
 
 type Shared = In<Arc<State>>;
 
@@ -133,18 +133,6 @@ pub(crate) struct LinesAsked {
     count: Option<u32>,
 }
 
-/// How far to play.
-#[derive(Clone, Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct SimulationAsked {
-    /// Begins with the points of this machine; with none if there is none.
-    machine: Option<String>,
-    /// So many days.
-    #[param(minimum = 1, maximum = 3660)]
-    days: Option<u32>,
-}
-
 /// How far to look.
 #[derive(Clone, Copy, Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -170,7 +158,7 @@ pub(crate) struct AlertsAsked {
     count: Option<u32>,
 }
 
-fn within(name: &str, asked: Option<u32>, usual: u32, most: u32) -> Answer<u32> {
+pub(crate) fn within(name: &str, asked: Option<u32>, usual: u32, most: u32) -> Answer<u32> {
     match asked.unwrap_or(usual) {
         number @ 1.. if number <= most => Ok(number),
         _ => Err(Refusal::invalid(format!("{name} is from 1 to {most}"))),
@@ -461,32 +449,6 @@ pub(crate) async fn jobs(In(state): Shared) -> Answer<Json<Vec<api::Job>>> {
     let work = state.work(|state| {
         let seen = state.node.overview()?;
         Ok(Json(seen.jobs.iter().map(shapes::job).collect()))
-    });
-    work.await?
-}
-
-/// Which points a job's schedule and retention will have made of a machine.
-#[utoipa::path(get, path = "/api/v1/jobs/{name}/simulate",
-    params(("name" = String, Path), SimulationAsked),
-    responses((status = 200, body = Vec<api::SimulatedPoint>)))]
-pub(crate) async fn simulate(
-    In(state): Shared,
-    At(name): At<String>,
-    Asked(asked): Asked<SimulationAsked>,
-) -> Answer<Json<Vec<api::SimulatedPoint>>> {
-    let days = within("days", asked.days, 90, 3_660)?;
-    let work = state.work(move |state| {
-        if !state.node.settings().jobs.contains_key(&name) {
-            return Err(Refusal::missing(format!("there is no job \"{name}\"")));
-        }
-        let existing = match &asked.machine {
-            Some(machine) => state.node.catalog().points(Some(machine), POINTS_MAX)?,
-            None => Vec::new(),
-        };
-        let now = state.clock.now();
-        let settings = state.node.settings();
-        let points = simulate_job(&settings, &name, &existing, (now, days))?;
-        Ok(Json(points.iter().map(shapes::simulated).collect()))
     });
     work.await?
 }

@@ -14,7 +14,7 @@ use utoipa::{Modify, OpenApi};
 
 use crate::routes::{Access, ROUTES};
 use crate::visitor::COOKIE_NAME;
-use crate::{act, browse, events, export, login, look, people, repository_catalog};
+use crate::{act, browse, events, export, login, look, people, repository_catalog, simulation};
 
 /// The paths of the document; whoever may use them is told by the table of routes.
 #[derive(OpenApi)]
@@ -28,7 +28,7 @@ use crate::{act, browse, events, export, login, look, people, repository_catalog
     paths(
         look::health, look::overview, look::machines, look::machine, look::points, browse::files,
         browse::file, look::runs,
-        look::run, look::tasks, look::task, look::log, look::jobs, look::simulate,
+        look::run, look::tasks, look::task, look::log, look::jobs, simulation::simulate,
         look::upcoming, look::repositories, look::sizes, look::alerts, look::config,
         look::audit, look::verify_audit, act::begin, act::restore, act::cancel_run,
         act::cancel_task, act::plan_retry, act::retry_task, act::acknowledge, act::rebuild,

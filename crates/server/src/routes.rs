@@ -11,6 +11,7 @@ use crate::guard::{Post, guard, unknown_path, wrong_method};
 use crate::state::State;
 use crate::{
     act, browse, events, export, login, look, metrics, openapi, people, repository_catalog,
+    simulation,
 };
 
 /// Who may.
@@ -118,7 +119,7 @@ pub(crate) static ROUTES: [Route; 53] = routes! {
     GET "/api/v1/tasks/{id}/retry" See "task retry plan" act::plan_retry;
     POST "/api/v1/tasks/{id}/retry" Operate "task retry" act::retry_task;
     GET "/api/v1/jobs" See "jobs" look::jobs;
-    GET "/api/v1/jobs/{name}/simulate" See "simulate" look::simulate;
+    GET "/api/v1/jobs/{name}/simulate" See "simulate" simulation::simulate;
     GET "/api/v1/upcoming" See "upcoming" look::upcoming;
     GET "/api/v1/repositories" See "repositories" look::repositories;
     GET "/api/v1/repositories/{name}/sizes" See "sizes" look::sizes;

@@ -17,6 +17,7 @@ use crate::commands::Commands;
 use crate::events::LISTENERS;
 use crate::limiter::Limiter;
 use crate::repository_catalog::TURNS;
+use crate::simulation;
 use crate::visitor::digest;
 
 /// Answers that ask the catalog at the same time; others wait in line.
@@ -93,6 +94,7 @@ pub struct State {
     pub(crate) commands: Option<Arc<dyn Commands>>,
     pub(crate) upload_max: u64,
     pub(crate) catalog_turns: Arc<Semaphore>,
+    pub(crate) simulation_turns: Arc<Semaphore>,
     pub(crate) listeners: Arc<Semaphore>,
     pub(crate) newest_event: watch::Sender<i64>,
     pub(crate) stop: watch::Sender<bool>,
@@ -127,6 +129,7 @@ impl State {
             commands: parts.commands,
             upload_max: parts.upload_max,
             catalog_turns: Arc::new(Semaphore::new(TURNS)),
+            simulation_turns: Arc::new(Semaphore::new(simulation::TURNS)),
             listeners: Arc::new(Semaphore::new(LISTENERS)),
             newest_event: watch::Sender::new(0),
             stop: watch::Sender::new(false),

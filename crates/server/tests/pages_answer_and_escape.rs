@@ -12,6 +12,7 @@ use std::time::Instant;
 use jiff::tz::TimeZone;
 use lifeboat_catalog::{AlertSeverity, Role, RunState, TaskState};
 use lifeboat_config::{Finding, Severity, Spot};
+use lifeboat_model::CancelToken;
 use lifeboat_policy::{FullHistory, FullRule, KeepCount, Retention, Schedule, Simulator, Timing};
 use lifeboat_scheduler::{MachineStatus, ObjectiveState, Overview};
 use lifeboat_server::BrokenConfig;
@@ -64,7 +65,8 @@ fn simulated() -> (String, Vec<lifeboat_policy::SimulatedPoint>) {
         full: &full,
     };
     let until = demo::ago(-120 * demo::DAY);
-    let points = simulator.play(&[], FullHistory::default(), (demo::now(), until));
+    let span = (demo::now(), until);
+    let points = simulator.play(&[], FullHistory::default(), span, &CancelToken::new());
     (retention.to_string(), points.expect("a simulation"))
 }
 

@@ -214,3 +214,47 @@ fn ten_thousand_points_are_shown() {
     assert_eq!(count("\"kind\":\"point\""), 10_000);
     assert_eq!(lines.lines().last(), Some(r#"{"kind":"end","row":null}"#));
 }
+
+#[test]
+fn simulations_are_bounded_and_few_at_a_time_and_end_with_those_who_asked() {
+    let stage = Stage::new();
+    let token = stage.token(Role::Viewer, &[]);
+    let asked = |query: &str| {
+        let head = format!("GET /api/v1/jobs/web/simulate?{query}");
+        stage.as_token(&token, &head, "")
+    };
+    let own = asked("days=20").json();
+    assert_eq!(left(&own), 9, "{own}");
+    let tried = asked("days=20&daily=3&within=36h").json();
+    assert_eq!(left(&tried), 3, "{tried}");
+    assert_eq!(asked("days=20&last=0").status, 400);
+
+    let head = format!(
+        "GET /api/v1/jobs/web/simulate?days=3660&last=1200 HTTP/1.1\r\nHost: localhost\r\n\
+         Authorization: Bearer {token}\r\n\r\n"
+    );
+    let hold = || {
+        let mut stream = TcpStream::connect(stage.address).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        stream
+    };
+    let beyond = std::iter::repeat_with(|| {
+        let _held = [hold(), hold()];
+        let mut replies = std::iter::repeat_with(|| asked("days=1")).take(50);
+        replies.find(|reply| reply.status != 200)
+    });
+    let beyond = beyond.flatten().next().unwrap();
+    assert_eq!(
+        (beyond.status, beyond.header("retry-after")),
+        (503, Some("5"))
+    );
+    assert_eq!(beyond.json()["kind"], "unavailable");
+    let after = std::iter::repeat_with(|| asked("days=1")).find(|reply| reply.status == 200);
+    assert!(after.is_some());
+}
+
+/// Simulated points that are there at the end.
+fn left(points: &serde_json::Value) -> usize {
+    let points = points.as_array().unwrap().iter();
+    points.filter(|point| point["removed"].is_null()).count()
+}

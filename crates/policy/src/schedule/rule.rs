@@ -161,7 +161,11 @@ impl Rule {
     /// The first moment after `after`.
     pub(super) fn next(&self, after: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
         let local = zone.to_datetime(after);
-        let from = local.checked_sub(FOLD_MAX).unwrap_or(DateTime::MIN);
+        // Moments before this one come again only where clocks are put back.
+        let from = match has_change(zone, after) {
+            true => local.checked_sub(FOLD_MAX).unwrap_or(DateTime::MIN),
+            false => local,
+        };
         let is_hourly = self.times.hours == EVERY_HOUR;
         let mut best: Option<Timestamp> = None;
         for moment in self.moments(from) {
@@ -199,6 +203,15 @@ impl Rule {
                 .map(move |time| date.to_datetime(time))
         })
     }
+}
+
+/// Whether clocks are put back or forward near a moment.
+fn has_change(zone: &TimeZone, near: Timestamp) -> bool {
+    let begin = near.checked_sub(FOLD_MAX).unwrap_or(Timestamp::MIN);
+    let end = near.checked_add(FOLD_MAX).unwrap_or(Timestamp::MAX);
+    let next = zone.following(begin).next();
+    next.is_some_and(|change| change.timestamp() <= end)
+        || zone.to_offset(begin) != zone.to_offset(end)
 }
 
 /// The instants of a civil moment: two where clocks are put back, else the same one twice.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Path, Query, RawQuery, State as In};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
@@ -25,6 +25,7 @@ use crate::assets;
 use crate::browse::raw_value;
 use crate::lookup::missing;
 use crate::refusal::{Answer, Refusal};
+use crate::simulation::turn;
 use crate::state::State;
 use crate::visitor::Visitor;
 
@@ -227,7 +228,12 @@ fn refused(refusal: &Refusal) -> Response {
         Some(hint) => format!("{}; {hint}", refusal.0.message),
         None => refusal.0.message.clone(),
     };
-    (status, super::failure_page(status.as_u16(), title, &text)).into_response()
+    let page = super::failure_page(status.as_u16(), title, &text);
+    let mut answer = (status, page).into_response();
+    if let Some(seconds) = refusal.retry_after() {
+        answer.headers_mut().insert(RETRY_AFTER, seconds.into());
+    }
+    answer
 }
 
 async fn overview(In(state): Shared, visitor: Visitor, Query(asked): Asked) -> Response {
@@ -548,7 +554,14 @@ async fn repository(
 }
 
 async fn schedule(In(state): Shared, visitor: Visitor, Query(asked): Asked) -> Response {
-    page(&state, visitor, asked, |look| {
+    // What is refreshed by itself is not played once more.
+    let is_asked = asked.get("job").is_some_and(|job| !job.is_empty());
+    let is_asked = is_asked && !asked.contains_key("fragment");
+    let (turn, _waiting) = match is_asked.then(|| turn(&state)).transpose() {
+        Ok(turn) => turn.unzip(),
+        Err(refusal) => return refused(&refusal),
+    };
+    page(&state, visitor, asked, move |look| {
         let settings = look.state.node.settings();
         let (stretch, days) = match look.text("show") {
             "month" => (Stretch::Month, 35),
@@ -584,11 +597,10 @@ async fn schedule(In(state): Shared, visitor: Visitor, Query(asked): Asked) -> R
             "" => Vec::new(),
             machine => look.state.node.catalog().points(Some(machine), POINTS)?,
         };
-        let simulated = match (look.is_set("job"), query.machine.is_empty(), existing.len()) {
-            (false, _, _) => None,
-            (true, false, 0) => Some(Err(format!("{} has no recovery point", query.machine))),
-            _ => Some(simulate(&settings, (&query, &existing), now)),
-        };
+        let simulated = turn.map(|turn| match (query.machine.is_empty(), existing.len()) {
+            (false, 0) => Err(format!("{} has no recovery point", query.machine)),
+            _ => simulate(&settings, (&query, &existing), now, &turn.cancel),
+        });
         let overview = look.overview()?;
         let view = ScheduleView {
             jobs: &overview.jobs,

@@ -56,7 +56,12 @@ pub(super) fn run(context: &Context, arguments: &ScheduleSimulateArguments) -> R
         increments: 0,
     };
     let points = simulator
-        .play(&existing, history, (begin, until.timestamp()))
+        .play(
+            &existing,
+            history,
+            (begin, until.timestamp()),
+            &context.environment.cancel,
+        )
         .map_err(|error| Error::with_code(EXIT_REFUSED, chain(&error)))?;
     if points.iter().all(|point| point.run.is_none()) {
         return Err(never(&timing));
