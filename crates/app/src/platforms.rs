@@ -113,16 +113,12 @@ fn listed(sort: Sort, list: &str) -> std::result::Result<Vec<VmDisk>, ParseError
             Sort::Plain | Sort::LvmLibvirt => false,
         };
         let below = text.trim_start_matches("/dev/");
-        if is_volume
-            && !below
-                .split_once('/')
-                .is_some_and(|(group, name)| is_one(group) && is_one(name))
-        {
+        if is_volume && !is_volume_name(below) {
             let rule = "write volumes as GROUP/VOLUME, as in vg0/root,vg0/home";
             return Err(ParseError::new("list of volumes", list, rule));
         }
         let path = match is_volume {
-            true => format!("/dev/{}", text.trim_start_matches("/dev/")),
+            true => format!("/dev/{below}"),
             false => text.to_owned(),
         };
         let name = disk_name(sort, is_volume, &path)?;
@@ -141,9 +137,11 @@ fn listed(sort: Sort, list: &str) -> std::result::Result<Vec<VmDisk>, ParseError
     Ok(disks)
 }
 
-/// Whether it is one name of a path.
-fn is_one(name: &str) -> bool {
-    !name.is_empty() && !name.contains('/')
+/// Whether it is `GROUP/VOLUME`.
+fn is_volume_name(text: &str) -> bool {
+    let is_one = |name: &str| !name.is_empty() && !name.contains('/');
+    let parts = text.split_once('/');
+    parts.is_some_and(|(group, volume)| is_one(group) && is_one(volume))
 }
 
 /// The last name of the path; for volumes of `self:` what finding them by itself gives.

@@ -23,8 +23,8 @@ const BIWEEKLY: &str = "write days of the week, perhaps a first week, and times,
                         biweekly sun 03:00 or biweekly sun from 2026-01-04 03:00";
 const MONTHLY: &str = "write days of the month and times, as in monthly 1, 15 02:00, \
                        monthly last day 02:00 or monthly 2nd tue 02:00";
-const DAYS: &str = "write seven bits for Monday to Sunday, at least one of them 1, and times, as in \
-                    days 1111100 02:00";
+const DAYS: &str = "write seven bits for Monday to Sunday, at least one of them 1, and times, as \
+                    in days 1111100 02:00";
 
 /// Reads one of the forms; what is said of a wrong one is about its own part.
 pub(super) fn parse(text: &str) -> Result<Vec<Rule>, ParseError> {

@@ -187,7 +187,8 @@ fn has_disks(context: &Context, uri: &str, inventory: &Inventory) -> Result<()> 
             context.output.warn(seen);
         }
     }
-    if machines.is_empty() || machines.iter().any(|it| !it.disks.is_empty()) {
+    let mut disks = machines.iter().flat_map(|it| &it.disks);
+    if machines.is_empty() || disks.any(|disk| disk.passed_over.is_none()) {
         return Ok(());
     }
     let findings = inventory.findings.iter().map(|it| it.text.as_str());
