@@ -13,11 +13,25 @@ use jiff::tz::TimeZone;
 use lifeboat_catalog::{AlertSeverity, Role, RunState, TaskState};
 use lifeboat_config::{Finding, Severity, Spot};
 use lifeboat_policy::{FullHistory, FullRule, KeepCount, Retention, Schedule, Simulator, Timing};
-use lifeboat_scheduler::{MachineStatus, ObjectiveState, Overview};
+use lifeboat_scheduler::{Advice, MachineStatus, ObjectiveState, Overview, Remedy};
 use lifeboat_server::BrokenConfig;
 use lifeboat_server::pages::*;
 
 use crate::demo_fleet as demo;
+
+/// Why alerts hold and what to do about them, in these words.
+fn advised(words: &str) -> BTreeMap<i64, Advice> {
+    let remedy = Remedy {
+        text: words.to_owned(),
+        command: words.to_owned(),
+    };
+    let advice = Advice {
+        why: Some(words.to_owned()),
+        task: None,
+        remedies: vec![remedy],
+    };
+    (1..20).map(|number| (number, advice.clone())).collect()
+}
 
 fn overview_of(frame: &Frame, fleet: &demo::Fleet) -> String {
     let view = OverviewView {
@@ -133,7 +147,13 @@ fn further_pages(frame: &Frame, fleet: &demo::Fleet) -> Vec<(&'static str, Strin
     vec![
         (
             "alerts",
-            alerts_page(frame, &fleet.alerts, AlertsShown::Open).into_string(),
+            alerts_page(
+                frame,
+                &fleet.alerts,
+                AlertsShown::Open,
+                &advised("lifeboat doctor"),
+            )
+            .into_string(),
         ),
         (
             "audit",
@@ -499,7 +519,10 @@ fn pages_without_anything_teach_the_next_step() {
         (runs_page(&frame, &runs), "lifeboat run JOB"),
         (repositories_page(&frame, &[]), "lifeboat init"),
         (schedule_page(&frame, &schedule), "lifeboat config generate"),
-        (alerts_page(&frame, &[], AlertsShown::Open), "All calm"),
+        (
+            alerts_page(&frame, &[], AlertsShown::Open, &BTreeMap::new()),
+            "All calm",
+        ),
         (
             audit_page(&frame, &[], false, false),
             "Nothing was done yet",
@@ -604,7 +627,7 @@ fn hostile_names_stay_text_wherever_they_stand() {
         run_page(&frame, &run_view).into_string(),
         repository_page(&frame, &repository).into_string(),
         schedule_of(&frame, &fleet.overview, Stretch::Week),
-        alerts_page(&frame, &fleet.alerts, AlertsShown::Open).into_string(),
+        alerts_page(&frame, &fleet.alerts, AlertsShown::Open, &advised(HOSTILE)).into_string(),
         search_page(&frame, &fleet.overview, HOSTILE).into_string(),
         login_page(Some(HOSTILE), Some(HOSTILE)).into_string(),
         failure_page(400, HOSTILE, HOSTILE).into_string(),
