@@ -25,7 +25,7 @@ pub use files::{PointFile, PointFileKind, PointFiles, PointVolume, StoredFile};
 pub use machines::{Machine, MachineDetails, Point, Proof, ProofKind, Verified};
 pub use overview::{
     Alert, Event, Health, Job, MachineClass, Objective, ObjectiveCounts, ObjectiveKind,
-    ObjectiveState, Overview, QueueCounts, Repository, RepositorySize, Severity,
+    ObjectiveState, Overview, QueueCounts, Remedy, Repository, RepositorySize, Severity,
 };
 pub use plans::{PlannedRun, SimulatedPoint};
 pub use runs::{

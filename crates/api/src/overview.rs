@@ -238,6 +238,13 @@ pub struct Alert {
     pub severity: Severity,
     /// What is to be known, in a sentence.
     pub text: String,
+    /// The attempt that failed, with what it said, where that is known and `text` does not say it;
+    /// of the 200 worst that hold.
+    #[serde(default)]
+    pub why: Option<String>,
+    /// What to do, the likeliest first; of those that hold.
+    #[serde(default)]
+    pub remedies: Vec<Remedy>,
     /// The site.
     pub site: Option<String>,
     /// The job.
@@ -260,6 +267,15 @@ pub struct Alert {
     /// When.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub acknowledged_at: Option<Timestamp>,
+}
+
+/// Something to do next.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Remedy {
+    /// What for, in a few words: `back it up now`.
+    pub text: String,
+    /// The command that does it, as it is typed into a shell.
+    pub command: String,
 }
 
 /// Something changed; whoever wants to know how it is now asks for it.

@@ -19,7 +19,7 @@ pub(crate) fn part<T, U>(
     uri: &Uri,
     (mut rows, count): (Vec<T>, u32),
     place: impl Fn(&T) -> (&'static str, String),
-    shape: impl Fn(T) -> U,
+    shape: impl FnMut(T) -> U,
 ) -> Part<U> {
     let count = count as usize;
     let is_more = rows.len() > count;

@@ -311,7 +311,11 @@ pub(crate) fn repository(status: &scheduler::RepositoryStatus) -> api::Repositor
     }
 }
 
-pub(crate) fn alert(alert: catalog::Alert) -> api::Alert {
+pub(crate) fn alert(alert: catalog::Alert, advice: scheduler::Advice) -> api::Alert {
+    let remedies = advice.remedies.into_iter().map(|it| api::Remedy {
+        text: it.text,
+        command: it.command,
+    });
     let (by, at) = alert.acknowledged.map(|it| (it.by, it.at)).unzip();
     api::Alert {
         id: alert.id,
@@ -323,6 +327,8 @@ pub(crate) fn alert(alert: catalog::Alert) -> api::Alert {
             catalog::AlertSeverity::Critical => api::Severity::Critical,
         },
         text: alert.text,
+        why: advice.why,
+        remedies: remedies.collect(),
         site: alert.site,
         job: alert.job,
         machine: alert.machine,

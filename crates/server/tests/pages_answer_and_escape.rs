@@ -14,11 +14,25 @@ use lifeboat_catalog::{AlertSeverity, Role, RunState, TaskState};
 use lifeboat_config::{Finding, Severity, Spot};
 use lifeboat_model::CancelToken;
 use lifeboat_policy::{FullHistory, FullRule, KeepCount, Retention, Schedule, Simulator, Timing};
-use lifeboat_scheduler::{MachineStatus, ObjectiveState, Overview};
+use lifeboat_scheduler::{Advice, MachineStatus, ObjectiveState, Overview, Remedy};
 use lifeboat_server::BrokenConfig;
 use lifeboat_server::pages::*;
 
 use crate::demo_fleet as demo;
+
+/// Why alerts hold and what to do about them, in these words.
+fn advised(words: &str) -> BTreeMap<i64, Advice> {
+    let remedy = Remedy {
+        text: words.to_owned(),
+        command: words.to_owned(),
+    };
+    let advice = Advice {
+        why: Some(words.to_owned()),
+        task: None,
+        remedies: vec![remedy],
+    };
+    (1..20).map(|number| (number, advice.clone())).collect()
+}
 
 fn overview_of(frame: &Frame, fleet: &demo::Fleet) -> String {
     let view = OverviewView {
@@ -137,7 +151,13 @@ fn further_pages(frame: &Frame, fleet: &demo::Fleet) -> Vec<(&'static str, Strin
     vec![
         (
             "alerts",
-            alerts_page(frame, overview, &fleet.alerts, AlertsShown::Open).into_string(),
+            alerts_page(
+                frame,
+                overview,
+                (&fleet.alerts, &advised("lifeboat doctor")),
+                AlertsShown::Open,
+            )
+            .into_string(),
         ),
         (
             "audit",
@@ -543,7 +563,7 @@ fn pages_without_anything_teach_the_next_step() {
         (repositories_page(&frame, &[], &[]), "lifeboat init"),
         (schedule_page(&frame, &schedule), "lifeboat config generate"),
         (
-            alerts_page(&frame, &nothing, &[], AlertsShown::Open),
+            alerts_page(&frame, &nothing, (&[], &BTreeMap::new()), AlertsShown::Open),
             "All calm",
         ),
         (
@@ -654,7 +674,13 @@ fn hostile_names_stay_text_wherever_they_stand() {
         run_page(&frame, &run_view).into_string(),
         repository_page(&frame, &repository).into_string(),
         schedule_of(&frame, &fleet.overview, Stretch::Week),
-        alerts_page(&frame, &fleet.overview, &fleet.alerts, AlertsShown::Open).into_string(),
+        alerts_page(
+            &frame,
+            &fleet.overview,
+            (&fleet.alerts, &advised(HOSTILE)),
+            AlertsShown::Open,
+        )
+        .into_string(),
         search_page(&frame, &fleet.overview, HOSTILE).into_string(),
         login_page(Some(HOSTILE), Some(HOSTILE)).into_string(),
         failure_page(400, HOSTILE, HOSTILE).into_string(),

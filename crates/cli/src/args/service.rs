@@ -122,7 +122,7 @@ pub(crate) struct TokenAddArguments {
 /// `alert`
 #[derive(Debug, Subcommand)]
 pub(crate) enum AlertCommand {
-    /// List alerts that are open, worst first
+    /// List alerts that are open, worst first; with -v why, and what to do
     List(AlertListArguments),
     /// Say that you take care of alerts: nobody else is told of them, and nothing is repeated
     Acknowledge(AlertAcknowledgeArguments),

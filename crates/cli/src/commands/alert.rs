@@ -3,18 +3,21 @@
 use jiff::SignedDuration;
 use lifeboat_catalog::{Alert, AlertSeverity};
 use lifeboat_model::ErrorKind;
+use lifeboat_scheduler::{Advice, advise_all};
 
 use super::account::written_down;
 use crate::args::{AlertAcknowledgeArguments, AlertCommand, AlertListArguments};
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::service::Service;
+use crate::service::{Service, settings};
 use crate::tables::{Table, moment, shown};
 
 /// Past alerts that are listed: of so many days.
 const PAST_DAYS: i64 = 90;
 /// At most so many of them.
 const PAST_MAX: u32 = 1000;
+/// Alerts of which the reason is looked for.
+const REASONS_MAX: usize = 200;
 
 /// Lists alerts, and says who takes care of them.
 pub(crate) fn run(context: &Context, command: &AlertCommand) -> Result<u8> {
@@ -59,7 +62,26 @@ fn list(context: &Context, service: &Service, arguments: &AlertListArguments) ->
     for line in table.lines() {
         context.output.result(line)?;
     }
+    let settings = settings(&service.loaded.config);
+    let advised = advise_all(catalog, &settings, &alerts, REASONS_MAX)?;
+    for (number, advice) in &advised {
+        tell_details(context, *number, advice)?;
+    }
     Ok(0)
+}
+
+/// Why, and what to do, for those who asked for details.
+fn tell_details(context: &Context, number: i64, advice: &Advice) -> Result<()> {
+    let output = context.output;
+    output.detail(format!("\nalert {number}"))?;
+    if let Some(why) = &advice.why {
+        output.detail(format!("  {}", shown(why)))?;
+    }
+    for remedy in &advice.remedies {
+        output.detail(format!("  {}:", shown(&remedy.text)))?;
+        output.detail(format!("    {}", shown(&remedy.command)))?;
+    }
+    Ok(())
 }
 
 fn word(alert: &Alert) -> &'static str {

@@ -64,7 +64,10 @@ fn of_conditions(items: &[Item], more: usize) -> String {
     let subjects = items
         .iter()
         .filter_map(|item| item.condition.subject.name());
-    format!("{}: {count} problems: {}", word(first), names(subjects))
+    match names(subjects) {
+        names if names.is_empty() => format!("{}: {count} problems", word(first)),
+        names => format!("{}: {count} problems: {names}", word(first)),
+    }
 }
 
 /// The first of some names, each once, and how many more there are.

@@ -1,11 +1,13 @@
 //! Alerts: open, acknowledged, past.
 
+use std::collections::BTreeMap;
+
 use lifeboat_catalog::{Alert, Role};
-use lifeboat_scheduler::Overview;
+use lifeboat_scheduler::{Advice, Overview};
 use maud::{Markup, html};
 
 use super::frame::{Frame, Place};
-use super::parts::{Action, Look, badge_of, empty, head, mark, severity, tabs, twin};
+use super::parts::{Action, Look, badge_of, empty, head, mark, severity, tabs, twin_of};
 use super::words::{machine_page, name_of, path, seconds_between, span};
 
 /// Rows of a page.
@@ -42,8 +44,13 @@ impl AlertsShown {
     }
 }
 
-/// Alerts; `alerts` are those of the last 90 days.
-pub fn page(frame: &Frame, overview: &Overview, alerts: &[Alert], shown: AlertsShown) -> Markup {
+/// Alerts; `alerts` are those of the last 90 days, `advised` is by their numbers.
+pub fn page(
+    frame: &Frame,
+    overview: &Overview,
+    (alerts, advised): (&[Alert], &BTreeMap<i64, Advice>),
+    shown: AlertsShown,
+) -> Markup {
     let number = |shown: AlertsShown| alerts.iter().filter(|it| shown.fits(it)).count();
     let tab = |kind: AlertsShown, address: &str, word: &str| {
         (
@@ -72,7 +79,7 @@ pub fn page(frame: &Frame, overview: &Overview, alerts: &[Alert], shown: AlertsS
         div #alert-tabs .filters data-live="" { (tabs("Alerts by state", &links)) }
         div #alert-list data-live="" {
             @if fitting.is_empty() { section.card { (nothing(shown)) } }
-            @for alert in fitting { (one(frame, overview, alert)) }
+            @for alert in fitting { (one(frame, overview, alert, advised.get(&alert.id))) }
         }
     };
     frame.page(Place::Alerts, "Alerts", inner)
@@ -110,7 +117,25 @@ fn machine(overview: &Overview, alert: &Alert) -> Markup {
     html! { a href=(machine_page(address, "", "")) { "Machine " (said) } }
 }
 
-fn one(frame: &Frame, overview: &Overview, alert: &Alert) -> Markup {
+/// Why an alert holds, and what to do about it.
+fn advice(advice: &Advice) -> Markup {
+    html! {
+        @if let Some(why) = &advice.why { p.small { (why) } }
+        @for remedy in &advice.remedies {
+            p.small.quiet { (sentence(&remedy.text)) }
+            (twin_of(&remedy.command))
+        }
+    }
+}
+
+/// A text with a large letter at its beginning.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|letter| letter.to_uppercase());
+    first.into_iter().flatten().chain(letters).collect()
+}
+
+fn one(frame: &Frame, overview: &Overview, alert: &Alert, advised: Option<&Advice>) -> Markup {
     let look = severity(alert.severity);
     let is_unseen = alert.cleared.is_none() && alert.acknowledged.is_none();
     html! {
@@ -142,7 +167,7 @@ fn one(frame: &Frame, overview: &Overview, alert: &Alert) -> Markup {
                         span.quiet { "seen by " (seen.by) " " (frame.moment.relative(seen.at)) }
                     }
                 }
-                @if is_unseen { (twin(&["alert", "acknowledge", &alert.id.to_string()])) }
+                @if alert.cleared.is_none() && let Some(advised) = advised { (advice(advised)) }
             }
             @if is_unseen {
                 @let action = Action::new(format!("/api/v1/alerts/{}/acknowledge", alert.id),
