@@ -94,6 +94,8 @@ pub struct State {
     pub(crate) commands: Option<Arc<dyn Commands>>,
     pub(crate) upload_max: u64,
     pub(crate) catalog_turns: Arc<Semaphore>,
+    /// Recoveries that are planned at the same time.
+    pub(crate) plan_turns: Arc<Semaphore>,
     pub(crate) listeners: Arc<Semaphore>,
     pub(crate) newest_event: watch::Sender<i64>,
     pub(crate) stop: watch::Sender<bool>,
@@ -128,6 +130,7 @@ impl State {
             commands: parts.commands,
             upload_max: parts.upload_max,
             catalog_turns: Arc::new(Semaphore::new(TURNS)),
+            plan_turns: Arc::new(Semaphore::new(crate::recovery::TURNS)),
             listeners: Arc::new(Semaphore::new(LISTENERS)),
             newest_event: watch::Sender::new(0),
             stop: watch::Sender::new(false),

@@ -96,6 +96,17 @@ fn nothing(shown: AlertsShown) -> Markup {
     empty("ok", title, text, html! {})
 }
 
+/// A condition's name in words.
+fn kind(condition: &str) -> &str {
+    match condition {
+        "rpo" => "Age of the newest point",
+        "rto" => "Time a recovery takes",
+        "copies" => "Copies",
+        "proof" => "Proof of recovery",
+        other => other,
+    }
+}
+
 fn one(frame: &Frame, alert: &Alert) -> Markup {
     let look = severity(alert.severity);
     let is_unseen = alert.cleared.is_none() && alert.acknowledged.is_none();
@@ -106,7 +117,7 @@ fn one(frame: &Frame, alert: &Alert) -> Markup {
             div.alert-main {
                 div.line.wrap {
                     (badge_of(look))
-                    span.quiet { (alert.condition) }
+                    span.quiet { (kind(&alert.condition)) }
                     @if let Some(cleared) = alert.cleared {
                         (mark(Look::Ok, "Cleared"))
                         span.quiet { (frame.moment.relative(cleared)) ", after "

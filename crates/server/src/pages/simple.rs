@@ -9,6 +9,7 @@ use super::machines::state;
 use super::overview::job_state;
 use super::parts::{empty, head};
 use super::words::{escape, path};
+use crate::accounts::PASSWORD_MIN;
 
 /// Results of a kind.
 const RESULTS: usize = 8;
@@ -59,7 +60,9 @@ pub fn setup(key: &str, refusal: Option<&str>) -> Markup {
                     required maxlength="64";
                 label for="password" { "Password" }
                 input #password type="password" name="password" autocomplete="new-password"
-                    required maxlength="1000";
+                    required minlength=(PASSWORD_MIN) maxlength="1000"
+                    aria-describedby="password-rule";
+                p.small.quiet #password-rule { "At least " (PASSWORD_MIN) " letters." }
                 button.button.primary type="submit" { "Make the user" }
             }
         }
@@ -82,6 +85,16 @@ pub fn failure(status: u16, title: &str, text: &str) -> Markup {
         }
     };
     document(title, "bare", None, body)
+}
+
+/// The same for somebody who is signed in: the frame stays.
+pub(crate) fn failure_inside(frame: &Frame, title: &str, text: &str) -> Markup {
+    let inner = html! {
+        (head(title, html! {}, html! {}))
+        section.card { (empty("failed", title, text,
+            html! { a.button href="/" { "To the first page" } })) }
+    };
+    frame.page(Place::Help, title, inner)
 }
 
 /// The page of keys and words.
@@ -107,6 +120,14 @@ pub fn help(frame: &Frame) -> Markup {
         (
             "Run, task",
             "A run is one execution of a job; a task is its part for one machine.",
+        ),
+        (
+            "Find machines",
+            "The task of a run that asks the platform which machines a job means now.",
+        ),
+        (
+            "Read contents",
+            "The task that lists what a repository holds, and how large it is, for these pages.",
         ),
         (
             "Browse",
