@@ -207,7 +207,7 @@ fn surest(frame: &Frame, view: &RestoreView<'_>, chosen: &Point) -> Markup {
                 (Some((at, true)), _) => { "Read back and found whole "
                     (frame.moment.relative(at)) "." }
                 (Some((_, false)), _) => "Found damaged: choose another one.",
-                (None, Some(point)) => { "Not read back yet. The newest one that was found whole is "
+                (None, Some(point)) => { "Not read back yet. The newest that was found whole is "
                     a href=(address(view, point)) { (frame.moment.short(point.at)) } "." }
                 (None, None) => "None of the points was read back yet.",
             }

@@ -147,7 +147,9 @@ fn row(frame: &Frame, run: &Run, view: &RunsView<'_>) -> Markup {
             }
             td data-label="Why" {
                 (cause(run.cause))
-                @if run.cause == Cause::Request { span.quiet.small.block { "of " (run.requested_by) } }
+                @if run.cause == Cause::Request {
+                    span.quiet.small.block { "of " (run.requested_by) }
+                }
             }
             td data-label="Began" { (frame.moment.relative(run.created)) }
             td.number data-label="Took" { (took(frame, run)) }

@@ -97,21 +97,23 @@ pub(crate) fn failure_inside(frame: &Frame, title: &str, text: &str) -> Markup {
     frame.page(Place::Help, title, inner)
 }
 
+/// What keys do.
+const KEYS: [(&str, &str); 11] = [
+    ("/", "Search"),
+    ("?", "This page"),
+    ("g o", "Overview"),
+    ("g m", "Machines"),
+    ("g r", "Runs"),
+    ("g e", "Repositories"),
+    ("g s", "Schedule"),
+    ("g a", "Alerts"),
+    ("g u", "Audit"),
+    ("g t", "Settings"),
+    ("Esc", "Close what is open"),
+];
+
 /// The page of keys and words.
 pub fn help(frame: &Frame) -> Markup {
-    let keys = [
-        ("/", "Search"),
-        ("?", "This page"),
-        ("g o", "Overview"),
-        ("g m", "Machines"),
-        ("g r", "Runs"),
-        ("g e", "Repositories"),
-        ("g s", "Schedule"),
-        ("g a", "Alerts"),
-        ("g u", "Audit"),
-        ("g t", "Settings"),
-        ("Esc", "Close what is open"),
-    ];
     let words = [
         (
             "Recovery point",
@@ -159,7 +161,7 @@ pub fn help(frame: &Frame) -> Markup {
             html! {}))
         div.pair {
             section.card { header.card-head { h2 { "Keys" } }
-                dl.keys { @for (key, word) in keys {
+                dl.keys { @for (key, word) in KEYS {
                     dt { @for part in key.split(' ') { kbd { (part) } } } dd { (word) }
                 } }
             }
