@@ -91,6 +91,12 @@ fn is_recovered_elsewhere(host: &Host, web: &TestMachine<'_>) {
     .concat();
     let plan = host.lifeboat("-n", "r", &[&words[..], &["-n"]].concat());
     assert!(plan.contains("dry run: shop was not made"), "{plan}");
+    let plan = host.lifeboat("-n-json", "r", &[&words[..], &["-n", "--json"]].concat());
+    let lines = plan.lines().map(serde_json::from_str::<serde_json::Value>);
+    let lines: Vec<_> = lines.collect::<Result<_, _>>().expect("every line is JSON");
+    let plan = lines.iter().find(|line| line["message_type"] == "plan");
+    let plan = plan.expect("programs see the plan too");
+    assert_eq!(plan["disks"][1]["place"], second.as_str(), "{plan}");
     assert_eq!(fs::read_dir(host.path("new")).unwrap().count(), 0);
     let told = host.lifeboat("recover", "r", &[&words[..], &["--start"]].concat());
     assert!(

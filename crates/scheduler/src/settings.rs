@@ -86,6 +86,15 @@ pub struct PlatformSettings {
     pub unprotected_ok: Vec<String>,
 }
 
+impl PlatformSettings {
+    /// Whether machines can be made there; not where this computer itself is the machine.
+    pub fn makes_machines(&self) -> bool {
+        !["plain:", "self:"]
+            .iter()
+            .any(|it| self.uri.starts_with(it))
+    }
+}
+
 /// A repository.
 #[derive(Clone, Debug, Default)]
 pub struct RepositorySettings {

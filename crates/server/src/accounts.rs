@@ -20,7 +20,7 @@ const COMPUTED: usize = 2;
 /// Passwords that wait for it.
 const WAITING: usize = 16;
 /// A password has at least so many letters.
-const PASSWORD_MIN: usize = 12;
+pub(crate) const PASSWORD_MIN: usize = 12;
 /// And at most so many bytes.
 pub(crate) const PASSWORD_MAX: usize = 256;
 

@@ -59,7 +59,7 @@ pub(crate) async fn restore(
 }
 
 /// What becomes a word of a command line must not look like an option.
-fn check_restore(request: &api::RestoreRequest) -> Answer<()> {
+pub(crate) fn check_restore(request: &api::RestoreRequest) -> Answer<()> {
     let is_digit = |letter: char| matches!(letter, '0'..='9' | 'a'..='f');
     let snapshot = &request.snapshot;
     if !(4..=64).contains(&snapshot.len()) || !snapshot.chars().all(is_digit) {

@@ -27,6 +27,7 @@ mod openapi;
 pub mod pages;
 mod paging;
 mod people;
+mod recovery;
 mod refusal;
 mod repository_catalog;
 mod routes;

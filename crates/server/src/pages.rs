@@ -50,4 +50,5 @@ pub(crate) use words::escape_bytes;
 pub use crate::browse::{
     Found, GuestEntry, GuestFolder, GuestKind, GuestVolume, InsidePlace, Looked, StoredFile,
 };
+pub use crate::recovery::{PlanFinding, PlannedDisk, RecoveryPlan};
 pub use words::Moment;

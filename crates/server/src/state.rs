@@ -95,6 +95,8 @@ pub struct State {
     pub(crate) upload_max: u64,
     pub(crate) catalog_turns: Arc<Semaphore>,
     pub(crate) simulation_turns: Arc<Semaphore>,
+    /// Recoveries that are planned at the same time.
+    pub(crate) plan_turns: Arc<Semaphore>,
     pub(crate) listeners: Arc<Semaphore>,
     pub(crate) newest_event: watch::Sender<i64>,
     pub(crate) stop: watch::Sender<bool>,
@@ -130,6 +132,7 @@ impl State {
             upload_max: parts.upload_max,
             catalog_turns: Arc::new(Semaphore::new(TURNS)),
             simulation_turns: Arc::new(Semaphore::new(simulation::TURNS)),
+            plan_turns: Arc::new(Semaphore::new(crate::recovery::TURNS)),
             listeners: Arc::new(Semaphore::new(LISTENERS)),
             newest_event: watch::Sender::new(0),
             stop: watch::Sender::new(false),

@@ -11,7 +11,9 @@ use lifeboat_scheduler::{
     JobStatus, MachineStatus, ObjectiveKind, ObjectiveState, ObjectiveStatus, Overview,
     RepositoryStatus,
 };
-use lifeboat_server::pages::{Coming, Frame, Moment, Reader, Setting, TaskView};
+use lifeboat_server::pages::{
+    Coming, Frame, Moment, PlanFinding, PlannedDisk, Reader, RecoveryPlan, Setting, TaskView,
+};
 
 pub(crate) const GIB: u64 = 1 << 30;
 
@@ -445,6 +447,31 @@ pub(crate) fn step(name: &str, (began, ended): (i64, i64), state: StepState) -> 
         ended: Some(ago(ended)),
         state,
         message: None,
+    }
+}
+
+/// What a recovery of `db01` would do.
+pub(crate) fn recovery() -> RecoveryPlan {
+    let disk = |name: &str, gib: u64| PlannedDisk {
+        name: name.to_owned(),
+        bytes: gib * GIB,
+        format: "qcow2".to_owned(),
+        place: format!("/var/lib/libvirt/images/db01-{name}.qcow2"),
+    };
+    RecoveryPlan {
+        machine: "db01".to_owned(),
+        bytes: 240 * GIB,
+        disks: vec![disk("vda", 40), disk("vdb", 200)],
+        steps: vec![
+            "set the machine db01 aside as db01-aside-20261122-104130".to_owned(),
+            "make /var/lib/libvirt/images/db01-vda.qcow2".to_owned(),
+            "make /var/lib/libvirt/images/db01-vdb.qcow2".to_owned(),
+            "define db01".to_owned(),
+        ],
+        findings: vec![PlanFinding {
+            is_warning: true,
+            text: "setting the old machine aside removes its checkpoints".to_owned(),
+        }],
     }
 }
 

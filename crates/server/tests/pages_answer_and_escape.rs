@@ -55,6 +55,7 @@ fn machine_of(frame: &Frame, fleet: &demo::Fleet, name: &str) -> String {
         points: &fleet.points,
         proofs: &fleet.proofs,
         tasks: &tasks[..2],
+        can_restore: true,
         page: 0,
         until: None,
     };
@@ -93,11 +94,13 @@ fn all_pages(role: Role) -> Vec<(&'static str, String)> {
         .iter()
         .find(|it| it.name == "db01")
         .expect("db01");
+    let planned_well = Ok(demo::recovery());
     let restore = RestoreView {
         machine,
         points: &fleet.points,
         platforms: &["edge".to_owned(), "local".to_owned()],
         measured_seconds: Some(840),
+        planned: Some(&planned_well),
     };
     let planned = RestoreQuery {
         is_planned: true,
@@ -232,6 +235,7 @@ fn browse_of(frame: &Frame, fleet: &demo::Fleet, looked: &Looked) -> String {
         point: fleet.points.get(2),
         points: &fleet.points,
         place: &InsidePlace::Path(b"vda2:/etc".to_vec()),
+        can_restore: true,
         looked,
         stored: &Looked::Found(Arc::new(Found::Stored(stored))),
         text: "",
@@ -608,6 +612,29 @@ fn hostile() -> (demo::Fleet, MachineStatus) {
     (fleet, machine)
 }
 
+fn hostile_runs(frame: &Frame, run: &lifeboat_catalog::Run, views: &[TaskView]) -> [String; 2] {
+    let run_view = RunView {
+        run,
+        tasks: views,
+        states: &[TaskState::Failed],
+        restored: None,
+    };
+    let runs = RunsView {
+        runs: std::slice::from_ref(run),
+        running: &[],
+        waiting: &[],
+        restored: &BTreeMap::new(),
+        job: HOSTILE,
+        state: "",
+        is_more: true,
+        is_later: true,
+    };
+    [
+        runs_page(frame, &runs).into_string(),
+        run_page(frame, &run_view).into_string(),
+    ]
+}
+
 #[test]
 fn hostile_names_stay_text_wherever_they_stand() {
     let (fleet, machine) = hostile();
@@ -627,14 +654,17 @@ fn hostile_names_stay_text_wherever_they_stand() {
         points: &fleet.points,
         proofs: &fleet.proofs,
         tasks: &[task],
+        can_restore: true,
         page: 0,
         until: None,
     };
+    let refused = Err(text());
     let restore = RestoreView {
         machine: &machine,
         points: &fleet.points,
         platforms: &[text()],
         measured_seconds: None,
+        planned: Some(&refused),
     };
     let asked = RestoreQuery {
         name: text(),
@@ -649,29 +679,14 @@ fn hostile_names_stay_text_wherever_they_stand() {
         tasks: &[],
         setback: None,
     };
-    let run_view = RunView {
-        run: &run,
-        tasks: &views,
-        states: &[TaskState::Failed],
-        restored: None,
-    };
-    let runs = RunsView {
-        runs: std::slice::from_ref(&run),
-        running: &[],
-        waiting: &[],
-        restored: &BTreeMap::new(),
-        job: HOSTILE,
-        state: "",
-        is_more: true,
-        is_later: true,
-    };
+    let [runs, run] = hostile_runs(&frame, &run, &views);
     let pages = [
         overview_of(&frame, &fleet),
         machines_page(&frame, &fleet.overview, &named(HOSTILE)).into_string(),
         machine_page(&frame, &view).into_string(),
         restore_page(&frame, &restore, &asked).into_string(),
-        runs_page(&frame, &runs).into_string(),
-        run_page(&frame, &run_view).into_string(),
+        runs,
+        run,
         repository_page(&frame, &repository).into_string(),
         schedule_of(&frame, &fleet.overview, Stretch::Week),
         alerts_page(
@@ -728,6 +743,7 @@ fn names_from_inside_a_guest_stay_names() {
             point: fleet.points.first(),
             points: &fleet.points,
             place: &place,
+            can_restore: true,
             looked,
             stored: &failed,
             text: "",
@@ -747,6 +763,7 @@ fn names_from_inside_a_guest_stay_names() {
         point: None,
         points: &[],
         place: &InsidePlace::Volumes,
+        can_restore: true,
         looked: &failed,
         stored: &failed,
         text: "",
@@ -800,7 +817,7 @@ fn readers_see_everything_and_operators_may_act() {
     for role in [Role::Viewer, Role::Auditor] {
         assert!(!of(role).contains("data-deed"), "{role} sees no button");
         assert!(
-            of(role).contains("lifeboat machine backup db01"),
+            of(role).contains("lifeboat run files -m db01"),
             "but the command"
         );
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use lifeboat_catalog::{Role, RunState, StepRecord, StepState, TaskState};
+use lifeboat_catalog::{Role, RunState, StepRecord, StepState};
 use lifeboat_server::pages::*;
 
 use crate::demo_fleet as demo;
@@ -75,16 +75,30 @@ fn what_waits_says_what_failed_and_when_it_is_tried_again() {
         points: &fleet.points,
         proofs: &[],
         tasks: &waiting,
+        can_restore: false,
         page: 0,
         until: None,
     };
     let page = machine_page(&frame, &machine).into_string();
+    let restorer = demo::frame(Role::Restore);
+    let offered = machine_page(&restorer, &machine).into_string();
+    assert!(
+        !offered.contains("/restore"),
+        "where none can be made, none is offered"
+    );
     assert_eq!(
         page.matches(&said).count(),
         1,
         "one reason is told once: {page}"
     );
     assert!(page.contains("2 more tasks for the same reason"), "{page}");
+}
+
+#[test]
+fn repositories_and_lists_say_what_failed_too() {
+    let said = format!("Attempt 2 of 4 failed: {GONE}");
+    let (frame, fleet) = (demo::frame(Role::Viewer), demo::fleet());
+    let waiting = [demo::again(1, "db01", GONE)];
     let look = demo::again(2, "vault", GONE);
     let overview = OverviewView {
         overview: &fleet.overview,
@@ -122,7 +136,6 @@ fn what_waits_says_what_failed_and_when_it_is_tried_again() {
     };
     let page = runs_page(&frame, &runs).into_string();
     assert!(page.contains(&said), "{page}");
-    assert_eq!(waiting[0].state, TaskState::Queued);
 }
 
 /// The cookie of the administrator.
@@ -156,4 +169,82 @@ fn files_are_those_of_the_point_that_the_page_names_also_when_a_newer_one_comes(
     let reply = stage.ask(&format!("GET {place}&fragment=1"), &cookie, "");
     assert_eq!(reply.status, 200, "{reply:?}");
     assert!(reply.body.contains(&format!("web01@{id}")), "{reply:?}");
+}
+
+#[test]
+fn a_restore_is_planned_by_the_command_that_does_it_and_offered_only_with_a_plan() {
+    let stage = Stage::new();
+    let cookie = [("Cookie", signed_in(&stage))];
+    let cookie = cookie
+        .each_ref()
+        .map(|(name, value)| (*name, value.as_str()));
+    let plan = |rest: &str| {
+        let head = format!("GET /machines/web01/restore?planned=yes&{rest}");
+        let reply = stage.ask(&head, &cookie, "");
+        assert_eq!(reply.status, 200, "{reply:?}");
+        reply.body
+    };
+    let deed = "action=\"/api/v1/restores\"";
+    let page = plan("name=web02+neu%2F..%2Fx");
+    let said = "new name has 1 to 63 letters";
+    assert!(page.contains(said) && !page.contains(deed), "{page}");
+    let page = plan("name=taken");
+    let said = "there is a machine of this name";
+    assert!(page.contains(said) && !page.contains(deed), "{page}");
+    let page = plan("name=fresh&to=pool:fast&started=yes");
+    let snapshot = stage.catalog.points(Some("web01"), 1).unwrap()[0]
+        .key
+        .snapshot
+        .clone();
+    let words = format!(
+        "machine recover --repo @main --platform @local --as fresh --to pool:fast --start \
+         --dry-run -- web01@{snapshot}"
+    );
+    assert!(
+        page.contains(&words),
+        "what was planned is what is done: {page}"
+    );
+    assert!(page.contains("/dev/fast/fresh-vda"), "{page}");
+    assert!(page.contains(deed), "{page}");
+    assert!(
+        page.contains("&quot;to&quot;:&quot;pool:fast&quot;"),
+        "{page}"
+    );
+    let plain = lifeboat_scheduler::PlatformSettings {
+        uri: "plain:/dev/sdb".to_owned(),
+        ..Default::default()
+    };
+    assert!(!plain.makes_machines());
+}
+
+#[test]
+fn who_may_not_see_a_page_is_told_so_inside_the_frame_and_not_led_there() {
+    let stage = Stage::new();
+    let user = |name: &str, role| {
+        let made = lifeboat_server::new_user(
+            name,
+            PASSWORD,
+            role,
+            Timestamp::now(),
+            &lifeboat_model::SystemEntropy,
+        );
+        stage.catalog.set_user(&made.unwrap()).unwrap();
+    };
+    user("vera", Role::Viewer);
+    let kind = ("Content-Type", "application/x-www-form-urlencoded");
+    let form = format!("name=vera&password={}", PASSWORD.replace(' ', "+"));
+    let reply = stage.ask("POST /login", &[kind], &form);
+    let cookie = reply.header("set-cookie").expect("a cookie");
+    let cookie = cookie.split(';').next().unwrap_or_default().to_owned();
+    let page = stage.ask("GET /machines", &[("Cookie", &cookie)], "").body;
+    assert!(!page.contains("href=\"/audit\""), "{page}");
+    let reply = stage.ask("GET /audit", &[("Cookie", &cookie)], "");
+    assert_eq!(reply.status, 403);
+    assert!(reply.body.contains("href=\"/machines\""), "{reply:?}");
+    let reply = stage.ask("GET /setup", &[], "");
+    assert_eq!(
+        reply.header("location"),
+        Some("/login"),
+        "users are there: {reply:?}"
+    );
 }

@@ -48,6 +48,9 @@ impl Commands for Parrot {
         take: &mut (dyn FnMut(Vec<u8>) -> bool + Send),
     ) -> Result<(), (ErrorKind, String)> {
         let words: Vec<_> = words.iter().map(|word| word.to_str().unwrap()).collect();
+        if words.contains(&"recover") {
+            return planned(&words, take);
+        }
         let sent = words.last().and_then(|path| std::fs::read(path).ok());
         if sent
             .as_deref()
@@ -66,6 +69,23 @@ impl Commands for Parrot {
     fn folder(&self) -> PathBuf {
         self.0.clone()
     }
+}
+
+/// The plan of a recovery, of which a step says the words; the name `taken` is.
+fn planned(
+    words: &[&str],
+    take: &mut (dyn FnMut(Vec<u8>) -> bool + Send),
+) -> Result<(), (ErrorKind, String)> {
+    if words.contains(&"taken") {
+        let text = "building taken: there is a machine of this name";
+        return Err((ErrorKind::Exists, text.into()));
+    }
+    let disk = serde_json::json!({"name": "vda", "bytes": 1 << 30, "format": "raw",
+        "place": "/dev/fast/fresh-vda"});
+    let plan = serde_json::json!({"message_type": "plan", "machine": "fresh", "bytes": 1 << 30,
+        "disks": [disk], "steps": [words.join(" ")], "findings": []});
+    take(format!("{{\"message_type\":\"step\"}}\n{plan}\n").into_bytes());
+    Ok(())
 }
 
 /// A server that answers until it is dropped.

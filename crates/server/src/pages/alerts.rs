@@ -104,6 +104,17 @@ fn nothing(shown: AlertsShown) -> Markup {
     empty("ok", title, text, html! {})
 }
 
+/// A condition's name in words.
+fn kind(condition: &str) -> &str {
+    match condition {
+        "rpo" => "Age of the newest point",
+        "rto" => "Time a recovery takes",
+        "copies" => "Copies",
+        "proof" => "Proof of recovery",
+        other => other,
+    }
+}
+
 /// A link to the machine that an alert is about, as it is named now.
 fn machine(overview: &Overview, alert: &Alert) -> Markup {
     let Some(name) = &alert.machine else {
@@ -145,7 +156,7 @@ fn one(frame: &Frame, overview: &Overview, alert: &Alert, advised: Option<&Advic
             div.alert-main {
                 div.line.wrap {
                     (badge_of(look))
-                    span.quiet { (alert.condition) }
+                    span.quiet { (kind(&alert.condition)) }
                     @if let Some(cleared) = alert.cleared {
                         (mark(Look::Ok, "Cleared"))
                         span.quiet { (frame.moment.relative(cleared)) ", after "

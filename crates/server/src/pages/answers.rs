@@ -101,15 +101,23 @@ async fn page(
             active: running.iter().map(|task| task.run).collect(),
             is_fragment: asked.contains_key("fragment"),
         };
-        make(&Look {
+        let made = make(&Look {
             state,
             frame: &frame,
             asked: &asked,
             running: &running,
+        });
+        Ok::<_, Refusal>(match made {
+            Ok(markup) => markup.into_response(),
+            Err(refusal) => {
+                let (status, title, text) = words_of(&refusal);
+                let page = super::simple::failure_inside(&frame, title, &text);
+                with_pause((status, page).into_response(), &refusal)
+            }
         })
     });
     match work.await {
-        Ok(Ok(markup)) => markup.into_response(),
+        Ok(Ok(response)) => response,
         Ok(Err(refusal)) => refused(&refusal),
         Err(stopped) => refused(&stopped.into()),
     }
@@ -217,6 +225,20 @@ fn newest_setback(tasks: &[Task]) -> Option<&Task> {
 }
 
 fn refused(refusal: &Refusal) -> Response {
+    let (status, title, text) = words_of(refusal);
+    let page = super::failure_page(status.as_u16(), title, &text);
+    with_pause((status, page).into_response(), refusal)
+}
+
+/// The answer with how long to wait before it is asked for again, if that is known.
+fn with_pause(mut answer: Response, refusal: &Refusal) -> Response {
+    if let Some(seconds) = refusal.retry_after() {
+        answer.headers_mut().insert(RETRY_AFTER, seconds.into());
+    }
+    answer
+}
+
+fn words_of(refusal: &Refusal) -> (StatusCode, &'static str, String) {
     let status = StatusCode::from_u16(refusal.0.kind.status());
     let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let title = match status {
@@ -228,12 +250,7 @@ fn refused(refusal: &Refusal) -> Response {
         Some(hint) => format!("{}; {hint}", refusal.0.message),
         None => refusal.0.message.clone(),
     };
-    let page = super::failure_page(status.as_u16(), title, &text);
-    let mut answer = (status, page).into_response();
-    if let Some(seconds) = refusal.retry_after() {
-        answer.headers_mut().insert(RETRY_AFTER, seconds.into());
-    }
-    answer
+    (status, title, text)
 }
 
 async fn overview(In(state): Shared, visitor: Visitor, Query(asked): Asked) -> Response {
@@ -289,6 +306,7 @@ async fn machine(
         };
         let (node, platform) = (&look.state.node, machine.distinct_platform());
         let view = MachineView {
+            can_restore: can_restore(look, &machine.platform),
             machine,
             points: &node.points_of(&name, platform, POINTS)?,
             proofs: &node.proofs_of(&name, platform, 20)?,
@@ -307,6 +325,12 @@ async fn restore(
     Path(name): Path<String>,
     Query(asked): Asked,
 ) -> Response {
+    let query = restore_query(&asked);
+    let may = matches!(visitor.role, Role::Restore | Role::Admin);
+    let planned = match query.is_planned && may {
+        true => planned(&state, (&name, asked.get("platform")), &query).await,
+        false => None,
+    };
     page(&state, visitor, asked, move |look| {
         let (overview, asked) = (look.overview()?, look.platform());
         let found = overview.named(&name, asked);
@@ -319,7 +343,12 @@ async fn restore(
         let is_rto = |it: &&lifeboat_scheduler::ObjectiveStatus| {
             it.kind == lifeboat_scheduler::ObjectiveKind::Rto
         };
-        let platforms: Vec<_> = node.settings().platforms.keys().cloned().collect();
+        let settings = node.settings();
+        let platforms = settings.platforms.iter();
+        let platforms: Vec<_> = platforms
+            .filter(|(_, it)| it.makes_machines())
+            .map(|(name, _)| name.clone())
+            .collect();
         let view = RestoreView {
             machine,
             points: &node.points_of(&name, platform, POINTS)?,
@@ -329,19 +358,58 @@ async fn restore(
                 .iter()
                 .find(is_rto)
                 .and_then(|it| it.measured),
-        };
-        let query = RestoreQuery {
-            point: look.text("point").to_owned(),
-            repository: look.text("repository").to_owned(),
-            platform: look.text("target").to_owned(),
-            name: look.text("name").to_owned(),
-            is_started: look.is_set("started"),
-            is_replacing: look.is_set("replacing"),
-            is_planned: look.is_set("planned"),
+            planned: planned.as_ref(),
         };
         Ok(super::restore_page(look.frame, &view, &query))
     })
     .await
+}
+
+fn restore_query(asked: &HashMap<String, String>) -> RestoreQuery {
+    let text = |name: &str| asked.get(name).cloned().unwrap_or_default();
+    RestoreQuery {
+        point: text("point"),
+        repository: text("repository"),
+        platform: text("target"),
+        name: text("name").trim().to_owned(),
+        to: text("to").trim().to_owned(),
+        is_started: !text("started").is_empty(),
+        is_replacing: !text("replacing").is_empty(),
+        is_planned: !text("planned").is_empty(),
+    }
+}
+
+/// What a recovery would do; none if there is no such machine or point.
+async fn planned(
+    state: &Arc<State>,
+    (name, platform): (&str, Option<&String>),
+    query: &RestoreQuery,
+) -> Option<Result<super::RecoveryPlan, String>> {
+    let (machine, asked) = (name.to_owned(), query.clone());
+    let platform = platform.filter(|it| !it.is_empty()).cloned();
+    let found = state.work(move |state| {
+        let overview = state.node.overview()?;
+        let named = overview.named(&machine, platform.as_deref());
+        let [machine] = named.as_slice() else {
+            return Ok(None);
+        };
+        let shared = machine.distinct_platform();
+        let points = state.node.points_of(&machine.name, shared, POINTS)?;
+        let point = super::restore::meant(&points, &asked.point, &asked.repository);
+        let place = (machine.name.as_str(), machine.platform.as_str());
+        Ok::<_, Refusal>(point.map(|point| super::restore::request(&asked, place, point)))
+    });
+    let request = found.await.ok()?.ok()??;
+    Some(crate::recovery::plan(state, name, &request).await)
+}
+
+/// Whether a machine of that platform can be brought back by a page.
+fn can_restore(look: &Look<'_>, platform: &str) -> bool {
+    let settings = look.state.node.settings();
+    settings
+        .platforms
+        .get(platform)
+        .is_none_or(|it| it.makes_machines())
 }
 
 /// The address that says which point is meant: the newest one may be another at the next look.
@@ -418,6 +486,9 @@ async fn browse(
             point,
             points: &points,
             place: &place,
+            can_restore: point
+                .and_then(|point| point.platform.as_deref())
+                .is_none_or(|platform| can_restore(look, platform)),
             looked: &known(&place),
             stored: &known(&InsidePlace::Stored),
             text: look.text("q"),
@@ -718,11 +789,15 @@ async fn login(In(state): Shared, Query(asked): Asked) -> Markup {
     super::login_page(state.node.settings().site.as_deref(), refusal)
 }
 
-async fn setup(Query(asked): Asked) -> Markup {
+async fn setup(In(state): Shared, Query(asked): Asked) -> Response {
+    let users = state.work(|state| state.node.catalog().users()).await;
+    if users.is_ok_and(|users| users.is_ok_and(|users| !users.is_empty())) {
+        return Redirect::to("/login").into_response();
+    }
     let refusal = asked.contains_key("failed").then_some(
         "The key does not fit, or the password is too short. The key is in the log of the server.",
     );
-    super::setup_page(asked.get("key").map_or("", String::as_str), refusal)
+    super::setup_page(asked.get("key").map_or("", String::as_str), refusal).into_response()
 }
 
 async fn asset(uri: Uri) -> Response {

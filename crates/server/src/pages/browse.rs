@@ -39,6 +39,8 @@ pub struct BrowseView<'a> {
     pub points: &'a [Point],
     /// Where in the point: its volumes, or a path.
     pub place: &'a InsidePlace,
+    /// Whether the point can be brought back as a machine where it was.
+    pub can_restore: bool,
     /// What is known of that place.
     pub looked: &'a Looked,
     /// What is known of the files of its snapshot.
@@ -93,19 +95,20 @@ fn choice(frame: &Frame, view: &BrowseView<'_>, point: &Point) -> Markup {
     let restore = view.page("restore", &query_of(point));
     let is_listed = view.points.iter().take(CHOICES).any(|it| it == point);
     let own = (!is_listed).then_some(point);
+    let choices = &view.points[..view.points.len().min(CHOICES)];
     html! {
         form.filter method="get" action=(path(&["machines", view.machine, "browse"])) {
             (platform_field(view.platform))
             select name="point" aria-label="Recovery point" data-submits="" {
-                @for it in own.into_iter().chain(view.points.iter().take(CHOICES)) {
+                @for it in own.into_iter().chain(choices) {
                     option value=(short(&it.key.snapshot)) selected[it == point] {
-                        (frame.moment.short(it.at)) " · " (it.key.repository)
+                        (frame.moment.of_point(it, choices)) " · " (it.key.repository)
                     }
                 }
             }
             noscript { button.button type="submit" { "Show" } }
         }
-        a.button href=(restore) { (icon("restore")) "Restore" }
+        @if view.can_restore { a.button href=(restore) { (icon("restore")) "Restore" } }
     }
 }
 
@@ -301,7 +304,7 @@ fn folder_of(frame: &Frame, view: &BrowseView<'_>, point: &Point, folder: &Guest
                     html! { a.button href=(address(view, point, view.path())) { "All" } })),
             }
         } @else {
-            table.list.files {
+            table.list.files.compact {
                 thead { tr {
                     th scope="col" { "Name" } th.number scope="col" { "Size" }
                     th scope="col" { "Modified" } th scope="col" { "Mode" }
@@ -381,7 +384,7 @@ fn entry_row(frame: &Frame, view: &BrowseView<'_>, point: &Point, entry: &GuestE
                 @if entry.kind == GuestKind::File { (bytes(entry.size)) }
             }
             td data-label="Modified" { (modified(frame, entry)) }
-            td.mode data-label="Mode" { code { (mode(entry)) }
+            td.mode.wide-only data-label="Mode" { code { (mode(entry)) }
                 span.quiet.small.block { (entry.uid) ":" (entry.gid) } }
             td.end-cell { (get(point, entry, &inside, &name)) }
         }

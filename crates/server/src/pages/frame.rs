@@ -101,6 +101,11 @@ impl Frame {
         }
     }
 
+    /// Whether a page is for the reader.
+    fn sees(&self, place: Place) -> bool {
+        place != Place::Audit || self.may(Role::Auditor)
+    }
+
     /// What every form brings along.
     pub(crate) fn form_key(&self) -> Markup {
         html! { input type="hidden" name="form_key" value=(self.reader.form_key); }
@@ -135,7 +140,9 @@ impl Frame {
                 @if let Some(site) = &self.site { p.site title="Site" { (site) } }
                 nav aria-label="Pages" {
                     @for (place, address, picture, word, key) in PLACES {
-                        (self.link(place == present, (address, picture, word), Some(key)))
+                        @if self.sees(place) {
+                            (self.link(place == present, (address, picture, word), Some(key)))
+                        }
                     }
                 }
                 div.side-foot {
@@ -187,7 +194,7 @@ impl Frame {
                 form.search role="search" action="/search" method="get" {
                     (icon("search"))
                     input #search type="search" name="q" autocomplete="off" spellcheck="false"
-                        placeholder="Search machines, jobs, runs" aria-label="Search"
+                        placeholder="Search" aria-label="Search machines, jobs and runs"
                         aria-keyshortcuts="/" maxlength="100";
                     kbd { "/" }
                     div #found .found hidden {}
@@ -215,7 +222,7 @@ impl Frame {
                     summary.place { (icon("more")) span { "More" } }
                     div.sheet {
                         @for (place, address, picture, word, _) in PLACES {
-                            @if !is_below(&place) {
+                            @if !is_below(&place) && self.sees(place) {
                                 (self.link(place == present, (address, picture, word), None))
                             }
                         }

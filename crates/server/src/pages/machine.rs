@@ -15,7 +15,9 @@ use super::parts::{
     objective_value, pager, platform_field, task_state, twin,
 };
 use super::task::cards;
-use super::words::{MachineName, bytes, count, deed, machine_page, name_of, path, span, thousands};
+use super::words::{
+    MachineName, bytes, count, deed, machine_page, name_of, path, span_of, thousands,
+};
 
 /// Rows of the table of points.
 const ROWS: usize = 20;
@@ -39,6 +41,8 @@ pub struct MachineView<'a> {
     pub proofs: &'a [Proof],
     /// Its newest tasks, newest first.
     pub tasks: &'a [Task],
+    /// Whether its platform can make machines.
+    pub can_restore: bool,
     /// The page of the table, from 0 on.
     pub page: usize,
     /// The table begins with the newest point of this day or before.
@@ -56,8 +60,8 @@ pub fn page(frame: &Frame, view: &MachineView<'_>) -> Markup {
     let inner = html! {
         (head(&machine.name, html! {
             span.badges { (state(machine)) }
-            span { (machine.platform) " · " (machine.state) " · " (bytes(machine.bytes))
-                " of disks" }
+            span { (machine.platform) " · " (machine.state)
+                @if let Some(size) = disks(machine) { " · " (bytes(size)) " of disks" } }
         }, actions(frame, view)))
         div #machine-running data-live="" { (cards(frame, view.tasks)) }
         @if machine.is_protected || !view.points.is_empty() {
@@ -79,6 +83,15 @@ pub fn page(frame: &Frame, view: &MachineView<'_>) -> Markup {
     frame.page(Place::Machines, &machine.name, inner)
 }
 
+/// The size of its disks: as it was last seen, or of its newest point.
+pub(crate) fn disks(machine: &MachineStatus) -> Option<u64> {
+    let of_point = machine.newest.as_ref().map(|point| point.bytes);
+    Some(machine.bytes)
+        .filter(|it| *it > 0)
+        .or(of_point)
+        .filter(|it| *it > 0)
+}
+
 fn actions(frame: &Frame, view: &MachineView<'_>) -> Markup {
     let name = view.machine.name.as_str();
     let has_points = !view.points.is_empty();
@@ -95,7 +108,10 @@ fn actions(frame: &Frame, view: &MachineView<'_>) -> Markup {
             (Action::run(&request, "verify", "Verify").form(frame, Role::Operator))
             @if frame.may(Role::Restore) {
                 a.button href=(machine_page(named, "browse", "")) { (icon("browse")) "Browse" }
-                a.button href=(machine_page(named, "restore", "")) { (icon("restore")) "Restore" }
+                @if view.can_restore {
+                    a.button href=(machine_page(named, "restore", "")) {
+                        (icon("restore")) "Restore" }
+                }
             }
         }
     }
@@ -434,7 +450,7 @@ fn charts(frame: &Frame, points: &[Point]) -> Markup {
         .collect();
     let took: Vec<_> = shown
         .iter()
-        .map(|it| bar(it, it.seconds, span(it.seconds as u64)))
+        .map(|it| bar(it, it.seconds, span_of(it.seconds)))
         .collect();
     let most = shown.iter().map(|it| it.bytes_stored).max().unwrap_or(0);
     let longest = shown.iter().map(|it| it.seconds).fold(0.0, f64::max);
@@ -443,7 +459,7 @@ fn charts(frame: &Frame, points: &[Point]) -> Markup {
             (card("stored", "Stored by each point", None,
                 bars(&stored, ends, &bytes(most), "Bytes stored by each point")))
             (card("took", "Duration", None,
-                bars(&took, ends, &span(longest as u64), "Duration of each backup")))
+                bars(&took, ends, &span_of(longest), "Duration of each backup")))
         }
     }
 }
@@ -486,7 +502,7 @@ fn table(frame: &Frame, view: &MachineView<'_>) -> Markup {
                     th scope="col" { "Repository" } th.number scope="col" { "Stored" }
                     th.number scope="col" { "Took" } th scope="col" { "Proof" } th {}
                 } }
-                tbody { @for point in shown { (point_row(frame, named, point)) } }
+                tbody { @for point in shown { (point_row(frame, view, point)) } }
             }
             (pager(newer.as_deref(), older.as_deref(), &said))
         },
@@ -507,7 +523,8 @@ fn day_form(named: MachineName<'_>, until: Option<Date>) -> Markup {
     }
 }
 
-fn point_row(frame: &Frame, named: MachineName<'_>, point: &Point) -> Markup {
+fn point_row(frame: &Frame, view: &MachineView<'_>, point: &Point) -> Markup {
+    let named = name_of(view.machine);
     let id = short(&point.key.snapshot);
     let address = |what: &str| {
         let repository = super::words::escape(&point.key.repository);
@@ -516,7 +533,7 @@ fn point_row(frame: &Frame, named: MachineName<'_>, point: &Point) -> Markup {
     html! {
         tr id={ "point-" (id) } {
             td.main-cell data-label="Instant" {
-                span.strong { (frame.moment.short(point.at)) }
+                span.strong { (frame.moment.of_point(point, view.points)) }
                 span.quiet.small { (frame.moment.relative(point.at)) " · " code { (id) } }
             }
             td data-label="Kind" {
@@ -525,7 +542,7 @@ fn point_row(frame: &Frame, named: MachineName<'_>, point: &Point) -> Markup {
             }
             td data-label="Repository" { (point.key.repository) }
             td.number data-label="Stored" { (bytes(point.bytes_stored)) }
-            td.number data-label="Took" { (span(point.seconds as u64)) }
+            td.number data-label="Took" { (span_of(point.seconds)) }
             td data-label="Proof" {
                 @match point.verified {
                     Some((at, true)) => span title=(frame.moment.exact(at)) {
@@ -546,8 +563,10 @@ fn point_row(frame: &Frame, named: MachineName<'_>, point: &Point) -> Markup {
                 @if frame.may(Role::Restore) {
                     a.ghost href=(address("browse")) title="Browse" { (icon("browse"))
                         span.visually-hidden { "Browse point " (id) } }
-                    a.ghost href=(address("restore")) title="Restore" { (icon("restore"))
-                        span.visually-hidden { "Restore point " (id) } }
+                    @if view.can_restore {
+                        a.ghost href=(address("restore")) title="Restore" { (icon("restore"))
+                            span.visually-hidden { "Restore point " (id) } }
+                    }
                 }
             }
         }
@@ -572,7 +591,7 @@ fn twins(machine: &MachineStatus) -> Markup {
             dl.twins {
                 @if let Some(job) = machine.jobs.first() {
                     dt { "Back up now" }
-                    dd { (twin(&["machine", "backup", name, "--job", &format!("@{job}")])) }
+                    dd { (twin(&["run", job, "-m", name])) }
                 }
                 @if point.is_some() {
                     dt { "Verify the newest point" }
@@ -606,7 +625,9 @@ fn proofs(frame: &Frame, proofs: &[Proof]) -> Markup {
                             (mark(if proof.is_ok { Look::Ok } else { Look::Failed }, word))
                             span.end.quiet { (frame.moment.relative(proof.at)) }
                         }
-                        p.small.quiet { (proof.message) " · " (span(proof.seconds as u64)) }
+                        p.small.quiet {
+                            @if !proof.message.is_empty() { (proof.message) " · " }
+                            "took " (span_of(proof.seconds)) }
                     }
                 }
             }

@@ -7,6 +7,7 @@ use maud::{Markup, html};
 
 use super::frame::{Frame, Place};
 use super::icon::icon;
+use super::machine::disks;
 use super::parts::{Look, badge, badge_of, empty, head, moment_or, objective, pager, tabs, twin};
 use super::words::{bytes, count, escape, machine_page, name_of};
 
@@ -81,11 +82,15 @@ pub fn page(frame: &Frame, overview: &Overview, query: &MachinesQuery) -> Markup
         .take(ROWS)
         .collect();
     let numbers = overview.counts();
-    let said = format!(
+    let mut said = format!(
         "{}, {} without protection",
         count(numbers.all(), "machine"),
         numbers.unprotected
     );
+    let aside = (overview.machines.len() as u64).saturating_sub(numbers.all());
+    if aside > 0 {
+        said += &format!(", and {aside} left out or gone");
+    }
     let inner = html! {
         (head("Machines", html! { (said) }, html! {}))
         (filters(query))
@@ -196,7 +201,7 @@ fn nothing(query: &MachinesQuery) -> Markup {
 fn table(frame: &Frame, machines: &[&MachineStatus], below: &str) -> Markup {
     html! {
         div.card.table-card {
-            table.list {
+            table.list.compact {
                 thead { tr {
                     th scope="col" { "Machine" }
                     th scope="col" { "Objectives" }
@@ -224,13 +229,14 @@ fn row(frame: &Frame, machine: &MachineStatus, below: &str) -> Markup {
                     @for job in &machine.jobs { " · " (job) }
                 }
             }
-            td data-label="Objectives" { (state(machine)) }
+            td.state-cell data-label="Objectives" { (state(machine)) }
             td data-label="Newest point" {
                 (moment_or(frame, machine.newest.as_ref().map(|point| point.at), "none"))
             }
             td data-label="Last proof" { (moment_or(frame, machine.proved, "never")) }
-            td.number data-label="Points" { (machine.points) }
-            td.number data-label="Disks" { (bytes(machine.bytes)) }
+            td.number.wide-only data-label="Points" { (machine.points) }
+            td.number.wide-only data-label="Disks" {
+                (disks(machine).map_or("–".to_owned(), bytes)) }
             td data-label="Next run" { (moment_or(frame, machine.next, "not planned")) }
         }
     }

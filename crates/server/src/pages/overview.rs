@@ -109,11 +109,11 @@ pub fn page(frame: &Frame, view: &OverviewView<'_>) -> Markup {
                 div.column.wide {
                     (running(frame, view))
                     (strips(frame, view))
+                    (fill(frame, view))
                 }
                 div.column {
                     (alerts(frame, view.alerts))
                     (next_runs(frame, &view.overview.jobs))
-                    (fill(frame, view))
                 }
             }
         },

@@ -93,6 +93,7 @@ pub fn page(frame: &Frame, view: &RepositoryView<'_>) -> Markup {
                         dt { "Check" } dd { (twin(&["-r", &place, "check"])) }
                         dt { "Show what a prune would do" }
                         dd { (twin(&["-r", &place, "prune", "--dry-run"])) }
+                        dt { "Prune" } dd { (twin(&["-r", &place, "prune"])) }
                         dt { "List its snapshots" } dd { (twin(&["-r", &place, "snapshots"])) }
                     }
                 }

@@ -1,5 +1,6 @@
 //! Bringing a machine back: point, place, options, the exact command, and then the deed.
 
+use lifeboat_api::RestoreRequest as Request;
 use lifeboat_catalog::{Point, Role};
 use lifeboat_scheduler::MachineStatus;
 use maud::{Markup, html};
@@ -8,7 +9,8 @@ use super::frame::{Frame, Place};
 use super::icon::icon;
 use super::machine::short;
 use super::parts::{Action, Look, badge, empty, head, platform_field, twin};
-use super::words::{bytes, machine_page, name_of, path, span};
+use super::words::{bytes, escape, machine_page, name_of, path, span};
+use crate::recovery::RecoveryPlan;
 
 /// Points to choose from.
 const CHOICES: usize = 200;
@@ -24,6 +26,8 @@ pub struct RestoreQuery {
     pub platform: String,
     /// The new name; the machine's own if it is empty.
     pub name: String,
+    /// Where its disks go; where the platform usually puts them if it is empty.
+    pub to: String,
     /// Start it.
     pub is_started: bool,
     /// Put it into the place of the machine of that name.
@@ -43,6 +47,22 @@ pub struct RestoreView<'a> {
     pub platforms: &'a [String],
     /// Seconds that a recovery took when it was last measured.
     pub measured_seconds: Option<u64>,
+    /// What would be done, or why it cannot be; none before that was asked for.
+    pub planned: Option<&'a Result<RecoveryPlan, String>>,
+}
+
+/// What was chosen, as the API is asked for it.
+pub(crate) fn request(query: &RestoreQuery, machine: (&str, &str), point: &Point) -> Request {
+    let (name, platform) = machine;
+    Request {
+        repository: point.key.repository.clone(),
+        snapshot: point.key.snapshot.clone(),
+        platform: or_own(&query.platform, platform).to_owned(),
+        name: (!query.name.is_empty() && query.name != name).then(|| query.name.clone()),
+        to: (!query.to.is_empty()).then(|| query.to.clone()),
+        is_started: query.is_started,
+        is_replacing: query.is_replacing,
+    }
 }
 
 /// The words of the command that does what was chosen.
@@ -63,6 +83,9 @@ pub fn words(query: &RestoreQuery, machine: &MachineStatus, point: &Point) -> Ve
     if !query.name.is_empty() && query.name != machine.name {
         words.extend(["--as".to_owned(), query.name.clone()]);
     }
+    if !query.to.is_empty() {
+        words.extend(["--to".to_owned(), query.to.clone()]);
+    }
     words.extend(query.is_started.then(|| "--start".to_owned()));
     words.extend(query.is_replacing.then(|| "--replace".to_owned()));
     words
@@ -80,6 +103,11 @@ pub fn page(frame: &Frame, view: &RestoreView<'_>, query: &RestoreQuery) -> Mark
             None => section.card { (empty("restore", "No such recovery point",
                 "Nothing can be restored before a first backup.",
                 html! { a.button href=(back) { "Back" } })) },
+            Some(_) if view.platforms.is_empty() => section.card { (empty("restore",
+                "No platform here can make machines",
+                "The configuration names this computer only. Disks and files come back by \
+                 the commands restore and files get.",
+                html! { a.button href=(back) { "Back" } })) },
             Some(point) if query.is_planned => (plan(frame, view, query, point)),
             Some(point) => (choice(frame, view, query, point)),
         }
@@ -96,7 +124,7 @@ pub(crate) fn meant<'a>(points: &'a [Point], id: &str, repository: &str) -> Opti
 }
 
 fn steps(present: usize) -> Markup {
-    let words = ["Point", "Where and how", "Preview", "Confirm"];
+    let words = ["Choose", "Preview and confirm"];
     html! {
         ol.wizard aria-label="Steps" {
             @for (at, word) in words.iter().enumerate() {
@@ -109,17 +137,18 @@ fn steps(present: usize) -> Markup {
 
 fn choice(frame: &Frame, view: &RestoreView<'_>, query: &RestoreQuery, chosen: &Point) -> Markup {
     let name = view.machine.name.as_str();
+    let choices = &view.points[..view.points.len().min(CHOICES)];
     html! {
         (steps(0))
         form.card.sheet-form method="get" action=(path(&["machines", name, "restore"])) {
             (platform_field(view.machine.distinct_platform()))
             fieldset {
-                legend { span.step-number { "1" } "Which point" }
+                legend { "Which point" }
                 label for="point" { "Recovery point" }
                 select #point name="point" {
-                    @for point in view.points.iter().take(CHOICES) {
+                    @for point in choices {
                         option value=(short(&point.key.snapshot)) selected[point == chosen] {
-                            (frame.moment.short(point.at)) " · "
+                            (frame.moment.of_point(point, choices)) " · "
                             (frame.moment.relative_words(point.at)) " · " (point.key.repository)
                             @match point.verified {
                                 Some((_, true)) => " · verified",
@@ -129,10 +158,12 @@ fn choice(frame: &Frame, view: &RestoreView<'_>, query: &RestoreQuery, chosen: &
                         }
                     }
                 }
-                p.small.quiet { "The newest verified point is the surest one." }
+                (surest(frame, view, chosen))
             }
             fieldset {
-                legend { span.step-number { "2" } "Where to" }
+                legend { "Where to" }
+                p.small.quiet #restore-now data-live="" {
+                    (name) " on " (view.machine.platform) " is " (view.machine.state) " now." }
                 label for="target" { "Platform" }
                 select #target name="target" {
                     @for platform in view.platforms {
@@ -143,10 +174,17 @@ fn choice(frame: &Frame, view: &RestoreView<'_>, query: &RestoreQuery, chosen: &
                 label for="name" { "Name of the restored machine" }
                 input #name type="text" name="name" value=(query.name)
                     placeholder=(name) maxlength="200" autocomplete="off";
-                p.small.quiet { "Another name leaves the present machine alone." }
+                p.small.quiet { "Another name leaves the present machine alone. Letters, digits, \
+                    . _ and -, at most 63." }
+                label for="to" { "Storage" }
+                input #to type="text" name="to" value=(query.to) maxlength="600"
+                    placeholder="where the platform usually puts disks" autocomplete="off"
+                    spellcheck="false";
+                p.small.quiet { "A pool as in " code { "pool:default" } ", or a folder as in "
+                    code { "/srv/vm/" } "." }
             }
             fieldset {
-                legend { span.step-number { "3" } "How" }
+                legend { "How" }
                 label.check { input type="checkbox" name="started" value="yes"
                     checked[query.is_started]; "Start it when it is complete" }
                 label.check { input type="checkbox" name="replacing" value="yes"
@@ -161,49 +199,128 @@ fn choice(frame: &Frame, view: &RestoreView<'_>, query: &RestoreQuery, chosen: &
     }
 }
 
+/// Whether the point was read back, and which one that was is the newest.
+fn surest(frame: &Frame, view: &RestoreView<'_>, chosen: &Point) -> Markup {
+    let is_sound = |point: &&Point| matches!(point.verified, Some((_, true)));
+    let newest = view.points.iter().take(CHOICES).find(is_sound);
+    html! {
+        p.small.quiet {
+            @match (chosen.verified, newest) {
+                (Some((at, true)), _) => { "Read back and found whole "
+                    (frame.moment.relative(at)) "." }
+                (Some((_, false)), _) => "Found damaged: choose another one.",
+                (None, Some(point)) => { "Not read back yet. The newest that was found whole is "
+                    a href=(address(view, point)) { (frame.moment.short(point.at)) } "." }
+                (None, None) => "None of the points was read back yet.",
+            }
+        }
+    }
+}
+
+fn address(view: &RestoreView<'_>, point: &Point) -> String {
+    let page = path(&["machines", &view.machine.name, "restore"]);
+    let (id, repository) = (short(&point.key.snapshot), escape(&point.key.repository));
+    format!("{page}?point={id}&repository={repository}")
+}
+
+/// The form again, as it was filled in.
+fn back(view: &RestoreView<'_>, query: &RestoreQuery, point: &Point) -> String {
+    let mut back = address(view, point);
+    for (name, value) in [
+        ("target", query.platform.as_str()),
+        ("name", &query.name),
+        ("to", &query.to),
+        ("started", if query.is_started { "yes" } else { "" }),
+        ("replacing", if query.is_replacing { "yes" } else { "" }),
+    ] {
+        if !value.is_empty() {
+            back += &format!("&{name}={}", escape(value));
+        }
+    }
+    back
+}
+
 fn plan(frame: &Frame, view: &RestoreView<'_>, query: &RestoreQuery, point: &Point) -> Markup {
     let machine = view.machine;
     let target = or_own(&query.name, &machine.name);
     let platform = or_own(&query.platform, &machine.platform);
     html! {
-        (steps(2))
+        (steps(1))
         section.card.plan {
-            @if query.is_replacing {
-                p.banner.failed { (icon("warning"))
+            @match view.planned {
+                Some(Err(why)) => p.banner.failed role="alert" { (icon("failed"))
+                    span { strong { "This cannot be done. " } (why) } },
+                Some(Ok(_)) if query.is_replacing => p.banner.failed { (icon("warning"))
                     span { strong { (target) } " on " (platform)
                         " will be replaced by its state of "
-                    (frame.moment.exact(point.at)) ". Everything written since is lost." } }
+                    (frame.moment.exact(point.at)) ". Everything written since is lost." } },
+                _ => {}
             }
-            dl.facts {
-                dt { "Point" }
-                dd { (frame.moment.exact(point.at)) span.quiet { (frame.moment.relative(point.at))
-                    } }
-                dt { "From" } dd { (point.key.repository) " · " code {
-                    (short(&point.key.snapshot)) } }
-                dt { "Proof" }
-                dd { @match point.verified {
-                    Some((_, true)) => (badge(Look::Ok, "Verified")),
-                    Some((_, false)) => (badge(Look::Failed, "Found damaged")),
-                    None => (badge(Look::Unknown, "Never read back")),
-                } }
-                dt { "To" } dd { strong { (target) } " on " (platform) }
-                dt { "Disks" } dd { (bytes(point.bytes)) }
-                dt { "Will take" }
-                dd { @match view.measured_seconds {
-                    Some(seconds) => { "about " (span(seconds)) ", as last measured" }
-                    None => "not measured yet",
-                } }
-                dt { "Then" }
-                dd { (if query.is_started { "it is started" } else { "it stays off" }) }
-            }
+            (facts(frame, view, query, point))
+            @if let Some(Ok(planned)) = view.planned { (planned_deeds(planned)) }
             h3 { "The same on the command line" }
             (twin(&words(query, machine, point)))
-            (deed(frame, machine, query, point))
+            (deed(frame, view, query, point))
         }
     }
 }
 
-fn deed(frame: &Frame, machine: &MachineStatus, query: &RestoreQuery, point: &Point) -> Markup {
+fn facts(frame: &Frame, view: &RestoreView<'_>, query: &RestoreQuery, point: &Point) -> Markup {
+    let machine = view.machine;
+    let target = or_own(&query.name, &machine.name);
+    let platform = or_own(&query.platform, &machine.platform);
+    html! {
+        dl.facts {
+            dt { "Point" }
+            dd { (frame.moment.exact(point.at)) span.quiet { (frame.moment.relative(point.at)) } }
+            dt { "From" } dd { (point.key.repository) " · " code {
+                (short(&point.key.snapshot)) } }
+            dt { "Proof" }
+            dd { @match point.verified {
+                Some((_, true)) => (badge(Look::Ok, "Verified")),
+                Some((_, false)) => (badge(Look::Failed, "Found damaged")),
+                None => (badge(Look::Unknown, "Never read back")),
+            } }
+            dt { "To" } dd { strong { (target) } " on " (platform)
+                @if !query.to.is_empty() { ", disks in " code { (query.to) } } }
+            dt { "Disks" } dd { (bytes(point.bytes)) }
+            dt { "Will take" }
+            dd { @match view.measured_seconds {
+                Some(seconds) => { "about " (span(seconds)) ", as last measured" }
+                None => "not measured yet",
+            } }
+            dt { "Then" }
+            dd { (if query.is_started { "it is started" } else { "it stays off" }) }
+        }
+    }
+}
+
+/// What the command says that it would do.
+fn planned_deeds(plan: &RecoveryPlan) -> Markup {
+    html! {
+        @for finding in &plan.findings {
+            p class={ "finding-line " (if finding.is_warning { "warning" } else { "quiet" }) } {
+                (icon(if finding.is_warning { "warning" } else { "unknown" }))
+                span { (finding.text) }
+            }
+        }
+        h3 { "What will be done" }
+        ol.plain-steps { @for step in &plan.steps { li { (step) } } }
+        table.list.inside {
+            thead { tr { th scope="col" { "Disk" } th.number scope="col" { "Size" }
+                th scope="col" { "Format" } th scope="col" { "Place" } } }
+            tbody { @for disk in &plan.disks { tr {
+                td data-label="Disk" { (disk.name) }
+                td.number data-label="Size" { (bytes(disk.bytes)) }
+                td data-label="Format" { (disk.format) }
+                td.break-all data-label="Place" { code { (disk.place) } }
+            } } }
+        }
+    }
+}
+
+fn deed(frame: &Frame, view: &RestoreView<'_>, query: &RestoreQuery, point: &Point) -> Markup {
+    let machine = view.machine;
     if !frame.may(Role::Restore) {
         return html! { p.calm { (icon("off")) "Your role may not restore." } };
     }
@@ -231,23 +348,15 @@ fn deed(frame: &Frame, machine: &MachineStatus, query: &RestoreQuery, point: &Po
     };
     html! {
         div.form-foot {
-            a.button href=(machine_page(name_of(machine), "restore", "")) { "Back" }
-            (action.form(frame, Role::Restore))
+            a.button href=(back(view, query, point)) { "Back" }
+            @if matches!(view.planned, Some(Ok(_))) { (action.form(frame, Role::Restore)) }
         }
     }
 }
 
 fn body(machine: &MachineStatus, query: &RestoreQuery, point: &Point) -> String {
-    let name = or_own(&query.name, &machine.name);
-    let value = serde_json::json!({
-        "repository": point.key.repository,
-        "snapshot": point.key.snapshot,
-        "platform": or_own(&query.platform, &machine.platform),
-        "name": (name != machine.name).then_some(name),
-        "is_started": query.is_started,
-        "is_replacing": query.is_replacing,
-    });
-    value.to_string()
+    let asked = request(query, (&machine.name, &machine.platform), point);
+    serde_json::to_string(&asked).unwrap_or_default()
 }
 
 /// What was chosen, or what is usual.

@@ -104,7 +104,7 @@ pub fn list(frame: &Frame, view: &RunsView<'_>) -> Markup {
                     "Jobs run by their schedule, or when somebody asks.",
                     html! { (twin(&["run", "JOB"])) })) }
             } @else {
-                div.card.table-card { table.list {
+                div.card.table-card { table.list.compact.runs {
                     thead { tr {
                         th scope="col" { "Run" } th scope="col" { "State" } th scope="col" { "Why" }
                         th scope="col" { "Began" } th.number scope="col" { "Took" }
@@ -134,7 +134,7 @@ fn row(frame: &Frame, run: &Run, view: &RunsView<'_>) -> Markup {
                 a.strong href=(path(&["runs", &run.id.to_string()])) { (title) }
                 span.quiet.small { "run " (run.id) }
             }
-            td data-label="State" {
+            td.state-cell data-label="State" {
                 (badge_of(frame.run_state(run)))
                 @if let Some(task) = now.first() {
                     div.in-row { (progress(frame, task)) }
@@ -147,7 +147,9 @@ fn row(frame: &Frame, run: &Run, view: &RunsView<'_>) -> Markup {
             }
             td data-label="Why" {
                 (cause(run.cause))
-                @if run.cause == Cause::Request { span.quiet.small.block { (run.requested_by) } }
+                @if run.cause == Cause::Request {
+                    span.quiet.small.block { "of " (run.requested_by) }
+                }
             }
             td data-label="Began" { (frame.moment.relative(run.created)) }
             td.number data-label="Took" { (took(frame, run)) }
@@ -175,6 +177,9 @@ pub fn page(frame: &Frame, view: &RunView<'_>) -> Markup {
             " · began " (frame.moment.relative(run.created))
         }, actions(frame, view)))
         (summary(frame, view))
+        @if let Some(words) = command_of(view) {
+            div.twin-line { span.quiet.small { "Run it again" } (twin(&words)) }
+        }
         @for view in view.tasks.iter().take(TASKS_MAX) { (task(frame, view)) }
         @if view.states.len() > view.tasks.len() {
             p.card-note { "The first " (view.tasks.len()) " of "
@@ -209,6 +214,24 @@ fn actions(frame: &Frame, view: &RunView<'_>) -> Markup {
             }
         }
     }
+}
+
+/// The command that does what the whole run did, if it is of a job or keeps a repository.
+fn command_of(view: &RunView<'_>) -> Option<Vec<String>> {
+    let task = &view.tasks.first()?.task;
+    let words: Vec<&str> = match (task.action, view.run.job.split_once(' ')) {
+        (Did::Look, Some(("look", _))) => return None,
+        (_, Some(_)) => return (view.states.len() == 1).then(|| task.words.clone()),
+        (_, None) => vec!["run", &view.run.job],
+    };
+    let is_resolved = view.tasks.iter().any(|it| it.task.action == Did::Resolve);
+    let mut words: Vec<String> = words.into_iter().map(str::to_owned).collect();
+    if !is_resolved {
+        let machines = view.tasks.iter().filter(|it| it.task.action == Did::Backup);
+        let machines = machines.flat_map(|it| ["-m".to_owned(), it.task.subject.clone()]);
+        words.extend(machines);
+    }
+    Some(words)
 }
 
 /// What can be done with one task: stop it, or begin it again.

@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use super::frame::{Frame, Place};
 use super::icon::icon;
 use super::parts::{Look, badge, card, empty, head, mark, moment_or, twin};
-use super::words::{count, seconds_between};
+use super::words::{count, seconds_between, span};
 use crate::state::BrokenConfig;
 
 /// A node that was silent for so long is taken for gone, in seconds.
@@ -132,8 +132,8 @@ fn nodes(frame: &Frame, nodes: &[Node]) -> Markup {
                         (mark(if is_there { Look::Ok } else { Look::Warning },
                             if is_there { "There" } else { "Silent" }))
                         strong { (node.name) } span.quiet { (node.version) }
-                        span.end.quiet { "seen " (frame.moment.relative(node.seen)) ", up since "
-                            (frame.moment.relative(node.started)) }
+                        span.end.quiet { "seen " (frame.moment.relative(node.seen)) ", up for "
+                            (span(seconds_between(node.started, frame.moment.now))) }
                     }
                 }
             }

@@ -9,6 +9,7 @@ use super::machines::state;
 use super::overview::job_state;
 use super::parts::{empty, head};
 use super::words::{escape, machine_page, name_of, path};
+use crate::accounts::PASSWORD_MIN;
 
 /// Results of a kind.
 const RESULTS: usize = 8;
@@ -59,7 +60,9 @@ pub fn setup(key: &str, refusal: Option<&str>) -> Markup {
                     required maxlength="64";
                 label for="password" { "Password" }
                 input #password type="password" name="password" autocomplete="new-password"
-                    required maxlength="1000";
+                    required minlength=(PASSWORD_MIN) maxlength="1000"
+                    aria-describedby="password-rule";
+                p.small.quiet #password-rule { "At least " (PASSWORD_MIN) " letters." }
                 button.button.primary type="submit" { "Make the user" }
             }
         }
@@ -84,21 +87,33 @@ pub fn failure(status: u16, title: &str, text: &str) -> Markup {
     document(title, "bare", None, body)
 }
 
+/// The same for somebody who is signed in: the frame stays.
+pub(crate) fn failure_inside(frame: &Frame, title: &str, text: &str) -> Markup {
+    let inner = html! {
+        (head(title, html! {}, html! {}))
+        section.card { (empty("failed", title, text,
+            html! { a.button href="/" { "To the first page" } })) }
+    };
+    frame.page(Place::Help, title, inner)
+}
+
+/// What keys do.
+const KEYS: [(&str, &str); 11] = [
+    ("/", "Search"),
+    ("?", "This page"),
+    ("g o", "Overview"),
+    ("g m", "Machines"),
+    ("g r", "Runs"),
+    ("g e", "Repositories"),
+    ("g s", "Schedule"),
+    ("g a", "Alerts"),
+    ("g u", "Audit"),
+    ("g t", "Settings"),
+    ("Esc", "Close what is open"),
+];
+
 /// The page of keys and words.
 pub fn help(frame: &Frame) -> Markup {
-    let keys = [
-        ("/", "Search"),
-        ("?", "This page"),
-        ("g o", "Overview"),
-        ("g m", "Machines"),
-        ("g r", "Runs"),
-        ("g e", "Repositories"),
-        ("g s", "Schedule"),
-        ("g a", "Alerts"),
-        ("g u", "Audit"),
-        ("g t", "Settings"),
-        ("Esc", "Close what is open"),
-    ];
     let words = [
         (
             "Recovery point",
@@ -107,6 +122,14 @@ pub fn help(frame: &Frame) -> Markup {
         (
             "Run, task",
             "A run is one execution of a job; a task is its part for one machine.",
+        ),
+        (
+            "Find machines",
+            "The task of a run that asks the platform which machines a job means now.",
+        ),
+        (
+            "Read contents",
+            "The task that lists what a repository holds, and how large it is, for these pages.",
         ),
         (
             "Browse",
@@ -138,7 +161,7 @@ pub fn help(frame: &Frame) -> Markup {
             html! {}))
         div.pair {
             section.card { header.card-head { h2 { "Keys" } }
-                dl.keys { @for (key, word) in keys {
+                dl.keys { @for (key, word) in KEYS {
                     dt { @for part in key.split(' ') { kbd { (part) } } } dd { (word) }
                 } }
             }

@@ -156,6 +156,21 @@ impl Moment {
         at.strftime("%-d %b %H:%M").to_string()
     }
 
+    /// The instant of a point, to the second where another one of its repository is in the same
+    /// minute.
+    pub(crate) fn of_point(&self, point: &Point, all: &[Point]) -> String {
+        let minute = |it: &Point| it.at.as_second().div_euclid(60);
+        let is_twin = |it: &&Point| {
+            it.key != point.key
+                && it.key.repository == point.key.repository
+                && minute(it) == minute(point)
+        };
+        match all.iter().any(|it| is_twin(&it)) {
+            true => self.format(point.at, "%-d %b %H:%M:%S"),
+            false => self.short(point.at),
+        }
+    }
+
     /// By a pattern of strftime.
     pub fn format(&self, at: Timestamp, pattern: &str) -> String {
         at.to_zoned(self.zone.clone()).strftime(pattern).to_string()

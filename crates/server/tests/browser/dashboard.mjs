@@ -153,7 +153,7 @@ const withoutScript = async (browser, state) => {
     ignoreHTTPSErrors: true, storageState: state });
   const page = await context.newPage();
   await page.goto(`${address}/machines/web01`);
-  promise(await page.getByText("lifeboat machine backup web01").count() > 0,
+  promise(await page.getByText("lifeboat run web -m web01").count() > 0,
     "without a script the command stands there");
   promise(!await page.getByRole("button", { name: "Back up now" }).isVisible(),
     "and no button that would do nothing");

@@ -51,9 +51,10 @@ pub(crate) fn run(context: &Context, arguments: &MachineRecoverArguments) -> Res
     show(context, &snapshot, &plan)?;
     if arguments.dry_run {
         let name = &plan.build.name;
-        context
-            .output
-            .result(format!("dry run: {name} was not made"))?;
+        if !context.output.is_json() {
+            let line = format!("dry run: {name} was not made");
+            context.output.result(line)?;
+        }
         return Ok(0);
     }
     let display = context.show_progress()?;
@@ -154,8 +155,55 @@ fn identity(word: &str) -> Result<Identity> {
     }
 }
 
+#[derive(Serialize)]
+struct PlanLine<'a> {
+    machine: &'a str,
+    bytes: u64,
+    disks: Vec<PlanDisk<'a>>,
+    steps: Vec<String>,
+    findings: Vec<PlanFinding<'a>>,
+}
+
+#[derive(Serialize)]
+struct PlanDisk<'a> {
+    name: &'a str,
+    bytes: u64,
+    format: String,
+    place: &'a str,
+}
+
+#[derive(Serialize)]
+struct PlanFinding<'a> {
+    is_warning: bool,
+    text: &'a str,
+}
+
+/// The plan for programs.
+fn plan_line(plan: &RecoveryPlan) -> PlanLine<'_> {
+    let disks = plan.build.disks.iter().map(|it| PlanDisk {
+        name: it.name.as_str(),
+        bytes: it.size,
+        format: it.format.to_string(),
+        place: &it.place,
+    });
+    let findings = plan.build.findings.iter().map(|it| PlanFinding {
+        is_warning: matches!(it.severity, Severity::Warning),
+        text: &it.text,
+    });
+    PlanLine {
+        machine: plan.build.name.as_str(),
+        bytes: plan.build.disks.iter().map(|it| it.size).sum(),
+        disks: disks.collect(),
+        steps: plan.build.steps.iter().map(ToString::to_string).collect(),
+        findings: findings.collect(),
+    }
+}
+
 fn show(context: &Context, snapshot: &Snapshot, plan: &RecoveryPlan) -> Result<()> {
     let output = context.output;
+    if output.is_json() {
+        output.message("plan", &plan_line(plan))?;
+    }
     let (id, name) = (snapshot.id.short(), &plan.build.name);
     output.tell(format!(
         "{name} from snapshot {id}, {} of disks",
