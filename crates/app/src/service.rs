@@ -39,6 +39,7 @@ pub(crate) fn serve(parts: ServeParts, stop: &CancelToken) -> Result<(), (ErrorK
         entropy: parts.entropy,
         audit_key: parts.audit_key,
         is_metrics_open: parts.is_metrics_open,
+        login: parts.login,
         config: Vec::new(),
         commands: Some(Arc::new(Commands(parts.commands))),
         upload_max: UPLOAD_MAX,
@@ -65,7 +66,10 @@ pub(crate) fn serve(parts: ServeParts, stop: &CancelToken) -> Result<(), (ErrorK
     thread::spawn(move || {
         for told in shown {
             match told {
-                ConfigTold::Sound(settings) => shows.set_config(settings),
+                ConfigTold::Sound(settings, login) => {
+                    shows.set_login(login);
+                    shows.set_config(settings);
+                }
                 ConfigTold::Broken(text, findings) => shows.set_broken_config(text, findings),
             }
         }

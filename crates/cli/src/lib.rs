@@ -29,7 +29,7 @@ use std::sync::mpsc::Receiver;
 use clap::Parser;
 use jiff::Timestamp;
 use lifeboat_catalog::{AuditKey, Role, Token, User};
-use lifeboat_config::Finding;
+use lifeboat_config::{Finding, LoginLimits};
 use lifeboat_model::{ByteCount, CancelToken, Clock, Entropy, ErrorKind};
 use lifeboat_platform::{Platform, SnapshotRules};
 use lifeboat_scheduler::Node;
@@ -51,7 +51,7 @@ pub type ShownSetting = (String, String, String);
 #[derive(Clone, Debug)]
 pub enum ConfigTold {
     /// These effective settings count from now on.
-    Sound(Vec<ShownSetting>),
+    Sound(Vec<ShownSetting>, LoginLimits),
     /// As it lies there it cannot be used, for this reason and these findings: the one before
     /// goes on.
     Broken(String, Vec<Finding>),
@@ -86,6 +86,8 @@ pub struct ServeParts {
     pub public_names: Vec<String>,
     /// Whether metrics are read without a token.
     pub is_metrics_open: bool,
+    /// How often somebody may fail to sign in, and how long a session lasts.
+    pub login: LoginLimits,
     /// Runs commands that answers are made of.
     pub commands: AnswerCommands,
     /// The configuration, each time that it was read.

@@ -80,6 +80,11 @@ const LEASE: &str = "60s";
 const LEASE_MIN: Duration = Duration::from_secs(3);
 const LEASE_MAX: Duration = Duration::from_secs(3600);
 
+/// Within which bounds failures count and sessions last.
+const WINDOW_MAX: Duration = Duration::from_secs(24 * 3600);
+const SESSION_MIN: Duration = Duration::from_secs(60);
+const SESSION_MAX: Duration = Duration::from_secs(400 * 24 * 3600);
+
 const LISTEN: &str = "127.0.0.1:8443";
 
 impl ServerEntry {
@@ -105,6 +110,18 @@ impl ServerEntry {
                 session: section.span_or("session", "12h"),
             },
         };
+        if !(Duration::from_secs(1)..=WINDOW_MAX).contains(&entry.login.window) {
+            let why = "failures would never count, or a mistake keep somebody out for days";
+            section.refuse_with(
+                "login_window",
+                why,
+                "write a time from 1s to 1d; usual is 15m",
+            );
+        }
+        if !(SESSION_MIN..=SESSION_MAX).contains(&entry.login.session) {
+            let why = "nobody could work with it, or a stolen cookie would stay good";
+            section.refuse_with("session", why, "write a time from 1m to 400d; usual is 12h");
+        }
         section.finish();
         entry
     }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use axum::Form;
 use axum::Json;
@@ -9,7 +10,7 @@ use axum::extract::{FromRequest, Request, State as In};
 use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
-use jiff::SignedDuration;
+use jiff::Timestamp;
 use lifeboat_api as api;
 use lifeboat_api::FailureKind;
 use lifeboat_catalog::{Session, User};
@@ -25,8 +26,6 @@ use crate::shapes;
 use crate::state::State;
 use crate::visitor::{COOKIE_NAME, Visitor, digest, session_digest};
 
-/// A session lasts so many hours.
-const HOURS: i64 = 12;
 /// Pairs of user and address that are remembered.
 const KNOWN_MAX: usize = 10_000;
 
@@ -79,14 +78,22 @@ pub(crate) async fn form(In(state): Shared, peer: Peer, Form(asked): Form<SignIn
     };
     let answer = match enter(&state, peer.0.ip(), asked).await {
         Ok(entered) => with_cookie(Redirect::to("/"), &entered.cookie),
-        Err((refusal, is_silent)) if refusal.0.kind == FailureKind::SignInNeeded => {
-            let mut answer = Redirect::to("/login?failed=1").into_response();
-            answer.extensions_mut().insert(refusal);
-            silenced(answer, is_silent)
-        }
-        Err((refusal, is_silent)) => silenced(refusal.into_response(), is_silent),
+        Err((refusal, is_silent)) => back_to("/login", refusal, is_silent),
     };
     named(answer, &name)
+}
+
+/// Sends a browser back to the form, which says why: `failed=1`, or `wait` and the seconds. What
+/// is broken here is no matter of the form.
+fn back_to(page: &str, refusal: Refusal, is_silent: bool) -> Response {
+    let query = match (refusal.retry_after(), refusal.0.kind.status()) {
+        (Some(seconds), _) => format!("wait={seconds}"),
+        (None, 400..=499) => "failed=1".to_owned(),
+        _ => return silenced(refusal.into_response(), is_silent),
+    };
+    let mut answer = silenced(Redirect::to(&format!("{page}?{query}")), is_silent);
+    answer.extensions_mut().insert(refusal);
+    answer
 }
 
 fn with_cookie(answer: impl IntoResponse, cookie: &str) -> Response {
@@ -108,7 +115,8 @@ fn named(mut answer: Response, name: &str) -> Response {
     answer
 }
 
-fn silenced(mut answer: Response, is_silent: bool) -> Response {
+fn silenced(answer: impl IntoResponse, is_silent: bool) -> Response {
+    let mut answer = answer.into_response();
     answer.extensions_mut().insert(Noted {
         is_silent,
         ..Noted::default()
@@ -126,11 +134,15 @@ async fn enter(
     let now = state.clock.monotonic();
     match state.attempts.count(&from, now) {
         Verdict::Fine => {}
-        verdict => return Err((too_many(), verdict == Verdict::Beyond)),
+        verdict => {
+            let pause = state.attempts.pause(&from, now);
+            return Err((too_many(pause), verdict == Verdict::Beyond));
+        }
     }
     let is_known = knows(state, &asked.name, &from);
     if !is_known && state.failures.is_full(&asked.name, now) {
-        return Err((too_many(), true));
+        let pause = state.failures.pause(&asked.name, now);
+        return Err((too_many(pause), true));
     }
     let entered = look(state, &asked)
         .await
@@ -138,6 +150,7 @@ async fn enter(
     match entered {
         Some(user) => {
             remember(state, &user.name, &from);
+            state.attempts.forgive(&from);
             let session = begin(state, user).await;
             session.map_err(|refusal| (refusal, false))
         }
@@ -149,9 +162,11 @@ async fn enter(
     }
 }
 
-pub(crate) fn too_many() -> Refusal {
-    let text = "too many attempts to sign in: try again in some minutes";
-    Refusal::new(FailureKind::TooMany, text)
+pub(crate) fn too_many(pause: Duration) -> Refusal {
+    let minutes = pause.as_secs() / 60 + 1;
+    let plural = if minutes == 1 { "" } else { "s" };
+    let text = format!("too many attempts to sign in: try again in {minutes} minute{plural}");
+    Refusal::new(FailureKind::TooMany, text).after(pause)
 }
 
 async fn look(state: &Arc<State>, asked: &api::SignIn) -> Answer<Option<User>> {
@@ -183,17 +198,18 @@ async fn begin(state: &Arc<State>, user: User) -> Answer<Entered> {
     let cookie = new_secret(&*state.entropy);
     let form_key = new_secret(&*state.entropy);
     let created = state.clock.now();
+    let lasts = state.session();
     let session = Session {
         digest: digest(&cookie),
         user: user.name.clone(),
         form_key: form_key.clone(),
         created,
-        expires: created + SignedDuration::from_hours(HOURS),
+        expires: created.checked_add(lasts).unwrap_or(Timestamp::MAX),
     };
     state
         .work(move |state| state.node.catalog().add_session(&session))
         .await??;
-    let seconds = HOURS * 3600;
+    let seconds = lasts.as_secs();
     let rules = format!("Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Strict");
     Ok(Entered {
         user,
@@ -295,12 +311,7 @@ pub(crate) async fn setup_form(
     };
     let answer = match first_user(&state, peer.0.ip(), asked).await {
         Ok(_) => Redirect::to("/login").into_response(),
-        Err((refusal, is_silent)) if refusal.0.kind != FailureKind::TooMany => {
-            let mut answer = Redirect::to("/setup?failed=1").into_response();
-            answer.extensions_mut().insert(refusal);
-            silenced(answer, is_silent)
-        }
-        Err((refusal, is_silent)) => silenced(refusal.into_response(), is_silent),
+        Err((refusal, is_silent)) => back_to("/setup", refusal, is_silent),
     };
     named(answer, &name)
 }
@@ -311,9 +322,13 @@ async fn first_user(
     asked: api::Setup,
 ) -> Result<User, (Refusal, bool)> {
     let from = neighbourhood(from).to_string();
-    match state.attempts.count(&from, state.clock.monotonic()) {
+    let now = state.clock.monotonic();
+    match state.attempts.count(&from, now) {
         Verdict::Fine => {}
-        verdict => return Err((too_many(), verdict == Verdict::Beyond)),
+        verdict => {
+            let pause = state.attempts.pause(&from, now);
+            return Err((too_many(pause), verdict == Verdict::Beyond));
+        }
     }
     make_first(state, asked)
         .await

@@ -13,6 +13,7 @@ use lifeboat_catalog::{Role, User};
 use crate::accounts;
 use crate::extract::{At, Sent};
 use crate::guard::{Caller, noted};
+use crate::login::too_many;
 use crate::refusal::{Answer, Refusal};
 use crate::shapes;
 use crate::state::State;
@@ -44,7 +45,7 @@ pub(crate) async fn change_password(
     let name = caller.name;
     let now = state.clock.monotonic();
     if state.failures.is_full(&name, now) {
-        return Err(crate::login::too_many());
+        return Err(too_many(state.failures.pause(&name, now)));
     }
     let found = state.work({
         let name = name.clone();

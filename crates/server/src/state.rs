@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use lifeboat_catalog::AuditKey;
-use lifeboat_config::Finding;
+use lifeboat_config::{Finding, LoginLimits};
 use lifeboat_model::{Clock, Entropy};
 use lifeboat_scheduler::Node;
 use tokio::sync::{Semaphore, watch};
@@ -22,10 +22,9 @@ use crate::visitor::digest;
 
 /// Answers that ask the catalog at the same time; others wait in line.
 const WORKERS: usize = 16;
-/// Attempts to sign in from one address in a minute.
-const ATTEMPTS: u32 = 20;
-/// Failed attempts for one user in ten minutes, from addresses where the user never was.
-const FAILURES: u32 = 100;
+/// So many times the failures that one address has may be had for one user, from addresses where
+/// the user never was: few could keep everybody out.
+const ADDRESSES: u32 = 10;
 /// Refusals of strangers that are written down, from one address in an hour.
 const STRANGERS: u32 = 100;
 
@@ -41,6 +40,8 @@ pub struct StateParts {
     pub audit_key: AuditKey,
     /// Whether metrics are read without saying who asks.
     pub is_metrics_open: bool,
+    /// How often somebody may fail to sign in, and how long a session lasts.
+    pub login: LoginLimits,
     /// Effective values of the configuration: path, value, origin.
     pub config: Vec<(String, String, String)>,
     /// Who runs commands; answers that need one are refused if nobody does.
@@ -83,7 +84,7 @@ pub struct State {
     pub(crate) audit_key: AuditKey,
     pub(crate) is_metrics_open: bool,
     pub(crate) passwords: Passwords,
-    /// Attempts to sign in, by address.
+    /// Attempts to sign in that failed or are looked at, by address.
     pub(crate) attempts: Limiter,
     /// Attempts that failed, by user.
     pub(crate) failures: Limiter,
@@ -103,6 +104,7 @@ pub struct State {
     pub(crate) browsing: Browsing,
     config: RwLock<Configured>,
     setup: Mutex<Option<String>>,
+    session: Mutex<Duration>,
     workers: Semaphore,
 }
 
@@ -111,7 +113,8 @@ impl State {
     ///
     /// Errors: why passwords cannot be computed here.
     pub fn new(parts: StateParts) -> Result<Arc<Self>, String> {
-        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+        let login = parts.login;
+        let of_user = login.attempts.saturating_mul(ADDRESSES);
         let configured = Configured {
             values: parts.config,
             since: parts.clock.now(),
@@ -124,9 +127,9 @@ impl State {
             entropy: parts.entropy,
             audit_key: parts.audit_key,
             is_metrics_open: parts.is_metrics_open,
-            attempts: Limiter::new(ATTEMPTS, minutes(1)),
-            failures: Limiter::new(FAILURES, minutes(10)),
-            strangers: Limiter::new(STRANGERS, minutes(60)),
+            attempts: Limiter::new(login.attempts, login.window),
+            failures: Limiter::new(of_user, login.window),
+            strangers: Limiter::new(STRANGERS, Duration::from_secs(3600)),
             known: Mutex::default(),
             commands: parts.commands,
             upload_max: parts.upload_max,
@@ -139,8 +142,23 @@ impl State {
             browsing: Browsing::new(),
             config: RwLock::new(configured),
             setup: Mutex::default(),
+            session: Mutex::new(login.session),
             workers: Semaphore::new(WORKERS),
         }))
+    }
+
+    /// Goes by these limits from now on; sessions that were begun end when they were to end.
+    pub fn set_login(&self, login: LoginLimits) {
+        let of_user = login.attempts.saturating_mul(ADDRESSES);
+        self.attempts.set(login.attempts, login.window);
+        self.failures.set(of_user, login.window);
+        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        *session = login.session;
+    }
+
+    /// How long a session lasts that begins now.
+    pub(crate) fn session(&self) -> Duration {
+        *self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Shows these effective values from now on; the configuration is sound.

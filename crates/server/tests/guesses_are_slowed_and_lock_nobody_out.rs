@@ -1,8 +1,11 @@
 //! Ten thousand guesses leave the server up, and whoever knows the password comes in.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::time::Duration;
 
-use crate::stage::{PASSWORD, Reply, Stage, ask};
+use lifeboat_config::LoginLimits;
+
+use crate::stage::{LOGIN, PASSWORD, Reply, Stage, Wishes, ask};
 
 /// Asks from another address of this machine.
 fn from(stage: &Stage, last: u8, body: &str) -> Reply {
@@ -47,7 +50,8 @@ fn ten_thousand_guesses_are_mostly_not_looked_at() {
     assert_eq!(stage.ask("GET /api/v1/health", &[], "").status, 200);
     let here = stage.ask("POST /api/v1/sessions", &[], &body("anna", PASSWORD));
     assert_eq!(here.status, 429);
-    assert_eq!(here.header("retry-after"), Some("60"));
+    let pause: u64 = here.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=15 * 60 + 1).contains(&pause), "{pause}");
     assert_eq!(from(&stage, 2, &body("anna", PASSWORD)).status, 201);
     let entries = stage.catalog.audit_entries(None, 10_000).unwrap();
     assert!(entries.len() < 600, "{} entries", entries.len());
@@ -82,4 +86,57 @@ fn unknown_users_and_wrong_passwords_look_the_same() {
         digest.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
         "{digest}"
     );
+}
+
+#[test]
+fn the_configured_limits_count_and_change_with_the_configuration() {
+    let login = |attempts, session| LoginLimits {
+        attempts,
+        session: Duration::from_secs(session),
+        ..LOGIN
+    };
+    let stage = Stage::with(Wishes {
+        login: Some(login(3, 90)),
+        ..Wishes::default()
+    });
+    stage.add_anna();
+    let (right, wrong) = (body("anna", PASSWORD), body("anna", "guess"));
+    // Those who come in do not count.
+    for _ in 0..5 {
+        let reply = from(&stage, 7, &right);
+        assert_eq!(reply.status, 201);
+        assert!(reply.header("set-cookie").unwrap().contains("Max-Age=90;"));
+    }
+    let statuses: Vec<_> = (0..5).map(|_| from(&stage, 7, &wrong).status).collect();
+    assert_eq!(statuses, [401, 401, 401, 429, 429]);
+    assert_eq!(from(&stage, 7, &right).status, 429);
+    let form = [("Content-Type", "application/x-www-form-urlencoded")];
+    for _ in 0..3 {
+        let reply = stage.ask("POST /login", &form, "name=anna&password=guess");
+        assert_eq!(
+            (reply.status, reply.header("location")),
+            (303, Some("/login?failed=1"))
+        );
+    }
+    let reply = stage.ask("POST /login", &form, "name=anna&password=guess");
+    let place = reply.header("location").unwrap();
+    let wait: u64 = place.strip_prefix("/login?wait=").unwrap().parse().unwrap();
+    assert!((1..=15 * 60 + 1).contains(&wait));
+    let page = stage.ask(&format!("GET {place}"), &[], "").body;
+    assert!(
+        page.contains("Too many attempts") && page.contains("minutes"),
+        "{page}"
+    );
+
+    stage.state.set_login(login(9, 3600));
+    let reply = from(&stage, 8, &right);
+    assert!(
+        reply
+            .header("set-cookie")
+            .unwrap()
+            .contains("Max-Age=3600;")
+    );
+    let statuses: Vec<_> = (0..10).map(|_| from(&stage, 8, &wrong).status).collect();
+    assert_eq!(statuses.iter().filter(|&&status| status == 401).count(), 9);
+    assert_eq!(statuses[9], 429);
 }

@@ -14,7 +14,7 @@ use lifeboat_catalog::{
     Alert, AlertSeverity, AuditKey, Catalog, CatalogPlace, LeaseOffer, LogLevel, Machine,
     MachineKey, Point, PointKey, RepositorySize, Role, Task, TaskEnd,
 };
-use lifeboat_config::Objectives;
+use lifeboat_config::{LoginLimits, Objectives};
 use lifeboat_model::{CancelToken, Clock, ErrorKind, Secret, SystemClock, SystemEntropy};
 use lifeboat_policy::{FullRule, KeepCount, Retention, Timing};
 use lifeboat_scheduler::{
@@ -27,6 +27,13 @@ use tempfile::TempDir;
 
 /// The password of the user `anna`, who is an administrator.
 pub(crate) const PASSWORD: &str = "a long enough password";
+
+/// The usual limits of signing in.
+pub(crate) const LOGIN: LoginLimits = LoginLimits {
+    attempts: 10,
+    window: Duration::from_secs(15 * 60),
+    session: Duration::from_secs(12 * 3600),
+};
 
 /// Nothing is carried out here.
 struct Idle;
@@ -106,6 +113,7 @@ pub(crate) struct Wishes {
     pub(crate) is_encrypted: bool,
     pub(crate) files: Option<(PathBuf, PathBuf)>,
     pub(crate) commands: Option<Arc<dyn Commands>>,
+    pub(crate) login: Option<LoginLimits>,
 }
 
 impl Stage {
@@ -126,6 +134,7 @@ impl Stage {
         let commands = wishes.commands.unwrap_or_else(parrot);
         let state = State::new(StateParts {
             is_metrics_open: false,
+            login: wishes.login.unwrap_or(LOGIN),
             node: Arc::clone(&node),
             clock,
             entropy: Arc::new(SystemEntropy),

@@ -180,6 +180,7 @@ impl Site {
             commands: Some(Arc::new(Played)),
             upload_max: 0,
             is_metrics_open: false,
+            login: crate::stage::LOGIN,
             node: Arc::clone(&node),
             clock,
             entropy: Arc::new(SystemEntropy),

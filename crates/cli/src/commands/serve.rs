@@ -32,7 +32,7 @@ pub(crate) fn run(context: &Context, arguments: &ServeArguments) -> Result<u8> {
     let asked = reload_signal()?;
     let (tell_shown, shown) = mpsc::channel();
     let parts = parts(context, &service, &node, (arguments, shown))?;
-    let _ = tell_shown.send(ConfigTold::Sound(shown_of(&service.loaded)));
+    let _ = tell_shown.send(sound_of(&service.loaded));
     service.running.keep(&service.path, &service.files)?;
     let mut notices = Notices::new(&service.loaded.config)?;
     notices.begin(&service.catalog, node.name())?;
@@ -113,6 +113,7 @@ fn parts(
         },
         public_names: server.public_names.clone(),
         is_metrics_open: server.is_metrics_open,
+        login: server.login,
         commands: AnswerCommands::new(service.children(None), &service.state)?,
         shown,
         ready: Box::new(ready(service, node)),
@@ -128,6 +129,11 @@ fn ready(service: &Service, node: &Node) -> impl FnOnce() + Send + use<> {
     let jobs = count(node.settings().jobs.len(), "job");
     let state = format!("READY=1\nSTATUS={jobs} of {}", service.path.display());
     move || tell_supervisor(&state)
+}
+
+/// What the server is told of a sound configuration.
+fn sound_of(loaded: &lifeboat_config::Loaded<lifeboat_control::Job>) -> ConfigTold {
+    ConfigTold::Sound(shown_of(loaded), loaded.config.server.login)
 }
 
 /// Every effective value with where it came from.
@@ -185,7 +191,7 @@ fn reload(
             if is_asked {
                 let _ = output.result("the configuration is as it was");
             }
-            let _ = tell.send(ConfigTold::Sound(shown.clone()));
+            let _ = tell.send(sound_of(&loaded));
         }
         Ok((fresh, loaded, files)) => {
             if let Err(error) = service.running.keep(&service.path, &files) {
@@ -196,7 +202,7 @@ fn reload(
             node.replace_settings(settings(&loaded.config));
             let before = std::mem::replace(shown, shown_of(&loaded));
             // Nobody listens any more when the service ends.
-            let _ = tell.send(ConfigTold::Sound(shown.clone()));
+            let _ = tell.send(sound_of(&loaded));
             let _ = output.result("the configuration was read anew");
             let waits = waiting(&before, shown);
             if !waits.is_empty() {

@@ -783,10 +783,11 @@ async fn help(In(state): Shared, visitor: Visitor, Query(asked): Asked) -> Respo
 }
 
 async fn login(In(state): Shared, Query(asked): Asked) -> Markup {
-    let refusal = asked
+    let failed = asked
         .contains_key("failed")
-        .then_some("That name and password do not fit.");
-    super::login_page(state.node.settings().site.as_deref(), refusal)
+        .then(|| "That name and password do not fit.".to_owned());
+    let refusal = failed.or_else(|| waits(&asked));
+    super::login_page(state.node.settings().site.as_deref(), refusal.as_deref())
 }
 
 async fn setup(In(state): Shared, Query(asked): Asked) -> Response {
@@ -794,10 +795,21 @@ async fn setup(In(state): Shared, Query(asked): Asked) -> Response {
     if users.is_ok_and(|users| users.is_ok_and(|users| !users.is_empty())) {
         return Redirect::to("/login").into_response();
     }
-    let refusal = asked.contains_key("failed").then_some(
-        "The key does not fit, or the password is too short. The key is in the log of the server.",
-    );
-    super::setup_page(asked.get("key").map_or("", String::as_str), refusal).into_response()
+    let text = "The key does not fit, or the password is too short. The key is in the log of the \
+                server.";
+    let failed = asked.contains_key("failed").then(|| text.to_owned());
+    let refusal = failed.or_else(|| waits(&asked));
+    let key = asked.get("key").map_or("", String::as_str);
+    super::setup_page(key, refusal.as_deref()).into_response()
+}
+
+/// What is said to whoever tried too often, by the seconds of `wait`.
+fn waits(asked: &HashMap<String, String>) -> Option<String> {
+    let seconds: u64 = asked.get("wait")?.parse().ok()?;
+    let minutes = super::words::count(seconds.div_ceil(60).max(1), "minute");
+    Some(format!(
+        "Too many attempts from there. Try again in {minutes}."
+    ))
 }
 
 async fn asset(uri: Uri) -> Response {
