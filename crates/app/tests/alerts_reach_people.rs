@@ -263,7 +263,7 @@ fn first_level(stage: &mut Stage) {
         "ended with exit code 7: out of luck",
         ", job front, site here",
         "do it again",
-        "lifeboat machine backup --job @front --",
+        "lifeboat run front -m ",
         &format!("lifeboat alert acknowledge {number}"),
         &format!("https://backup.example.org:8443/alerts#alert-{number}"),
     ] {
