@@ -209,7 +209,9 @@ fn row(frame: &Frame, machine: &MachineStatus) -> Markup {
             }
             td data-label="Last proof" { (moment_or(frame, machine.proved, "never")) }
             td.number data-label="Points" { (machine.points) }
-            td.number data-label="Disks" { (bytes(machine.bytes)) }
+            td.number data-label="Disks" {
+                @if machine.bytes > 0 { (bytes(machine.bytes)) } @else { "–" }
+            }
             td data-label="Next run" { (moment_or(frame, machine.next, "not planned")) }
         }
     }
