@@ -7,6 +7,7 @@
 //!
 //! Source: DESIGN, row 3.
 
+mod attempts;
 mod conditions;
 mod due;
 mod error;
