@@ -34,16 +34,16 @@ pub struct Point {
     pub at: Timestamp,
     /// The sum of the disks, in bytes.
     pub bytes: u64,
-    /// Bytes that were read for it.
-    pub bytes_read: u64,
+    /// Bytes that were read for it, if it is known.
+    pub bytes_read: Option<u64>,
     /// Bytes that it added to the repository, as stored.
     pub bytes_stored: u64,
-    /// Seconds that it took.
-    pub seconds: f64,
-    /// What the bytes are worth: `crash`, `filesystem`, `application`.
+    /// Seconds that it took, if it is known.
+    pub seconds: Option<f64>,
+    /// What the bytes are worth, if it is known: `crash`, `filesystem`, `application`.
     pub consistency: Option<String>,
-    /// Whether everything was read for it.
-    pub is_full: bool,
+    /// Whether everything was read for it, if it is known.
+    pub is_full: Option<bool>,
     /// Tags.
     pub tags: Vec<String>,
     /// It is not removed before.
@@ -123,6 +123,9 @@ pub struct Machine {
     pub class: MachineClass,
     /// The worst of its promises, whether it has a point or not.
     pub worst: ObjectiveState,
+    /// What failed of it since its newest point, the newest of it, in words.
+    #[serde(default)]
+    pub last_failure: Option<String>,
     /// How its newest task is.
     pub last_state: Option<TaskState>,
     /// Since when.

@@ -130,6 +130,9 @@ pub struct Job {
     /// When its next run begins.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub next: Option<Timestamp>,
+    /// The run of it that has not ended, for which the next one waits that is due.
+    #[serde(default)]
+    pub waits_for: Option<i64>,
     /// Since when a run is overdue.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub overdue: Option<Timestamp>,
@@ -176,6 +179,9 @@ pub struct Repository {
     /// When it was last pruned.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub pruned: Option<Timestamp>,
+    /// What the newest attempt at it said, if nothing answered there.
+    #[serde(default)]
+    pub unreachable: Option<String>,
     /// Points in it.
     pub points: u64,
     /// When its next check begins.

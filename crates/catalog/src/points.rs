@@ -36,11 +36,11 @@ pub struct Point {
     pub at: Timestamp,
     /// The sum of the disks, in bytes.
     pub bytes: u64,
-    /// Bytes that were read for it.
+    /// Bytes that were read for it; 0 if it is not known.
     pub bytes_read: u64,
     /// Bytes that it added to the repository, as stored.
     pub bytes_stored: u64,
-    /// Seconds that it took.
+    /// Seconds that it took; 0 if it is not known.
     pub seconds: f64,
     /// What the bytes are worth: `crash`, `filesystem`, `application`.
     pub consistency: Option<String>,
@@ -52,6 +52,14 @@ pub struct Point {
     pub pinned_until: Option<Timestamp>,
     /// When it was last read back as a whole, and whether all was as it should be.
     pub verified: Option<(Timestamp, bool)>,
+}
+
+impl Point {
+    /// Whether it is known how it was made: what was read, and what the bytes are worth. A list
+    /// of snapshots does not say it.
+    pub fn tells_how(&self) -> bool {
+        self.is_full || self.bytes_read > 0 || self.consistency.is_some()
+    }
 }
 
 /// Which points are wanted, newest first.

@@ -321,7 +321,8 @@ fn load_config(backend: &dyn Backend, place: &str) -> Result<Vec<u8>> {
         let (kind, cause) = (source.kind(), Cause::NoRepository);
         if kind == ErrorKind::NotFound {
             let doing = format!(
-                "there is no repository at {place}: make one with 'lifeboat init' or check the path"
+                "there is no repository at {place}: is it mounted, and the path right? Only where \
+                 a new one is wanted: 'lifeboat init'"
             );
             Error::new(kind, doing).with_cause(cause)
         } else {

@@ -18,6 +18,8 @@ pub const UNDELIVERED: &str = "undelivered notices";
 
 /// A node that was not seen for so long has ended without a word.
 const NODE_SILENT: SignedDuration = SignedDuration::from_mins(5);
+/// Characters of what a failed attempt said.
+const SAID_MAX: usize = 500;
 
 /// Every condition that holds.
 pub(crate) fn conditions(
@@ -101,7 +103,11 @@ fn of_machine(machine: &MachineStatus) -> Vec<Alert> {
     {
         let name = machine.distinct_name();
         let text = format!("the last backup of {name} failed {}", moment(at));
-        alerts.push(new(("failure", &subject), AlertSeverity::Warning, text));
+        let is_transfer = machine
+            .last_failure
+            .as_ref()
+            .is_some_and(|it| it.is_transfer);
+        alerts.push(new(("failure", &subject), of_transfer(is_transfer), text));
     }
     for objective in &machine.objectives {
         alerts.extend(of_objective(machine, &subject, objective));
@@ -126,9 +132,8 @@ fn of_objective(
     let measured = objective.measured.unwrap_or_default();
     let (name, promised) = (machine.distinct_name(), objective.promised);
     let (severity, text) = match objective.kind {
-        ObjectiveKind::Rpo => (
-            AlertSeverity::Critical,
-            match &machine.newest {
+        ObjectiveKind::Rpo => {
+            let text = match &machine.newest {
                 Some(point) => format!(
                     "the newest recovery point of {name} is from {}, it should not be older \
                      than {}",
@@ -139,8 +144,10 @@ fn of_objective(
                     "there is no recovery point of {name}, there should be one each {}",
                     span(promised)
                 ),
-            },
-        ),
+            };
+            let failure = machine.last_failure.as_ref();
+            (AlertSeverity::Critical, because(failure, text))
+        }
         ObjectiveKind::Rto => (
             AlertSeverity::Warning,
             format!(
@@ -171,6 +178,31 @@ fn of_objective(
     Some(new((objective.kind.as_str(), subject), severity, text))
 }
 
+/// A text with what the newest attempt said that failed.
+fn because(failure: Option<&FailureStatus>, text: String) -> String {
+    match failure {
+        None => text,
+        Some(it) => format!("{text}; {} {} failed: {}", it.action, it.subject, said(it)),
+    }
+}
+
+/// A repository that does not take what it should is worse than a machine that does not give it.
+fn of_transfer(is_transfer: bool) -> AlertSeverity {
+    match is_transfer {
+        true => AlertSeverity::Critical,
+        false => AlertSeverity::Warning,
+    }
+}
+
+/// The beginning of what was said.
+fn said(failure: &FailureStatus) -> &str {
+    let line = failure.message.lines().next().unwrap_or_default();
+    match line.char_indices().nth(SAID_MAX) {
+        Some((end, _)) => &line[..end],
+        None => line,
+    }
+}
+
 fn of_failure(failure: &FailureStatus) -> Alert {
     let FailureStatus {
         job,
@@ -178,6 +210,7 @@ fn of_failure(failure: &FailureStatus) -> Alert {
         subject,
         at,
         message,
+        is_transfer,
     } = failure;
     let key = format!("{job} {action} {subject}");
     let at = moment(*at);
@@ -186,7 +219,7 @@ fn of_failure(failure: &FailureStatus) -> Alert {
     Alert {
         job: Some(job.clone()),
         repository: is_repository.then(|| subject.clone()),
-        ..new(("failure", &key), AlertSeverity::Warning, text)
+        ..new(("failure", &key), of_transfer(*is_transfer), text)
     }
 }
 
@@ -202,6 +235,10 @@ fn of_job(job: &JobStatus) -> Option<Alert> {
 fn of_repository(repository: &RepositoryStatus) -> Vec<Alert> {
     let name = &repository.facts.name;
     let mut alerts = Vec::new();
+    if let Some(failure) = &repository.unreachable {
+        let text = format!("repository {name} cannot be reached: {}", said(failure));
+        alerts.push(new(("unreachable", name), AlertSeverity::Critical, text));
+    }
     if repository.facts.is_ok == Some(false) {
         let first = repository.facts.findings.first();
         let first = first.map_or("", String::as_str);

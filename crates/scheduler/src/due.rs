@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use lifeboat_catalog::{Action, Catalog, Cause, NewRun, NewTask, RunFilter, RunState};
+use lifeboat_catalog::{Action, Catalog, Cause, NewRun, NewTask, RunFilter, RunId, RunState};
 use lifeboat_policy::{Due, Occurrence, Timing};
 
 use crate::Result;
@@ -70,6 +70,8 @@ pub(crate) struct Agenda {
     next: BTreeMap<String, Timestamp>,
     /// Those that are due and wait for others: they are not late by their own fault.
     held: BTreeMap<String, Occurrence>,
+    /// For which run of their own those that are due wait.
+    behind: BTreeMap<String, RunId>,
 }
 
 /// The note under which the moment is kept from which on a job counts.
@@ -104,6 +106,8 @@ impl Agenda {
                 Due::Later(later) => match self.held.get(&job) {
                     Some(held) if held.planned > last => (*held, 0),
                     _ => {
+                        self.held.remove(&job);
+                        self.behind.remove(&job);
                         self.wait(job, later.begins);
                         continue;
                     }
@@ -118,6 +122,12 @@ impl Agenda {
                 self.held.insert(job, occurrence);
                 continue;
             }
+            if let Some(open) = open_run(catalog, &job)? {
+                self.wait(job.clone(), look_again(now));
+                self.held.insert(job.clone(), occurrence);
+                self.behind.insert(job, open);
+                continue;
+            }
             let was_held = self.held.remove(&job).is_some();
             let late = now.duration_since(occurrence.begins);
             // Moments that were left out are not made up for.
@@ -129,7 +139,7 @@ impl Agenda {
                     true => Cause::CatchUp,
                     false => Cause::Schedule,
                 },
-                requested_by: "schedule".to_owned(),
+                requested_by: by_schedule(self.behind.remove(&job), missed),
                 tasks: tasks(&it, now)?,
             };
             catalog.begin_run(&run)?;
@@ -147,6 +157,7 @@ impl Agenda {
     pub(crate) fn clear(&mut self) {
         self.next.clear();
         self.held.clear();
+        self.behind.clear();
     }
 }
 
@@ -222,6 +233,27 @@ impl Past {
 
 /// A run that begins later than this was missed.
 const LATE: jiff::SignedDuration = jiff::SignedDuration::from_secs(15 * 60);
+
+/// The oldest run of a job that has not ended: the next one begins after it.
+fn open_run(catalog: &Catalog, job: &str) -> Result<Option<RunId>> {
+    let open = catalog.runs(&RunFilter {
+        job: Some(job.to_owned()),
+        state: Some(RunState::Open),
+        ..RunFilter::default()
+    })?;
+    Ok(open.last().map(|run| run.id))
+}
+
+/// Who asked for a run, and for which run of the same job it waited.
+fn by_schedule(behind: Option<RunId>, missed: impl TryInto<u64>) -> String {
+    match (behind, missed.try_into().unwrap_or(u64::MAX)) {
+        (None, _) => "schedule".to_owned(),
+        (Some(run), 0) => format!("schedule, after run {run}"),
+        (Some(run), more) => {
+            format!("schedule, after run {run}, for {more} more of its moments too")
+        }
+    }
+}
 
 /// When one looks again whether others have ended.
 fn look_again(now: Timestamp) -> Timestamp {

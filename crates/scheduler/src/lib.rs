@@ -8,6 +8,7 @@
 //! Source: DESIGN, row 3.
 
 mod advice;
+mod attempts;
 mod conditions;
 mod due;
 mod error;

@@ -3,6 +3,8 @@
 //! A child speaks JSON, one value a line; its outcome is the list of all values that are no
 //! progress. They are read tolerantly: fields may be added.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use lifeboat_catalog::{
     Action, Catalog, Lease, Machine, MachineKey, Point, PointKey, Proof, ProofKind, RepositorySize,
@@ -83,6 +85,9 @@ pub struct LookOutcome {
     /// Tags.
     #[serde(default)]
     pub tags: Vec<String>,
+    /// The first snapshot that it was copied from.
+    #[serde(default)]
+    pub original: Option<String>,
     /// What the backup counted.
     #[serde(default)]
     pub summary: Option<LookSummary>,
@@ -97,6 +102,12 @@ pub struct LookSummary {
     /// Bytes that were added, as stored.
     #[serde(default)]
     pub data_added_packed: u64,
+    /// When it began.
+    #[serde(default)]
+    pub backup_start: Option<Timestamp>,
+    /// When it ended.
+    #[serde(default)]
+    pub backup_end: Option<Timestamp>,
 }
 
 #[derive(Deserialize)]
@@ -313,16 +324,46 @@ fn look(
         return Ok(serde_json::json!({ "bytes": raw.repository_size }));
     }
     let found = each(messages).filter_map(|value| LookOutcome::deserialize(value).ok());
-    let points: Vec<Point> = found.filter_map(|it| listed(repository, it)).collect();
-    let points: Vec<Point> = points.into_iter().map(|it| placed(settings, it)).collect();
+    let before = catalog.points_of(repository)?;
+    let told = before.iter().filter(|point| point.tells_how());
+    let told: BTreeSet<&str> = told.map(|point| point.key.snapshot.as_str()).collect();
+    let mut points = Vec::new();
+    for it in found {
+        let original = it.original.clone();
+        let Some(mut point) = listed(repository, it) else {
+            continue;
+        };
+        let original = original.filter(|_| !told.contains(point.key.snapshot.as_str()));
+        if let Some(first) = original.map(|id| catalog.point(&id)).transpose()?.flatten() {
+            made_as(&mut point, first);
+        }
+        points.push(placed(settings, point));
+    }
     catalog.set_points_of(lease, repository, &points)?;
     Ok(serde_json::json!({ "points": points.len() }))
 }
 
-/// A point as its snapshot's record tells it.
+/// A copy was made as its original.
+fn made_as(point: &mut Point, first: Point) {
+    point.is_full = first.is_full;
+    point.bytes_read = first.bytes_read;
+    point.consistency = first.consistency;
+    if first.seconds > 0.0 {
+        point.seconds = first.seconds;
+    }
+}
+
+/// Seconds from the beginning to the end of a backup, if its record tells them.
+fn lasted(summary: &LookSummary) -> Option<f64> {
+    let spent = summary.backup_end?.duration_since(summary.backup_start?);
+    Some(spent.as_secs_f64()).filter(|seconds| *seconds > 0.0)
+}
+
+/// A point as its snapshot's record tells it; how it was made does not stand there.
 fn listed(repository: &str, found: LookOutcome) -> Option<Point> {
     let pinned_until = lifeboat_policy::pinned_until(&found.tags).and_then(end_of);
     let mut jobs = found.tags.iter().filter_map(|tag| tag.strip_prefix("job="));
+    let seconds = found.summary.as_ref().and_then(lasted);
     let (bytes, bytes_stored) = found.summary.map_or((0, 0), |summary| {
         (summary.total_bytes_processed, summary.data_added_packed)
     });
@@ -338,7 +379,7 @@ fn listed(repository: &str, found: LookOutcome) -> Option<Point> {
         bytes,
         bytes_read: 0,
         bytes_stored,
-        seconds: 0.0,
+        seconds: seconds.unwrap_or_default(),
         consistency: None,
         is_full: false,
         tags: found.tags,

@@ -1,7 +1,7 @@
 //! How things are, as a page or a metric shows them.
 
 use jiff::Timestamp;
-use lifeboat_catalog::{Point, RepositoryFacts, Run, TaskState};
+use lifeboat_catalog::{Point, RepositoryFacts, Run, RunId, TaskState};
 use lifeboat_model::fits_pattern;
 use serde::{Deserialize, Serialize};
 
@@ -111,7 +111,7 @@ pub struct MachineStatus {
     pub is_protected: bool,
     /// Whether it was left out on purpose.
     pub is_excused: bool,
-    /// The sum of its disks, in bytes.
+    /// The sum of its disks, in bytes; of its newest point where the platform does not say it.
     pub bytes: u64,
     /// Its newest point.
     pub newest: Option<Point>,
@@ -125,6 +125,9 @@ pub struct MachineStatus {
     pub objectives: Vec<ObjectiveStatus>,
     /// The worst of them; `Met` if nothing is promised.
     pub worst: ObjectiveState,
+    /// What failed of it since its newest point, the newest of it.
+    #[serde(default)]
+    pub last_failure: Option<FailureStatus>,
     /// How its newest task is.
     pub last_task: Option<(TaskState, Timestamp)>,
     /// When its next run begins.
@@ -150,6 +153,9 @@ pub struct JobStatus {
     pub last: Option<Run>,
     /// When its next run begins.
     pub next: Option<Timestamp>,
+    /// The run of it that has not ended, for which the next one waits that is due.
+    #[serde(default)]
+    pub waits_for: Option<RunId>,
     /// Since when a run is overdue.
     pub overdue: Option<Timestamp>,
     /// Machines that it means.
@@ -163,6 +169,9 @@ pub struct RepositoryStatus {
     pub facts: RepositoryFacts,
     /// Its place, without secrets.
     pub place: String,
+    /// The newest attempt at it, if that found nothing that answers.
+    #[serde(default)]
+    pub unreachable: Option<FailureStatus>,
     /// Points in it.
     pub points: u64,
     /// When its next check begins.
@@ -173,7 +182,7 @@ pub struct RepositoryStatus {
     pub size_max: Option<u64>,
 }
 
-/// Something else than a machine's backup, whose last attempts all failed.
+/// Something that failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailureStatus {
     /// The job; of upkeep as in `check main`.
@@ -186,6 +195,9 @@ pub struct FailureStatus {
     pub at: Timestamp,
     /// What was said.
     pub message: String,
+    /// Whether it is of the way to a repository: a copy, or a backup that names the place.
+    #[serde(default)]
+    pub is_transfer: bool,
 }
 
 /// Everything that the first page needs, from one look.

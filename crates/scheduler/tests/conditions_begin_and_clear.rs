@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lifeboat_catalog::{Alert, TaskEnd};
+use lifeboat_catalog::{Alert, AlertSeverity, TaskEnd};
 use lifeboat_config::Objectives;
 use lifeboat_model::ErrorKind;
 use lifeboat_scheduler::{
@@ -322,6 +322,51 @@ fn a_platform_that_does_not_answer_is_told() {
     world.live(&node, 1);
     assert_eq!(world.alerts(), ["failure web resolve local"]);
     world.play.look().show("local", &[("a", "web")]);
+    world.live(&node, 1);
+    assert!(world.alerts().is_empty());
+}
+
+#[test]
+fn a_repository_that_nobody_finds_is_told_after_the_first_attempt() {
+    let web = JobSettings {
+        retry_seconds: 600,
+        ..promising(Objectives {
+            recovery_point: hours(26),
+            ..Objectives::default()
+        })
+    };
+    let world = World::new(settings(&[("web", web)]), &[("a", "web")]);
+    let node = world.node("n");
+    world.live(&node, 1);
+    let lost = "there is no repository at /mnt/vault: is it mounted?";
+    let gone = TaskEnd::Failed(ErrorKind::Unreachable, lost.to_owned());
+    let mut outside = world.play.look();
+    outside.script("backup", "a", vec![gone; 3]);
+    drop(outside);
+    world.go("2026-03-03T02:00:01Z");
+    world.drain(&node);
+    world.pass(31);
+    world.drain(&node);
+    assert_eq!(world.alerts(), ["unreachable main"]);
+    let alert = world.catalog.open_alerts().unwrap().remove(0);
+    let text = format!("repository main cannot be reached: {lost}");
+    assert_eq!(
+        (alert.severity, alert.text),
+        (AlertSeverity::Critical, text)
+    );
+    // The look behind the last attempt finds it again.
+    for _ in 0..12 {
+        world.pass(1800);
+        world.drain(&node);
+    }
+    assert_eq!(world.alerts(), ["failure local/a", "rpo local/a"]);
+    let open = world.catalog.open_alerts().unwrap();
+    assert!(open.iter().all(|it| it.severity == AlertSeverity::Critical));
+    let rpo = open.iter().find(|it| it.condition == "rpo").unwrap();
+    assert!(
+        rpo.text.ends_with(&format!("; backup a failed: {lost}")),
+        "{rpo:?}"
+    );
     world.live(&node, 1);
     assert!(world.alerts().is_empty());
 }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use lifeboat_catalog::{ProofKind, TaskState};
+use lifeboat_catalog::{Point, ProofKind, TaskEnd, TaskState};
 use lifeboat_config::Objectives;
 use lifeboat_policy::{FullRule, KeepCount, Retention};
 use lifeboat_scheduler::{JobSettings, Request, RestoreRequest};
+use serde_json::json;
 
 use crate::world::{World, daily, job, settings};
 
@@ -232,4 +233,52 @@ fn a_restore_proves_its_point_and_measures_the_time() {
     let overview = node.overview().unwrap();
     assert_eq!(overview.machines[0].objectives[0].measured, Some(50));
     assert_eq!(world.tasks().last().unwrap().state, TaskState::Succeeded);
+}
+
+#[test]
+fn what_a_list_does_not_say_of_a_point_is_its_originals_or_not_known() {
+    let web = JobSettings {
+        copies_to: vec!["far".to_owned()],
+        ..job()
+    };
+    let world = World::new(settings(&[("web", web)]), &[("a", "web")]);
+    let node = world.node("n");
+    world.live(&node, 1);
+    let full = Request::Backup {
+        job: "web".to_owned(),
+        machines: Vec::new(),
+        is_forced: true,
+    };
+    node.begin(&full, "anna").unwrap();
+    world.drain(&node);
+    let first = world.catalog.points_of("main").unwrap().remove(0);
+    assert!(first.is_full);
+    let listed = json!([[
+        {"id": "c".repeat(64), "time": first.at, "machine": "a", "original": first.key.snapshot},
+        {"id": "d".repeat(64), "time": first.at, "machine": "a", "original": "e".repeat(64),
+         "summary": {"total_bytes_processed": 7, "backup_start": "2026-03-02T02:00:00Z",
+                     "backup_end": "2026-03-02T02:01:30Z"}}
+    ]]);
+    let mut outside = world.play.look();
+    outside.script("look", "far", vec![TaskEnd::Succeeded(listed)]);
+    // A platform that does not know how large its disks are.
+    let found = json!([{"id": "id-a", "name": "a", "state": "running", "jobs": ["web"],
+                        "disks": [{}]}]);
+    outside.script("resolve", "local", vec![TaskEnd::Succeeded(found)]);
+    drop(outside);
+    let look = Request::Look {
+        repository: "far".to_owned(),
+    };
+    node.begin(&look, "anna").unwrap();
+    world.drain(&node);
+    let mut far = world.catalog.points_of("far").unwrap();
+    far.sort_by(|a, b| a.key.snapshot.cmp(&b.key.snapshot));
+    let made = |point: &Point| {
+        let consistency = point.consistency.clone();
+        (point.is_full, point.bytes_read, point.seconds, consistency)
+    };
+    assert_eq!(made(&far[0]), made(&first));
+    assert_eq!((far[1].tells_how(), far[1].seconds), (false, 90.0));
+    world.live(&node, 1);
+    assert_eq!(node.overview().unwrap().machines[0].bytes, first.bytes);
 }

@@ -234,3 +234,43 @@ fn checks_read_each_part_whoever_begins_them() {
         .collect();
     assert_eq!(parts, ["1/3", "1/3", "2/3", "3/3", "1/3"]);
 }
+
+#[test]
+fn a_run_that_is_due_waits_for_the_open_one_of_its_job() {
+    let web = JobSettings {
+        timing: Some(daily("every 1h")),
+        attempts: 4,
+        retry_seconds: 3600,
+        ..job()
+    };
+    let world = World::new(settings(&[("web", web)]), &[("web01", "web")]);
+    let node = world.node("a");
+    world
+        .play
+        .look()
+        .script("backup", "web01", vec![badly(); 4]);
+    let mut waited = 0;
+    for _ in 0..48 {
+        world.pass(1800);
+        world.drain(&node);
+        let runs = world.runs("web");
+        let open = runs.iter().filter(|run| run.state == RunState::Open);
+        assert!(open.count() <= 1, "{runs:?}");
+        let overview = node.overview().unwrap();
+        if let Some(run) = overview.jobs[0].waits_for {
+            assert_eq!((run, overview.jobs[0].overdue), (runs[0].id, None));
+            waited += 1;
+        }
+    }
+    assert!(waited > 2, "{waited}");
+    assert!(!world.alerts().iter().any(|it| it.starts_with("overdue")));
+    let runs = world.runs("web");
+    let (first, second) = (&runs[0], &runs[1]);
+    assert!(first.ended.unwrap() <= second.created);
+    let why = format!("schedule, after run {}, for ", first.id);
+    assert!(second.requested_by.starts_with(&why), "{second:?}");
+    assert!(
+        runs[2..].iter().all(|run| run.requested_by == "schedule"),
+        "{runs:?}"
+    );
+}

@@ -157,6 +157,7 @@ pub(crate) fn line(line: catalog::LogLine) -> api::LogLine {
 }
 
 pub(crate) fn point(point: catalog::Point) -> api::Point {
+    let is_told = point.tells_how();
     api::Point {
         repository: point.key.repository,
         snapshot: point.key.snapshot,
@@ -165,11 +166,11 @@ pub(crate) fn point(point: catalog::Point) -> api::Point {
         job: point.job,
         at: point.at,
         bytes: point.bytes,
-        bytes_read: point.bytes_read,
+        bytes_read: is_told.then_some(point.bytes_read),
         bytes_stored: point.bytes_stored,
-        seconds: point.seconds,
+        seconds: (point.seconds > 0.0).then_some(point.seconds),
         consistency: point.consistency,
-        is_full: point.is_full,
+        is_full: is_told.then_some(point.is_full),
         tags: point.tags,
         pinned_until: point.pinned_until,
         verified: point
@@ -261,6 +262,7 @@ pub(crate) fn machine(machine: &scheduler::MachineStatus) -> api::Machine {
         objectives: machine.objectives.iter().map(objective).collect(),
         class: class(machine.class()),
         worst: objective_state(machine.worst),
+        last_failure: machine.last_failure.as_ref().map(|it| it.message.clone()),
         last_state: machine.last_task.map(|(state, _)| task_state(state)),
         last_at: machine.last_task.map(|(_, at)| at),
         next: machine.next,
@@ -277,6 +279,7 @@ pub(crate) fn job(job: &scheduler::JobStatus) -> api::Job {
         is_enabled: job.is_enabled,
         last: job.last.clone().map(run),
         next: job.next,
+        waits_for: job.waits_for.map(|run| run.0),
         overdue: job.overdue,
         machines: job.machines,
     }
@@ -304,6 +307,7 @@ pub(crate) fn repository(status: &scheduler::RepositoryStatus) -> api::Repositor
         is_ok: facts.is_ok,
         findings: facts.findings,
         pruned: facts.pruned,
+        unreachable: status.unreachable.as_ref().map(|it| it.message.clone()),
         points: status.points,
         next_check: status.next_check,
         next_prune: status.next_prune,

@@ -163,6 +163,7 @@ fn machine(at: u64) -> MachineStatus {
             Vec::new()
         },
         worst,
+        last_failure: None,
         last_task: newest
             .as_ref()
             .map(|point| (TaskState::Succeeded, point.at)),
@@ -292,6 +293,7 @@ fn status(at: usize, (name, schedule, repository): &(&str, &str, &str)) -> JobSt
             ago(7 * HOUR),
         )),
         next: Some(now() + SignedDuration::from_secs(1_100 + at as i64 * 5_400)),
+        waits_for: None,
         overdue: (*name == "windows").then(|| ago(10 * HOUR)),
         machines: 3 + dice(at as u64) % 9,
     }
@@ -618,6 +620,7 @@ fn repositories() -> Vec<RepositoryStatus> {
                 pruned: Some(ago(5 * DAY)),
             },
             place: place.to_owned(),
+            unreachable: None,
             points: 1_312,
             next_check: Some(now() + SignedDuration::from_secs(14 * HOUR)),
             next_prune: Some(now() + SignedDuration::from_secs(2 * DAY)),

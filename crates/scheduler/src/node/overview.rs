@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_catalog::{
-    Action, LastEnd, Machine, MachineKey, Point, Proof, Run, RunState, TaskState,
+    Action, Catalog, LastEnd, Machine, MachineKey, Point, Proof, Run, RunFilter, RunId, RunState,
+    Task, TaskFilter, TaskState,
 };
 use lifeboat_config::Objectives;
 
 use super::machines::newest_of_each_repository;
 use super::{Node, lock};
 use crate::Result;
+use crate::attempts::Attempts;
 use crate::due::{SINCE, scheduled};
 use crate::judge::{Measured, by_machine, judge, strictest};
 use crate::settings::{JobSettings, Settings};
@@ -21,6 +23,8 @@ use crate::status::{
 
 /// An overview is shown for so long if nothing has happened.
 const FRESH: SignedDuration = SignedDuration::from_secs(10);
+/// Tasks and runs that have not ended which are looked at.
+const OPEN_MAX: u32 = 10_000;
 /// A run that has not begun so long after its moment is overdue.
 const OVERDUE: SignedDuration = SignedDuration::from_mins(15);
 
@@ -35,6 +39,10 @@ struct Rows {
     in_repository: BTreeMap<String, u64>,
     proofs: Vec<Proof>,
     ends: Vec<LastEnd>,
+    /// Those that wait or run.
+    tasks: Vec<Task>,
+    /// The oldest run of each job that has not ended.
+    open: BTreeMap<String, RunId>,
     runs: BTreeMap<String, Run>,
     next: BTreeMap<String, Timestamp>,
     last_planned: BTreeMap<String, Timestamp>,
@@ -59,11 +67,12 @@ impl Node {
 
     fn look(&self, settings: &Settings, now: Timestamp) -> Result<Overview> {
         let rows = self.rows(settings, now)?;
+        let attempts = Attempts::of(&rows.ends, &rows.tasks);
         Ok(Overview {
             site: settings.site.clone(),
-            machines: machines(settings, &rows, now),
+            machines: machines(settings, (&rows, &attempts), now),
             jobs: jobs(settings, &rows, now),
-            repositories: self.repositories(settings, &rows)?,
+            repositories: self.repositories(settings, (&rows, &attempts))?,
             failures: failures(settings, &rows),
             proved: rows
                 .proofs
@@ -101,34 +110,65 @@ impl Node {
             in_repository,
             proofs: catalog.proofs(None, 10_000)?,
             ends: catalog.last_ends()?,
+            tasks: waiting(catalog)?,
+            open: open_runs(catalog)?,
             runs: runs.map(|run| (run.job.clone(), run)).collect(),
             next: next.collect(),
             last_planned,
         })
     }
 
-    fn repositories(&self, settings: &Settings, rows: &Rows) -> Result<Vec<RepositoryStatus>> {
+    fn repositories(
+        &self,
+        settings: &Settings,
+        (rows, attempts): (&Rows, &Attempts<'_>),
+    ) -> Result<Vec<RepositoryStatus>> {
+        let mut unreachable = attempts.unreachable(settings);
         let mut seen = self.catalog.repositories()?;
         let next = |action: Action, name: &str| {
             rows.next
                 .get(&crate::words::upkeep_job(action, name))
                 .copied()
         };
-        let one = |(name, configured): (&String, &crate::RepositorySettings)| {
+        let mut one = |(name, configured): (&String, &crate::RepositorySettings)| {
             let at = seen.iter().position(|facts| facts.name == *name);
             let mut facts = at.map(|at| seen.swap_remove(at)).unwrap_or_default();
             facts.name.clone_from(name);
             RepositoryStatus {
                 facts,
                 place: configured.place.clone(),
+                unreachable: unreachable.remove(name),
                 points: rows.in_repository.get(name).copied().unwrap_or_default(),
                 next_check: next(Action::Check, name),
                 next_prune: next(Action::Prune, name),
                 size_max: configured.size_max,
             }
         };
-        Ok(settings.repositories.iter().map(one).collect())
+        Ok(settings.repositories.iter().map(&mut one).collect())
     }
+}
+
+/// Tasks that wait or run.
+fn waiting(catalog: &Catalog) -> Result<Vec<Task>> {
+    let mut tasks = Vec::new();
+    for state in [TaskState::Queued, TaskState::Running] {
+        tasks.extend(catalog.tasks(&TaskFilter {
+            state: Some(state),
+            count: OPEN_MAX,
+            ..TaskFilter::default()
+        })?);
+    }
+    Ok(tasks)
+}
+
+/// The oldest open run of each job.
+fn open_runs(catalog: &Catalog) -> Result<BTreeMap<String, RunId>> {
+    let open = catalog.runs(&RunFilter {
+        state: Some(RunState::Open),
+        count: OPEN_MAX,
+        ..RunFilter::default()
+    })?;
+    Ok(open.into_iter().map(|run| (run.job, run.id)).collect())
 }
 
 /// Without those that are gone and whose name another one of their platform has by now: who was
@@ -148,7 +188,11 @@ fn present(machines: Vec<Machine>) -> Vec<Machine> {
     machines.into_iter().filter(is_last).collect()
 }
 
-fn machines(settings: &Settings, rows: &Rows, now: Timestamp) -> Vec<MachineStatus> {
+fn machines(
+    settings: &Settings,
+    (rows, attempts): (&Rows, &Attempts<'_>),
+    now: Timestamp,
+) -> Vec<MachineStatus> {
     let newest = by_machine(&rows.newest, |point| &point.machine);
     let proofs = by_machine(&rows.proofs, |proof| &proof.machine);
     let mut ends: BTreeMap<&str, Vec<&LastEnd>> = BTreeMap::new();
@@ -174,7 +218,10 @@ fn machines(settings: &Settings, rows: &Rows, now: Timestamp) -> Vec<MachineStat
         let of_its_jobs = of_its_jobs.filter(|end| machine.jobs.contains(&end.job));
         let last = of_its_jobs.max_by_key(|end| end.ended);
         let last = last.map(|end| (end.state, end.ended));
-        status(settings, rows, (machine, &measured), last, now)
+        let mut status = status(settings, rows, (machine, &measured), last, now);
+        let newest = measured.newest_at();
+        status.last_failure = attempts.failure_of(settings, (&machine.name, &machine.jobs), newest);
+        status
     };
     rows.machines.iter().map(one).collect()
 }
@@ -217,7 +264,10 @@ fn status(
         is_protected: jobs.iter().any(|(_, job)| job.is_enabled),
         is_excused: is_excused(settings, &machine.key.platform, &machine.name),
         jobs: machine.jobs.clone(),
-        bytes: machine.bytes,
+        bytes: match machine.bytes {
+            0 => newest.map_or(0, |point| point.bytes),
+            bytes => bytes,
+        },
         newest: newest.map(|point| (*point).clone()),
         points: match rows.apart.get(&machine.key) {
             Some(points) => points.len() as u64,
@@ -227,6 +277,7 @@ fn status(
         proved: measured.proved(),
         objectives,
         worst: worst.unwrap_or(ObjectiveState::Met),
+        last_failure: None,
         last_task,
         next: next.min().copied(),
     }
@@ -255,6 +306,7 @@ fn failures(settings: &Settings, rows: &Rows) -> Vec<FailureStatus> {
         subject: end.subject.clone(),
         at: end.ended,
         message: end.message.clone().unwrap_or_default(),
+        is_transfer: end.action == Action::Copy,
     };
     failed.map(one).collect()
 }
@@ -265,18 +317,17 @@ fn jobs(settings: &Settings, rows: &Rows, now: Timestamp) -> Vec<JobStatus> {
     for name in there.flat_map(|machine| &machine.jobs) {
         *meant.entry(name).or_default() += 1;
     }
-    let is_open = |job: &String| {
-        let run = rows.runs.get(job);
-        run.is_some_and(|run| run.state == RunState::Open)
-    };
+    let is_open = |job: &String| rows.open.contains_key(job);
     let one = |(name, job): (&String, &JobSettings)| {
-        let overdue = job.timing.as_ref().and_then(|timing| {
-            let last = rows.last_planned.get(name)?;
-            let next = timing.next(*last, name)?;
-            let is_late = job.is_enabled && now.duration_since(next.begins) > OVERDUE;
-            let is_late = is_late && !job.after.iter().any(is_open);
-            is_late.then_some(next.begins)
+        let due = job.timing.as_ref().and_then(|timing| {
+            let next = timing.next(*rows.last_planned.get(name)?, name)?;
+            (job.is_enabled && next.begins <= now).then_some(next.begins)
         });
+        let waits_for = due.and_then(|_| rows.open.get(name).copied());
+        let is_late = |due: &Timestamp| {
+            let waits = waits_for.is_some() || job.after.iter().any(is_open);
+            now.duration_since(*due) > OVERDUE && !waits
+        };
         JobStatus {
             name: name.clone(),
             platform: job.platform.clone(),
@@ -289,7 +340,8 @@ fn jobs(settings: &Settings, rows: &Rows, now: Timestamp) -> Vec<JobStatus> {
             is_enabled: job.is_enabled,
             last: rows.runs.get(name).cloned(),
             next: rows.next.get(name).copied(),
-            overdue,
+            waits_for,
+            overdue: due.filter(is_late),
             machines: meant.get(name.as_str()).copied().unwrap_or_default(),
         }
     };

@@ -76,7 +76,7 @@ const MACHINE: [(&str, &str, Value); 8] = [
     (
         "lifeboat_machine_last_backup_duration_seconds",
         "How long the newest recovery point took.",
-        |machine| Some(machine.newest.as_ref()?.seconds),
+        |machine| Some(machine.newest.as_ref()?.seconds).filter(|it| *it > 0.0),
     ),
     (
         "lifeboat_machine_last_backup_size_bytes",
@@ -86,7 +86,10 @@ const MACHINE: [(&str, &str, Value); 8] = [
     (
         "lifeboat_machine_last_backup_read_bytes",
         "How much of them was read.",
-        |machine| Some(machine.newest.as_ref()?.bytes_read as f64),
+        |machine| {
+            let newest = machine.newest.as_ref().filter(|it| it.tells_how())?;
+            Some(newest.bytes_read as f64)
+        },
     ),
     (
         "lifeboat_machine_last_backup_stored_bytes",

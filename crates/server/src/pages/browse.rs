@@ -9,7 +9,7 @@ use maud::{Markup, html};
 use super::frame::{Frame, Place};
 use super::icon::icon;
 use super::machine::short;
-use super::parts::{Look, badge, empty, head, mark, platform_field, twin, twin_of};
+use super::parts::{Look, badge, empty, head, mark, platform_field, point_kind, twin, twin_of};
 use super::words::{
     MachineName, bytes, count, escape, escape_bytes, machine_page, path, shell_bytes, thousands,
     visible,
@@ -464,7 +464,7 @@ fn stored(view: &BrowseView<'_>, point: &Point) -> Markup {
             }
             p.card-note {
                 (badge(if point.is_full { Look::Ok } else { Look::Off },
-                    if point.is_full { "Full" } else { "Incremental" })) " "
+                    point_kind(point))) " "
                 @match point.verified {
                     Some((_, true)) => (mark(Look::Ok, "Verified")),
                     Some((_, false)) => (mark(Look::Failed, "Found damaged")),

@@ -12,7 +12,7 @@ use super::icon::icon;
 use super::machines::state;
 use super::parts::{
     Action, Look, badge, card, empty, head, mark, meter, objective, objective_name,
-    objective_value, pager, platform_field, task_state, twin,
+    objective_value, pager, platform_field, point_kind, task_state, twin,
 };
 use super::task::cards;
 use super::words::{
@@ -339,7 +339,7 @@ fn dot(frame: &Frame, point: &Point, (lane, count): (usize, usize), x: f64) -> M
     let [full, incremental, proved_ring] = radii(count);
     let radius = if point.is_full { full } else { incremental };
     let x = format!("{}%", round(x));
-    let kind = if point.is_full { "full" } else { "incremental" };
+    let kind = point_kind(point).to_lowercase();
     let proved = match point.verified {
         Some((_, true)) => ", verified",
         Some((_, false)) => ", found damaged",
@@ -537,12 +537,16 @@ fn point_row(frame: &Frame, view: &MachineView<'_>, point: &Point) -> Markup {
                 span.quiet.small { (frame.moment.relative(point.at)) " · " code { (id) } }
             }
             td data-label="Kind" {
-                (if point.is_full { "Full" } else { "Incremental" })
-                span.quiet.small.block { (point.consistency.as_deref().unwrap_or("unknown")) }
+                (point_kind(point))
+                @if let Some(consistency) = &point.consistency {
+                    span.quiet.small.block { (consistency) }
+                }
             }
             td data-label="Repository" { (point.key.repository) }
             td.number data-label="Stored" { (bytes(point.bytes_stored)) }
-            td.number data-label="Took" { (span_of(point.seconds)) }
+            td.number data-label="Took" {
+                @if point.seconds > 0.0 { (span_of(point.seconds)) } @else { "–" }
+            }
             td data-label="Proof" {
                 @match point.verified {
                     Some((at, true)) => span title=(frame.moment.exact(at)) {

@@ -1,7 +1,7 @@
 //! Pieces that many pages are made of.
 
 use jiff::Timestamp;
-use lifeboat_catalog::{AlertSeverity, Role, RunState, TaskState};
+use lifeboat_catalog::{AlertSeverity, Point, Role, RunState, TaskState};
 use lifeboat_scheduler::{ObjectiveKind, ObjectiveState, Request};
 use maud::{Markup, html};
 
@@ -70,6 +70,15 @@ pub(crate) fn objective_name(kind: ObjectiveKind) -> (&'static str, &'static str
         ObjectiveKind::Rto => ("RTO", "Time a recovery takes"),
         ObjectiveKind::Copies => ("Copies", "Repositories that hold it"),
         ObjectiveKind::Proof => ("Proof", "Age of the last proof"),
+    }
+}
+
+/// How a point was made, in a word.
+pub(crate) fn point_kind(point: &Point) -> &'static str {
+    match (point.is_full, point.tells_how()) {
+        (true, _) => "Full",
+        (false, true) => "Incremental",
+        (false, false) => "Not known",
     }
 }
 

@@ -12,7 +12,7 @@ use super::frame::{Frame, Place};
 use super::icon::icon;
 use super::overview::job_state;
 use super::parts::{Look, empty, head, mark, moment_or, tabs, twin};
-use super::words::{count, escape};
+use super::words::{count, escape, path};
 
 /// Jobs of a day that are named.
 const NAMED_IN_WEEK: usize = 12;
@@ -253,9 +253,11 @@ fn jobs(frame: &Frame, jobs: &[JobStatus]) -> Markup {
                         (moment_or(frame, job.last.as_ref().map(|run| run.created), "never"))
                     }
                     td data-label="Next run" {
-                        @match job.overdue {
-                            Some(since) => { "due " (frame.moment.relative(since)) }
-                            None => (moment_or(frame, job.next, "not planned")),
+                        @match (job.waits_for, job.overdue) {
+                            (Some(run), _) => { "due, after "
+                                a href=(path(&["runs", &run.to_string()])) { "run " (run) } }
+                            (None, Some(since)) => { "due " (frame.moment.relative(since)) }
+                            (None, None) => (moment_or(frame, job.next, "not planned")),
                         }
                     }
                 } } }
