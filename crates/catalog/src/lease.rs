@@ -14,6 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use lifeboat_model::ErrorKind;
 use serde::{Deserialize, Serialize};
 
+use crate::abandoned::pass_over_rest;
 use crate::catalog::next_number;
 use crate::database::{Row, Transaction, Value, body};
 use crate::events::tell;
@@ -403,7 +404,9 @@ fn finish(
         TaskEnd::Cancelled => TaskState::Cancelled,
         // Somebody wanted it stopped, and it stopped.
         TaskEnd::GivenBack if task.cancelled_by.is_some() => TaskState::Cancelled,
-        TaskEnd::Failed(kind, message) if task.cancelled_by.is_some() => {
+        TaskEnd::Failed(kind, message) | TaskEnd::Hopeless(kind, message)
+            if task.cancelled_by.is_some() =>
+        {
             task.error_kind = Some(kind.to_string());
             task.message = Some(message.clone());
             TaskState::Cancelled
@@ -413,11 +416,11 @@ fn finish(
             again = Some(now);
             TaskState::Queued
         }
-        TaskEnd::Failed(kind, message) => {
+        TaskEnd::Failed(kind, message) | TaskEnd::Hopeless(kind, message) => {
             task.error_kind = Some(kind.to_string());
             task.message = Some(message.clone());
             next_number(transaction, &format!("attempts {} {kind}", task.action))?;
-            match task.attempt < task.attempts_max && may_pass(*kind) {
+            match task.attempt < attempts_of(&task, end) {
                 true => {
                     again = Some(after(now, pause(&task)));
                     TaskState::Queued
@@ -441,17 +444,29 @@ fn finish(
             transaction.execute(statement, &[id.0.into()])?;
             tell(transaction, now, "task", id, TaskState::Queued)?;
         }
-        None => {
-            set_state(transaction, id, state, now)?;
-            remember_end(transaction, &task, state, now)?;
-        }
+        None => close(transaction, &task, state, now)?,
     }
     settle(transaction, task.run, now)?;
     Ok(state)
 }
 
+/// Ends a task for good.
+fn close(
+    transaction: &mut dyn Transaction,
+    task: &Task,
+    state: TaskState,
+    now: Timestamp,
+) -> Result<()> {
+    set_state(transaction, task.id, state, now)?;
+    remember_end(transaction, task, state, now)?;
+    match state {
+        TaskState::Failed => pass_over_rest(transaction, task, now),
+        _ => Ok(()),
+    }
+}
+
 /// Of each subject of each job the last end that nobody asked for.
-fn remember_end(
+pub(crate) fn remember_end(
     transaction: &mut dyn Transaction,
     task: &Task,
     state: TaskState,
@@ -475,12 +490,15 @@ fn remember_end(
     transaction.execute(statement, &values).map(drop)
 }
 
-/// Whether another attempt may end otherwise.
-fn may_pass(kind: ErrorKind) -> bool {
-    !matches!(
-        kind,
-        ErrorKind::Invalid | ErrorKind::Unsupported | ErrorKind::Cancelled
-    )
+/// How many attempts a task is worth that ended so.
+fn attempts_of(task: &Task, end: &TaskEnd) -> u32 {
+    match end {
+        TaskEnd::Failed(ErrorKind::Invalid | ErrorKind::Unsupported | ErrorKind::Cancelled, _) => 0,
+        // Mostly a mistake; but what is mounted late may be there at the second look.
+        TaskEnd::Failed(ErrorKind::NotFound | ErrorKind::Denied, _) => task.attempts_max.min(2),
+        TaskEnd::Failed(..) => task.attempts_max,
+        _ => 0,
+    }
 }
 
 fn pause(task: &Task) -> Duration {
@@ -489,7 +507,7 @@ fn pause(task: &Task) -> Duration {
     Duration::from_secs(seconds.min(PAUSE_MAX))
 }
 
-fn details(task: &Task) -> Body {
+pub(crate) fn details(task: &Task) -> Body {
     Body {
         job: task.job.clone(),
         action: task.action,

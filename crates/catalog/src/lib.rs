@@ -10,6 +10,7 @@
 //!
 //! Source: DESIGN, row 3.
 
+mod abandoned;
 mod accounts;
 mod alerts;
 mod audit;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::next_number;
 use crate::database::{Conditions, Row, Transaction, Value, body};
 use crate::events::tell;
-use crate::tasks::{self, NewTask};
+use crate::tasks::{self, Action, NewTask, TaskState};
 use crate::{Catalog, Error, Result};
 
 /// The number of a run.
@@ -315,23 +315,14 @@ pub(crate) fn settle(transaction: &mut dyn Transaction, id: RunId, now: Timestam
     if !transaction.query(statement, &[id.0.into()])?.is_empty() {
         return Ok(());
     }
-    let statement = "SELECT state, COUNT(*) FROM tasks WHERE run = $1 GROUP BY state";
+    let statement = "SELECT state, body FROM tasks WHERE run = $1";
     let rows = transaction.query(statement, &[id.0.into()])?;
-    let mut counts = [0; 3];
-    for row in &rows {
-        let count = row.integer(1)?;
-        match row.text(0)? {
-            "succeeded" | "passed_over" => counts[0] += count,
-            "cancelled" => counts[1] += count,
-            _ => counts[2] += count,
-        }
-    }
-    let state = match counts {
-        [_, 0, 0] => RunState::Succeeded,
-        [_, cancelled, 0] if cancelled > 0 => RunState::Cancelled,
-        [well, ..] if well > 0 => RunState::Partial,
-        _ => RunState::Failed,
+    let end = |row: &Row| {
+        let details: tasks::Body = row.body(1)?;
+        Ok((details.action, TaskState::parse(row.text(0)?)?))
     };
+    let ends: Vec<_> = rows.iter().map(end).collect::<Result<_>>()?;
+    let state = state_of(&ends);
     let statement = "UPDATE runs SET state = $2, ended = $3 WHERE id = $1 AND state = 'open'";
     let values = [id.0.into(), state.as_str().into(), now.into()];
     if transaction.execute(statement, &values)? == 0 {
@@ -342,6 +333,25 @@ pub(crate) fn settle(transaction: &mut dyn Transaction, id: RunId, now: Timestam
                      ON CONFLICT (job, state) DO UPDATE SET runs = run_totals.runs + 1";
     transaction.execute(statement, &[id.0.into()])?;
     tell(transaction, now, "run", id, state)
+}
+
+/// How a run ended whose tasks ended so. Whether anything went well is for its backups to say; in
+/// a run without, for all that did more than to look.
+fn state_of(ends: &[(Action, TaskState)]) -> RunState {
+    let is_any = |state| ends.iter().any(|it| it.1 == state);
+    let has_backups = ends.iter().any(|it| it.0 == Action::Backup);
+    let looks = [Action::Resolve, Action::Look];
+    let is_meant = |action| match has_backups {
+        true => action == Action::Backup,
+        false => !looks.contains(&action),
+    };
+    let well = [TaskState::Succeeded, TaskState::PassedOver];
+    match is_any(TaskState::Failed) {
+        false if is_any(TaskState::Cancelled) => RunState::Cancelled,
+        false => RunState::Succeeded,
+        true if ends.iter().any(|it| is_meant(it.0) && well.contains(&it.1)) => RunState::Partial,
+        true => RunState::Failed,
+    }
 }
 
 fn run(row: &Row) -> Result<Run> {

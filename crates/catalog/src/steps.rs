@@ -98,7 +98,9 @@ pub(crate) fn end(
 ) -> Result<()> {
     let how = match end {
         TaskEnd::Succeeded(_) | TaskEnd::PassedOver(_) => (StepState::Done, None),
-        TaskEnd::Failed(_, message) => (StepState::Failed, Some(message.clone())),
+        TaskEnd::Failed(_, message) | TaskEnd::Hopeless(_, message) => {
+            (StepState::Failed, Some(message.clone()))
+        }
         TaskEnd::Cancelled | TaskEnd::GivenBack => (StepState::Stopped, None),
     };
     end_last(transaction, id, how, now)

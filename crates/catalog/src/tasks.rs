@@ -105,6 +105,8 @@ pub enum TaskEnd {
     PassedOver(String),
     /// Not well. What sort of failure, and what was said.
     Failed(ErrorKind, String),
+    /// Not well, and another attempt would end in the same way.
+    Hopeless(ErrorKind, String),
     /// It was stopped on request.
     Cancelled,
     /// The node stops: it is queued again and does not count as an attempt.

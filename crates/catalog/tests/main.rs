@@ -11,3 +11,4 @@ mod runs_begin_once;
 mod speed_is_measured;
 mod tasks_end_as_they_should;
 mod the_audit_log_shows_tampering;
+mod what_is_left_behind_is_ended;

@@ -45,6 +45,8 @@ pub struct NodeOptions {
     pub keep_runs: Duration,
     /// Repositories that the catalog knows nothing of are listed first.
     pub lists_unknown: bool,
+    /// Somebody waits for its tasks: what is missing or refused is not tried again.
+    pub is_attended: bool,
 }
 
 /// A node.
@@ -84,6 +86,7 @@ impl NodeOptions {
             judge_every: Duration::from_secs(30),
             keep_runs: Duration::from_secs(400 * 86_400),
             lists_unknown: false,
+            is_attended: false,
         }
     }
 }

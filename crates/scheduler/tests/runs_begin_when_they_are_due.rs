@@ -128,7 +128,7 @@ fn a_job_does_not_begin_after_one_that_failed() {
     let ends = vec![badly(); 3];
     world.play.look().script("backup", "web01", ends);
     world.live(&node, 1);
-    assert_eq!(world.runs("web")[0].state, RunState::Partial);
+    assert_eq!(world.runs("web")[0].state, RunState::Failed);
     assert!(world.runs("alpha").is_empty());
     assert!(world.alerts().contains(&"overdue alpha".to_owned()));
     world.live(&node, 1);

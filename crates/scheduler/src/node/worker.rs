@@ -198,7 +198,11 @@ impl Node {
                 let finding = (kind == ErrorKind::Corrupt, message.as_str());
                 // The task's own end says the same.
                 let _ = keep_failure(&self.catalog, task, repository.as_deref(), finding);
-                TaskEnd::Failed(kind, message)
+                let is_mistake = matches!(kind, ErrorKind::NotFound | ErrorKind::Denied);
+                match self.options.is_attended && is_mistake {
+                    true => TaskEnd::Hopeless(kind, message),
+                    false => TaskEnd::Failed(kind, message),
+                }
             }
             other => other,
         };
