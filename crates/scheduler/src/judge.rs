@@ -88,21 +88,18 @@ pub(crate) fn judge(
 
 /// A promise of which nothing is there: missed when the machine is wanted for longer than `span`.
 fn nothing_yet(
-    status: ObjectiveStatus,
+    mut status: ObjectiveStatus,
     (span, since): (Duration, Option<Timestamp>),
     now: Timestamp,
 ) -> ObjectiveStatus {
     let waited = since.map(|since| now.duration_since(since).as_secs().max(0).unsigned_abs());
-    let state = match within(status.kind, span, waited).state {
+    status.state = match within(status.kind, span, waited).state {
         ObjectiveState::Met => ObjectiveState::Unknown,
         other => other,
     };
     let until = since.and_then(|since| since.checked_add(span).ok());
-    ObjectiveStatus {
-        state,
-        until: until.filter(|_| state != ObjectiveState::Missed),
-        ..status
-    }
+    status.until = until.filter(|_| status.state != ObjectiveState::Missed);
+    status
 }
 
 fn within(kind: ObjectiveKind, span: Duration, measured: Option<u64>) -> ObjectiveStatus {

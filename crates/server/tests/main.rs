@@ -16,6 +16,7 @@ mod points_are_looked_into_safely;
 mod tasks_are_done_once_more;
 mod the_dashboard_works_in_a_browser;
 mod the_document_says_what_is_answered;
+mod the_first_page_answers;
 mod those_who_listen_miss_nothing;
 mod too_much_is_refused;
 mod trust_is_by_certificate;

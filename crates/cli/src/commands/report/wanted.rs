@@ -36,7 +36,7 @@ impl<'o> Wanted<'o> {
         let is_it = |it: &&MachineStatus| {
             it.name == name && (!it.has_namesake || platform == Some(it.platform.as_str()))
         };
-        self.machines.iter().any(|it| is_it(&it))
+        self.machines.iter().any(is_it)
     }
 }
 
