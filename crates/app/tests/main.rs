@@ -30,6 +30,7 @@ mod machines_come_back_through_libvirt;
 mod operators;
 mod repairs_reach_every_finding;
 mod repositories_share_a_machine_without_loss;
+mod runs_by_hand_leave_nothing_behind;
 mod soak_a_guest_that_writes_is_kept_whole;
 mod the_service_keeps_and_tells;
 mod the_services_of_a_site_do_each_thing_once;

@@ -93,7 +93,7 @@ group_wait = "0s"
         fs::rename(fresh, self.path("lifeboat.toml")).unwrap();
     }
 
-    fn command(&self, words: &[&str]) -> Command {
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(lifeboat());
         command.args(words);
         command.env("LIFEBOAT_CONFIG", self.path("lifeboat.toml"));

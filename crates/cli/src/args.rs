@@ -34,7 +34,9 @@ pub(crate) use machine::{
     MachineBackupArguments, MachineCommand, MachineLsArguments, MachineRecoverArguments,
     PlatformArguments, SelectionArguments,
 };
-pub(crate) use run::RunArguments;
+pub(crate) use run::{
+    RunArguments, RunsArguments, RunsCommand, RunsListArguments, RunsRetryArguments,
+};
 pub(crate) use schedule::{
     ScheduleCommand, SchedulePreviewArguments, ScheduleSimulateArguments, TimingArguments,
 };
@@ -85,6 +87,8 @@ pub(crate) enum Command {
     Machine(MachineCommand),
     /// Carry out a job of the configuration now: backups, copies, what is kept
     Run(RunArguments),
+    /// List runs, show their logs, cancel them, do them once more
+    Runs(RunsArguments),
     /// Stay, and carry out jobs by their schedules; with dashboard, API and metrics
     Serve(ServeArguments),
     /// Say whether machines can be recovered now, and what is not as promised

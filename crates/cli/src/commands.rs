@@ -33,6 +33,7 @@ mod repair;
 mod report;
 mod restore;
 mod run;
+mod runs;
 mod schedule;
 mod serve;
 mod snapshots;
@@ -57,6 +58,7 @@ fn carry_out(context: &Context, command: &Command) -> Result<u8> {
         Command::Backup(arguments) => backup::run(context, arguments),
         Command::Machine(command) => machine::run(context, command),
         Command::Run(arguments) => run::run(context, arguments),
+        Command::Runs(arguments) => runs::run(context, arguments),
         Command::Serve(arguments) => serve::run(context, arguments),
         Command::Status => status::run(context),
         Command::Top => top::run(context),

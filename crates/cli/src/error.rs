@@ -21,6 +21,8 @@ pub(crate) const EXIT_REFUSED: u8 = 22;
 pub(crate) struct Error {
     message: String,
     code: u8,
+    /// What sort of failure it is, where the code does not say it.
+    kind: Option<ErrorKind>,
 }
 
 /// Result of a command or of a part of it.
@@ -32,6 +34,7 @@ impl Error {
         Self {
             message: message.into(),
             code: 2,
+            kind: Some(ErrorKind::Invalid),
         }
     }
 
@@ -40,6 +43,7 @@ impl Error {
         Self {
             message: message.into(),
             code: code_of(kind),
+            kind: Some(kind),
         }
     }
 
@@ -48,7 +52,21 @@ impl Error {
         Self {
             message: message.into(),
             code,
+            kind: None,
         }
+    }
+
+    /// The same failure in other words.
+    pub(crate) fn in_words(self, message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            ..self
+        }
+    }
+
+    /// What sort of failure it is, where that is known.
+    pub(crate) fn kind(&self) -> Option<ErrorKind> {
+        self.kind
     }
 
     /// Whether there was no space left.
@@ -111,6 +129,7 @@ impl From<lifeboat_repository::Error> for Error {
         Self {
             message: chain(&error),
             code,
+            kind: Some(error.kind()),
         }
     }
 }
@@ -124,6 +143,7 @@ impl From<lifeboat_engine::Error> for Error {
         Self {
             message: chain(&error),
             code,
+            kind: Some(error.kind()),
         }
     }
 }
@@ -137,6 +157,7 @@ impl From<lifeboat_control::Error> for Error {
         Self {
             message: chain(&error),
             code,
+            kind: Some(error.kind()),
         }
     }
 }
@@ -146,6 +167,7 @@ impl From<lifeboat_platform::Error> for Error {
         Self {
             message: chain(&error),
             code: code_of(error.kind()),
+            kind: Some(error.kind()),
         }
     }
 }
@@ -155,6 +177,7 @@ impl From<lifeboat_backend::Error> for Error {
         Self {
             message: chain(&error),
             code: code_of(error.kind()),
+            kind: Some(error.kind()),
         }
     }
 }
@@ -164,6 +187,7 @@ impl From<lifeboat_disk::Error> for Error {
         Self {
             message: chain(&error),
             code: code_of(error.kind()),
+            kind: Some(error.kind()),
         }
     }
 }
@@ -173,6 +197,7 @@ impl From<lifeboat_format::Error> for Error {
         Self {
             message: chain(&error),
             code: code_of(error.kind()),
+            kind: Some(error.kind()),
         }
     }
 }
@@ -182,6 +207,7 @@ impl From<lifeboat_mount::Error> for Error {
         Self {
             message: error.to_string(),
             code: code_of(error.kind()),
+            kind: Some(error.kind()),
         }
     }
 }
@@ -199,6 +225,7 @@ impl From<std::io::Error> for Error {
         Self {
             message: format!("cannot write to standard output: {error}"),
             code: code_of(kind),
+            kind: Some(kind),
         }
     }
 }

@@ -121,6 +121,7 @@ impl Output {
             Style::Json => {
                 let value = ExitError {
                     code: error.code(),
+                    kind: error.kind().map(|kind| kind.to_string()),
                     message: &error.to_string(),
                 };
                 to_stderr(&tagged("exit_error", &value));
@@ -170,5 +171,7 @@ struct ErrorLine<'a> {
 #[derive(Serialize)]
 struct ExitError<'a> {
     code: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<String>,
     message: &'a str,
 }

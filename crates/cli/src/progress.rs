@@ -12,6 +12,10 @@ use serde::Serialize;
 
 use crate::output::{Output, Style};
 
+mod tasks;
+
+pub(crate) use tasks::{TaskLine, task_text};
+
 /// Piped output gets a line this often.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
@@ -116,17 +120,7 @@ struct View {
 
 impl View {
     fn new(output: Output, is_terminal: bool, pause: Duration) -> Self {
-        let bar = (is_terminal && output.style == Style::Text).then(|| {
-            let bar = ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::stderr());
-            let template = "{prefix:>10} {bar:20.cyan/dim} {percent:>3}%  {msg}";
-            let style = ProgressStyle::with_template(template);
-            bar.set_style(
-                style
-                    .unwrap_or_else(|_| ProgressStyle::default_bar())
-                    .progress_chars("━╸─"),
-            );
-            bar
-        });
+        let bar = (is_terminal && output.style == Style::Text).then(new_bar);
         let now = Instant::now();
         Self {
             output,
@@ -170,6 +164,18 @@ impl View {
             bar.finish_and_clear();
         }
     }
+}
+
+fn new_bar() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::stderr());
+    let template = "{prefix:>10} {bar:20.cyan/dim} {percent:>3}%  {msg}";
+    let style = ProgressStyle::with_template(template);
+    bar.set_style(
+        style
+            .unwrap_or_else(|_| ProgressStyle::default_bar())
+            .progress_chars("━╸─"),
+    );
+    bar
 }
 
 fn draw(bar: &ProgressBar, look: &Look, rate: f64, left: Option<Duration>) {

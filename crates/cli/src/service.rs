@@ -7,6 +7,7 @@ mod keys;
 mod message;
 mod notices;
 mod orphans;
+mod own_runs;
 mod running;
 mod settings;
 mod state;
@@ -34,7 +35,8 @@ use running::Running;
 
 pub(crate) use keys::{audit_head, set_audit_head};
 pub(crate) use notices::{Notices, exit_code, label, send};
-pub(crate) use orphans::open as lock_of_children;
+pub(crate) use orphans::{Held, open as lock_of_children};
+pub(crate) use own_runs::{LeftRun, OwnRun};
 pub(crate) use settings::{guard, settings};
 pub(crate) use supervisor::tell as tell_supervisor;
 pub(crate) use watched::Watched;
@@ -138,36 +140,54 @@ impl Service {
         }
     }
 
-    /// A node that carries out one run and ends.
-    pub(crate) fn node_for_a_run(&self) -> Result<Arc<Node>> {
-        let name = self.node_name();
-        self.node(&format!("{name}{RUN}{}", std::process::id()), None)
+    /// A node that carries out one run and ends. Somebody waits for it: what is missing or
+    /// refused is told at once.
+    pub(crate) fn node_for_a_run(&self, run: &OwnRun) -> Result<Arc<Node>> {
+        let options = NodeOptions {
+            is_attended: true,
+            ..self.options(&self.own_node_name())
+        };
+        self.node(options, Some(run.children()))
     }
 
     /// A node that only looks: the tasks of the host's node stay with it.
     pub(crate) fn node_to_look(&self) -> Result<Arc<Node>> {
-        let name = self.node_name();
-        self.node(&format!("{name}{LOOK}{}", std::process::id()), None)
+        let name = format!("{}{LOOK}{}", self.node_name(), std::process::id());
+        self.node(self.options(&name), None)
     }
 
-    /// The node of this host. What it takes back at its start must not run any more: children of
-    /// the service before are waited for.
+    /// The node of this host, and the lock that it has for as long as it lives. What it takes
+    /// back at its start must not run any more: children of the service before are waited for.
+    /// `tell` hears that they are.
     ///
-    /// Errors: `Busy` if they do not end.
-    pub(crate) fn node_of_host(&self, stop: &CancelToken) -> Result<Arc<Node>> {
-        let lock = orphans::wait(&self.state, self.loaded.config.catalog.lease, stop)?;
-        self.node(&self.node_name(), Some(lock))
+    /// Errors: `Busy` if there is a service already, or if children do not end.
+    pub(crate) fn node_of_host(
+        &self,
+        stop: &CancelToken,
+        tell: &dyn Fn(&str),
+    ) -> Result<(Arc<Node>, Held)> {
+        let held = orphans::lock_state(&self.state)?;
+        let path = self.state.join("children.lock");
+        let lease = self.loaded.config.catalog.lease;
+        let lock = orphans::wait(&path, lease, stop, tell)?;
+        let options = NodeOptions {
+            lists_unknown: true,
+            ..self.options(&self.node_name())
+        };
+        Ok((self.node(options, Some(lock))?, held))
     }
 
-    /// `lock` is what children lock that outlive a service.
-    fn node(&self, name: &str, lock: Option<PathBuf>) -> Result<Arc<Node>> {
+    fn options(&self, name: &str) -> NodeOptions {
         let hold = self.loaded.config.catalog.lease;
-        let options = NodeOptions {
-            lists_unknown: lock.is_some(),
+        NodeOptions {
             hold,
             pause: (hold / 6).min(NODE_PAUSE_MAX),
             ..NodeOptions::new(name, env!("CARGO_PKG_VERSION"))
-        };
+        }
+    }
+
+    /// `lock` is what children lock that outlive who began them.
+    fn node(&self, options: NodeOptions, lock: Option<PathBuf>) -> Result<Arc<Node>> {
         let node = Node::new(
             options,
             settings(&self.loaded.config),

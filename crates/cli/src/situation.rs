@@ -1,10 +1,13 @@
 //! How everything is now, in one look and one sentence.
 
-use lifeboat_catalog::{Alert, AlertSeverity, Task, TaskFilter, TaskState};
+use std::collections::BTreeSet;
+
+use lifeboat_catalog::{Alert, AlertSeverity, Task, TaskFilter, TaskId, TaskState};
 use lifeboat_scheduler::{MachineClass, MachineCounts, MachineStatus, Node, Overview};
 use serde::Serialize;
 
 use crate::error::Result;
+use crate::service::{LeftRun, Service};
 use crate::tables::count;
 
 /// How well it is.
@@ -35,12 +38,16 @@ pub(crate) struct Situation {
     pub(crate) alerts: Vec<Alert>,
     /// Those that a node carries out now, oldest first.
     pub(crate) running: Vec<Task>,
+    /// Those of them whose node says nothing more.
+    pub(crate) silent: BTreeSet<TaskId>,
+    /// Runs that commands of this host left in the middle.
+    pub(crate) left: Vec<LeftRun>,
     pub(crate) answer: Answer,
 }
 
 impl Situation {
     /// Looks.
-    pub(crate) fn look(node: &Node) -> Result<Self> {
+    pub(crate) fn look(service: &Service, node: &Node) -> Result<Self> {
         let overview = node.overview()?;
         let alerts = node.catalog().open_alerts()?;
         let mut running = node.catalog().tasks(&TaskFilter {
@@ -48,11 +55,26 @@ impl Situation {
             ..TaskFilter::default()
         })?;
         running.reverse();
+        // Whoever may not look into the state is told the rest.
+        let left = service.left_runs().unwrap_or_default();
+        let mut silent = node.catalog().lapsed()?;
+        for task in &mut running {
+            let is_gone = |it: &LeftRun| task.node.as_ref() == Some(&it.node);
+            if left.iter().any(is_gone) {
+                silent.insert(task.id);
+            }
+            let progress = task.progress.as_mut().filter(|_| silent.contains(&task.id));
+            if let Some(progress) = progress {
+                (progress.rate, progress.seconds_left) = (0, None);
+            }
+        }
         let answer = answer(&overview, &alerts);
         Ok(Self {
             overview,
             alerts,
             running,
+            silent,
+            left,
             answer,
         })
     }

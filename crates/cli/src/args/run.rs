@@ -1,6 +1,7 @@
-//! `run`
+//! `run`, `runs`
 
-use clap::Args;
+use clap::{Args, Subcommand, ValueEnum};
+use lifeboat_catalog::RunState;
 
 /// `run`
 #[derive(Debug, Args)]
@@ -17,4 +18,87 @@ pub(crate) struct RunArguments {
     /// Write the run down and leave it to the service
     #[arg(long)]
     pub(crate) detach: bool,
+}
+
+/// `runs`
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct RunsArguments {
+    #[command(subcommand)]
+    pub(crate) command: Option<RunsCommand>,
+    #[command(flatten)]
+    pub(crate) list: RunsListArguments,
+}
+
+/// The verbs of `runs`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunsCommand {
+    /// List runs, the newest first
+    List(RunsListArguments),
+    /// Show a run with its tasks and everything that they said
+    Show(RunsNumberArguments),
+    /// Stop a run: what waits is left out, what works is asked to end
+    Cancel(RunsNumberArguments),
+    /// Do once more what of a run failed or was cancelled
+    Retry(RunsRetryArguments),
+}
+
+/// `runs list`
+#[derive(Debug, Args)]
+pub(crate) struct RunsListArguments {
+    /// Only runs of this job; those of upkeep are called as in 'check main'
+    #[arg(long, value_name = "JOB")]
+    pub(crate) job: Option<String>,
+    /// Only runs that are so
+    #[arg(long, value_enum)]
+    pub(crate) state: Option<RunStateName>,
+    /// At most so many, the newest
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) count: u32,
+}
+
+/// A run.
+#[derive(Debug, Args)]
+pub(crate) struct RunsNumberArguments {
+    /// Its number, as listed
+    #[arg(value_name = "NUMBER")]
+    pub(crate) number: i64,
+}
+
+/// `runs retry`
+#[derive(Debug, Args)]
+pub(crate) struct RunsRetryArguments {
+    /// Its number, as listed
+    #[arg(value_name = "NUMBER")]
+    pub(crate) number: i64,
+    /// Write it down and leave it to the service
+    #[arg(long)]
+    pub(crate) detach: bool,
+}
+
+/// How a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RunStateName {
+    /// It has not ended.
+    Open,
+    /// All of it ended well.
+    Succeeded,
+    /// Some of it ended well.
+    Partial,
+    /// Nothing of it ended well.
+    Failed,
+    /// Somebody stopped it.
+    Cancelled,
+}
+
+impl From<RunStateName> for RunState {
+    fn from(name: RunStateName) -> Self {
+        match name {
+            RunStateName::Open => Self::Open,
+            RunStateName::Succeeded => Self::Succeeded,
+            RunStateName::Partial => Self::Partial,
+            RunStateName::Failed => Self::Failed,
+            RunStateName::Cancelled => Self::Cancelled,
+        }
+    }
 }

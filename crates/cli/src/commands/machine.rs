@@ -151,6 +151,21 @@ fn parse(arguments: &SelectionArguments) -> Result<Selection> {
     })
 }
 
+/// Looks whether a configured platform has machines of these names.
+///
+/// Errors: `NotFound` if it has not; those of the platform.
+pub(super) fn are_there(context: &Context, platform: &str, machines: &[String]) -> Result<()> {
+    let place = PlatformArguments {
+        platform: Some(format!("@{platform}")),
+    };
+    let inventory = context.open_platform(&place)?.inventory()?;
+    let selection = parse(&SelectionArguments {
+        machines: machines.to_vec(),
+        all_but: Vec::new(),
+    })?;
+    chosen(&selection, &inventory).map(drop)
+}
+
 /// The machines that are meant; one that was named and is not there is an error.
 fn chosen<'a>(selection: &Selection, inventory: &'a Inventory) -> Result<Vec<&'a Vm>> {
     if let Some(missing) = selection.missing(&inventory.vms).first() {

@@ -1,131 +1,79 @@
 //! `lifeboat run`: a job, now, without a service.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
+mod told;
 
-use lifeboat_catalog::{LogLevel, Progress, Run, RunState, Task, TaskFilter, TaskId, TaskState};
-use lifeboat_model::ByteCount;
+use lifeboat_catalog::{Run, RunId, RunState, Task};
+use lifeboat_model::ErrorKind;
 use lifeboat_scheduler::{Node, Request};
 use serde::Serialize;
 
 use crate::args::RunArguments;
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::output::Output;
 use crate::service::{Service, exit_code};
 use crate::tables::{Table, count, span};
+
+pub(super) use told::tasks;
 
 /// Carries out a job with its copies, its keep rules and all.
 pub(crate) fn run(context: &Context, arguments: &RunArguments) -> Result<u8> {
     let service = Service::open(context)?;
-    let node = service.node_for_a_run()?;
+    clear(context, &service)?;
+    are_there(context, &service, arguments)?;
     let request = Request::Backup {
         job: arguments.job.clone(),
         machines: arguments.machines.clone(),
         is_forced: arguments.force,
     };
-    let id = node.begin(&request, &service.who())?;
-    if arguments.detach {
+    let id = service.node_to_look()?.begin(&request, &service.who())?;
+    begun(context, &service, id, arguments.detach)
+}
+
+/// Ends what commands before this one have left in the middle.
+pub(super) fn clear(context: &Context, service: &Service) -> Result<()> {
+    let output = context.output;
+    service.clear_left_runs(&context.environment.cancel, &|text| output.warn(text))
+}
+
+/// Carries out a run that is written down, unless it is for the service.
+pub(super) fn begun(context: &Context, service: &Service, id: RunId, detach: bool) -> Result<u8> {
+    if detach {
         context.output.result(format!("run {id} is written down"))?;
         return Ok(0);
     }
-    let told = Told {
-        output: context.output,
-        node: &node,
-        seen: RefCell::default(),
-    };
+    let own = service.hold_run(id)?;
+    let node = service.node_for_a_run(&own)?;
     let cancel = &context.environment.cancel;
-    let ended = node.carry_out_run(id, cancel, &|run| told.look(run))?;
+    let told = told::Told::new(context.output, &node);
+    let ended = node.carry_out_run(id, cancel, &|run| {
+        // What stands in the way may have been left by a command that ended meanwhile; what
+        // cannot be ended now is looked at again.
+        if told.look(run) {
+            let _ = clear(context, service);
+        }
+    })?;
+    drop(told);
     if cancel.is_cancelled() && ended.state == RunState::Open {
         node.catalog().cancel_run(id, &service.who())?;
     }
     let ended = node.catalog().run(id)?;
+    if ended.state != RunState::Open {
+        own.close();
+    }
     report(context, &node, &ended)
 }
 
-/// Tells what has changed since the last look.
-struct Told<'n> {
-    output: Output,
-    node: &'n Node,
-    seen: RefCell<BTreeMap<TaskId, Seen>>,
-}
-
-/// What was told of a task: its state and attempt, the last line of its log, how far it was.
-type Seen = (TaskState, u32, i64, Option<Progress>);
-
-impl Told<'_> {
-    fn look(&self, run: &Run) {
-        let filter = TaskFilter {
-            run: Some(run.id),
-            count: 100_000,
-            ..TaskFilter::default()
-        };
-        // What cannot be read now is told at the next look.
-        let tasks = self.node.catalog().tasks(&filter).unwrap_or_default();
-        for task in tasks.iter().rev() {
-            self.task(task);
-        }
-    }
-
-    fn task(&self, task: &Task) {
-        let mut seen = self.seen.borrow_mut();
-        let before = seen.get(&task.id).cloned();
-        let mut line = before.as_ref().map_or(0, |it| it.2);
-        let log = self.node.catalog().log_after(task.id, line, 1_000);
-        for said in log.unwrap_or_default() {
-            line = said.number;
-            let text = format!("{}: {}", task.subject, said.line);
-            match said.level {
-                LogLevel::Note => self.output.detail_aside(text),
-                LogLevel::Warning | LogLevel::Error => self.output.warn(text),
-            }
-        }
-        let state = (task.state, task.attempt);
-        if before.as_ref().map(|it| (it.0, it.1)) != Some(state) {
-            self.state(task);
-        }
-        if task.progress.is_some() && before.as_ref().map(|it| &it.3) != Some(&task.progress) {
-            self.progress(task);
-        }
-        let now = (task.state, task.attempt, line, task.progress.clone());
-        seen.insert(task.id, now);
-    }
-
-    /// What cannot be written is not worth the run.
-    fn state(&self, task: &Task) {
-        if self.output.is_json() {
-            let _ = self.output.message("task", task);
-            return;
-        }
-        let name = format!("{} {}", task.action, task.subject);
-        let text = match task.state {
-            TaskState::Queued if task.attempt == 0 => return,
-            TaskState::Queued => format!("{name}: failed, tried again at {}", task.not_before),
-            TaskState::Running => format!("{name}: begins"),
-            TaskState::Succeeded => format!("{name}: done"),
-            state => match &task.message {
-                Some(message) => format!("{name}: {state}: {message}"),
-                None => format!("{name}: {state}"),
-            },
-        };
-        let _ = self.output.tell(text);
-    }
-
-    fn progress(&self, task: &Task) {
-        let Some(progress) = &task.progress else {
-            return;
-        };
-        if progress.total > 0 {
-            self.output.detail_aside(format!(
-                "{} {}: {}, {} of {}, {}/s",
-                task.action,
-                task.subject,
-                progress.phase,
-                ByteCount(progress.done),
-                ByteCount(progress.total),
-                ByteCount(progress.rate)
-            ));
-        }
+/// Looks whether the platform has the machines that were named: what is only written wrong is not
+/// worth a run.
+fn are_there(context: &Context, service: &Service, arguments: &RunArguments) -> Result<()> {
+    let job = service.loaded.config.jobs.get(&arguments.job);
+    let (Some(job), false) = (job, arguments.machines.is_empty()) else {
+        return Ok(());
+    };
+    match super::machine::are_there(context, &job.platform, &arguments.machines) {
+        Err(error) if error.kind() == Some(ErrorKind::NotFound) => Err(error),
+        // A platform that cannot be asked now may answer later: the run waits for it.
+        _ => Ok(()),
     }
 }
 
@@ -136,13 +84,7 @@ struct RunLine<'a> {
 }
 
 fn report(context: &Context, node: &Node, run: &Run) -> Result<u8> {
-    let filter = TaskFilter {
-        run: Some(run.id),
-        count: 100_000,
-        ..TaskFilter::default()
-    };
-    let mut tasks = node.catalog().tasks(&filter)?;
-    tasks.reverse();
+    let tasks = tasks(node, run.id)?;
     if context.output.is_json() {
         let line = RunLine { run, tasks: &tasks };
         context.output.message("run", &line)?;
@@ -161,26 +103,20 @@ fn report(context: &Context, node: &Node, run: &Run) -> Result<u8> {
     Ok(exit_code(run.state))
 }
 
-fn table(tasks: &[Task]) -> Table {
+/// What became of each task.
+pub(super) fn table(tasks: &[Task]) -> Table {
     let mut table = Table::new(&["Task", "Of", "State", ">Time", ">Stored", "Seen"]);
     for task in tasks {
         let time = task
             .started
             .zip(task.ended)
             .map(|(began, ended)| span(ended.duration_since(began).unsigned_abs()));
-        let stored = task
-            .outcome
-            .as_ref()
-            .and_then(|it| it.get("data_added_packed"));
-        let stored = stored.and_then(serde_json::Value::as_u64);
         table.row([
             task.action.to_string(),
-            crate::tables::shown(&task.subject),
+            told::subject(task),
             task.state.to_string(),
             time.unwrap_or_default(),
-            stored
-                .map(|bytes| ByteCount(bytes).to_string())
-                .unwrap_or_default(),
+            told::stored(task),
             task.message.clone().unwrap_or_default(),
         ]);
     }

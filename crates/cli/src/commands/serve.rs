@@ -27,8 +27,9 @@ const PAUSE: Duration = Duration::from_secs(5);
 pub(crate) fn run(context: &Context, arguments: &ServeArguments) -> Result<u8> {
     let service = Service::open(context)?;
     let stop = &context.environment.cancel;
-    let node = service.node_of_host(stop)?;
     let output = context.output;
+    // Held to the end: a second service would take the files of this one away.
+    let (node, _held) = service.node_of_host(stop, &|text| output.warn(text))?;
     let asked = reload_signal()?;
     let (tell_shown, shown) = mpsc::channel();
     let parts = parts(context, &service, &node, (arguments, shown))?;

@@ -2,14 +2,15 @@
 
 use std::io::IsTerminal;
 
-use lifeboat_catalog::{Alert, AlertSeverity, Task};
+use lifeboat_catalog::{Alert, AlertSeverity, Run, Task};
 use lifeboat_model::ByteCount;
 use lifeboat_scheduler::{MachineStatus, Overview};
 use serde::Serialize;
 
 use crate::context::Context;
 use crate::error::{EXIT_WRONG, Result};
-use crate::service::Service;
+use crate::progress::task_text;
+use crate::service::{LeftRun, Service};
 use crate::situation::{Answer, Health, Situation, word};
 use crate::tables::{Table, moment, shown, span};
 
@@ -21,7 +22,7 @@ const NEXT_MAX: usize = 5;
 /// Looks and tells.
 pub(crate) fn run(context: &Context) -> Result<u8> {
     let service = Service::open(context)?;
-    let situation = Situation::look(&*service.node_to_look()?)?;
+    let situation = Situation::look(&service, &*service.node_to_look()?)?;
     if context.output.is_json() {
         context
             .output
@@ -44,6 +45,8 @@ struct StatusLine<'a> {
     overview: &'a Overview,
     alerts: &'a [Alert],
     running: &'a [Task],
+    /// Runs whose command is gone.
+    left: Vec<&'a Run>,
 }
 
 impl<'a> StatusLine<'a> {
@@ -53,6 +56,7 @@ impl<'a> StatusLine<'a> {
             overview: &situation.overview,
             alerts: &situation.alerts,
             running: &situation.running,
+            left: situation.left.iter().map(|it| &it.run).collect(),
         }
     }
 }
@@ -94,7 +98,8 @@ fn lines(situation: &Situation, paint: Paint) -> Vec<String> {
     part("Machines", machines(overview, paint));
     part("Overdue", overdue(overview));
     part("Alerts", alerts(&situation.alerts, paint));
-    part("Running", running(&situation.running));
+    part("Running", running(situation));
+    part("Left in the middle", left(&situation.left));
     part("Next runs", next(overview));
     part("Repositories", repositories(overview));
     lines
@@ -192,30 +197,36 @@ fn alerts(alerts: &[Alert], paint: Paint) -> Vec<String> {
     alerts.iter().map(one).collect()
 }
 
-fn running(tasks: &[Task]) -> Vec<String> {
-    tasks.iter().map(task_line).collect()
+fn running(situation: &Situation) -> Vec<String> {
+    let one = |task: &Task| task_line(task, situation.silent.contains(&task.id));
+    situation.running.iter().map(one).collect()
 }
 
 /// `backup web01: reading, 1.2 GiB of 8.0 GiB (15 %), 310 MiB/s, 22s left`
-pub(super) fn task_line(task: &Task) -> String {
-    let name = format!("{} {}", task.action, shown(&task.subject));
-    let Some(progress) = &task.progress else {
-        return name;
+fn task_line(task: &Task, is_silent: bool) -> String {
+    let mut text = format!("{} {}", task.action, shown(&task.subject));
+    if is_silent {
+        let node = shown(task.node.as_deref().unwrap_or("its node"));
+        text += &format!(": nothing more is heard of {node}");
+    }
+    match task_text(task) {
+        Some(progress) => format!("{text}: {progress}"),
+        None => text,
+    }
+}
+
+/// Runs that commands of this host left in the middle.
+fn left(left: &[LeftRun]) -> Vec<String> {
+    let one = |it: &LeftRun| {
+        format!(
+            "run {} of {}: the command that carried it out ({}) is gone; a service goes on with \
+             it, or the next 'lifeboat run' ends it",
+            it.run.id,
+            shown(&it.run.job),
+            it.node
+        )
     };
-    let mut text = format!("{name}: {}", shown(&progress.phase));
-    if progress.total > 0 {
-        let percent = u128::from(progress.done) * 100 / u128::from(progress.total);
-        let (done, total) = (ByteCount(progress.done), ByteCount(progress.total));
-        text += &format!(
-            ", {done} of {total} ({percent} %), {}/s",
-            ByteCount(progress.rate)
-        );
-    }
-    if let Some(seconds) = progress.seconds_left {
-        let left = span(std::time::Duration::from_secs(seconds));
-        text += &format!(", {left} left");
-    }
-    text
+    left.iter().map(one).collect()
 }
 
 fn next(overview: &Overview) -> Vec<String> {

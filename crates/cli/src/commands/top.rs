@@ -61,7 +61,7 @@ impl<'s> Top<'s> {
     fn new(context: &'s Context, service: &'s Service, node: &'s Node) -> Result<Self> {
         let view = View {
             now: service.catalog.now(),
-            situation: Situation::look(node)?,
+            situation: Situation::look(service, node)?,
             selected: 0,
             page: Page::All,
             said: BTreeMap::new(),
@@ -86,7 +86,7 @@ impl<'s> Top<'s> {
         self.looked = Instant::now();
         let chosen = self.chosen().map(|task| task.id);
         self.view.now = self.service.catalog.now();
-        self.view.situation = Situation::look(self.node)?;
+        self.view.situation = Situation::look(self.service, self.node)?;
         let running = &self.view.situation.running;
         let at = running.iter().position(|task| Some(task.id) == chosen);
         let last = running.len().saturating_sub(1);

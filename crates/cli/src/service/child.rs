@@ -59,7 +59,7 @@ struct Heard {
 /// Why a child failed, as it said itself.
 #[derive(Default)]
 pub(super) struct Failure {
-    failure: Option<String>,
+    failure: Option<(String, Option<ErrorKind>)>,
     last_words: Option<String>,
 }
 
@@ -67,7 +67,7 @@ impl Failure {
     /// Takes a line in.
     fn hear(&mut self, said: Said) {
         match said {
-            Said::Failure(text) => self.failure = Some(text),
+            Said::Failure(text, kind) => self.failure = Some((text, kind)),
             Said::Words(text) if !text.is_empty() => {
                 // What is wrong with a command line comes first, help after it.
                 let is_error = |it: &String| it.starts_with("error:");
@@ -84,22 +84,34 @@ impl Failure {
         self.failure.is_some()
     }
 
-    /// The kind of an exit code, and what was said.
+    /// Whether it said what sort of failure it was.
+    fn is_kind_said(&self) -> bool {
+        self.failure.as_ref().is_some_and(|it| it.1.is_some())
+    }
+
+    /// The kind that it said, or else that of its exit code, and what was said.
     pub(super) fn told(self, code: Option<i32>) -> (ErrorKind, String) {
-        let text = self.failure.or(self.last_words);
+        let (text, said) = self.failure.unzip();
+        let text = text.or(self.last_words);
         let text = text.unwrap_or_else(|| match code {
             Some(code) => format!("it ended with exit code {code} and no word"),
             None => "it was killed by a signal".to_owned(),
         });
-        (code.map_or(ErrorKind::Io, kind), text)
+        let of_code = || code.map_or(ErrorKind::Io, kind);
+        (said.flatten().unwrap_or_else(of_code), text)
     }
 }
 
-/// Reads why a child fails, from its standard error.
+/// Reads why a child fails, from its standard error; what sort of failure it is, its exit code
+/// says.
 pub(super) fn listen_for_failure(stream: impl Read, failure: &Mutex<Failure>) {
     let mut reader = BufReader::new(stream);
     while let Some(line) = next_line(&mut reader) {
-        lock(failure).hear(Said::read(line.trim_end()));
+        let said = match Said::read(line.trim_end()) {
+            Said::Failure(text, _) => Said::Failure(text, None),
+            other => other,
+        };
+        lock(failure).hear(said);
     }
 }
 
@@ -240,9 +252,9 @@ fn listen(stream: impl Read, heard: &Mutex<Heard>, told: &Telling<'_>) {
                 }
             }
             Said::Warning(text) => watch.line(LogLevel::Warning, &text),
-            Said::Failure(text) => {
+            Said::Failure(text, kind) => {
                 watch.line(LogLevel::Error, &text);
-                lock(heard).failure.hear(Said::Failure(text));
+                lock(heard).failure.hear(Said::Failure(text, kind));
             }
             Said::Words(text) if text.is_empty() => {}
             Said::Words(text) => {
@@ -288,9 +300,10 @@ fn ended(
         _ if cancel.is_cancelled() => TaskEnd::Cancelled,
         code => {
             let is_looking = matches!(action, Action::Check | Action::Verify);
+            let is_kind_said = heard.failure.is_kind_said();
             let (kind, text) = heard.failure.told(code);
             match code {
-                Some(1) if is_looking => TaskEnd::Failed(ErrorKind::Corrupt, text),
+                Some(1) if is_looking && !is_kind_said => TaskEnd::Failed(ErrorKind::Corrupt, text),
                 _ => TaskEnd::Failed(kind, text),
             }
         }

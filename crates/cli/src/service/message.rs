@@ -1,8 +1,24 @@
 //! What a child says, line by line.
 
 use lifeboat_catalog::Progress;
+use lifeboat_model::ErrorKind;
 use serde::Deserialize;
 use serde_json::Value;
+
+/// All kinds of failure.
+const KINDS: [ErrorKind; 11] = [
+    ErrorKind::Invalid,
+    ErrorKind::NotFound,
+    ErrorKind::Exists,
+    ErrorKind::Denied,
+    ErrorKind::Busy,
+    ErrorKind::Full,
+    ErrorKind::Unreachable,
+    ErrorKind::Corrupt,
+    ErrorKind::Unsupported,
+    ErrorKind::Cancelled,
+    ErrorKind::Io,
+];
 
 /// A line of a child's output.
 #[derive(Debug, PartialEq)]
@@ -13,8 +29,8 @@ pub(crate) enum Said {
     Progress(Progress),
     /// A warning.
     Warning(String),
-    /// Why it failed, with its exit code.
-    Failure(String),
+    /// Why it failed, and what sort of failure that is, if it says so.
+    Failure(String, Option<ErrorKind>),
     /// A part of the result.
     Result(Value),
     /// Plain words.
@@ -53,10 +69,18 @@ impl Said {
                 Err(_) => Self::Result(value),
             },
             Some("error") => text("/error/message").map_or(Self::Result(value), Self::Warning),
-            Some("exit_error") => text("/message").map_or(Self::Result(value), Self::Failure),
+            Some("exit_error") => match (text("/message"), text("/kind")) {
+                (Some(message), kind) => Self::Failure(message, kind.and_then(|it| parse(&it))),
+                (None, _) => Self::Result(value),
+            },
             _ => Self::Result(value),
         }
     }
+}
+
+/// A kind of failure by its name.
+fn parse(name: &str) -> Option<ErrorKind> {
+    KINDS.into_iter().find(|kind| kind.to_string() == name)
 }
 
 fn progress(status: Status) -> Progress {
@@ -80,7 +104,10 @@ mod tests {
         let warning = r#"{"message_type":"error","error":{"message":"slow"}}"#;
         assert_eq!(Said::read(warning), Said::Warning("slow".to_owned()));
         let failure = r#"{"message_type":"exit_error","code":11,"message":"locked"}"#;
-        assert_eq!(Said::read(failure), Said::Failure("locked".to_owned()));
+        let locked = |kind| Said::Failure("locked".to_owned(), kind);
+        assert_eq!(Said::read(failure), locked(None));
+        let failure = failure.replace("11", r#"1,"kind":"not found""#);
+        assert_eq!(Said::read(&failure), locked(Some(ErrorKind::NotFound)));
         assert_eq!(Said::read("{oh"), Said::Words("{oh".to_owned()));
         assert!(matches!(Said::read("[]"), Said::Result(_)));
         let status = r#"{"message_type":"status","phase":"storing","seconds_elapsed":2,

@@ -254,7 +254,7 @@ fn report(context: &Context, machines: &[&Vm], outcomes: Vec<Option<VmOutcome>>)
             } else {
                 format!("{name}: {told}")
             };
-            failed.push(Error::with_code(error.code(), message));
+            failed.push(error.in_words(message));
         }
     }
     if begun < machines.len() {
