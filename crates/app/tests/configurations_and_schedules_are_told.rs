@@ -139,7 +139,7 @@ fn a_file_that_is_missing_hides_nothing(path: &Path, sound: &str) {
         path.to_str().unwrap(),
     ]));
     for mistake in [
-        "lifeboat.toml:1:30: error: include: cannot read the configuration",
+        "lifeboat.toml:1:29: error: include: cannot read the configuration",
         "jobs.web.platfrom: there is no such setting; did you mean 'platform'?",
         "conf.d/latin.toml:2:10: error: it is no text in UTF-8 from here on; save it as UTF-8",
     ] {

@@ -26,6 +26,9 @@ use crate::trial::{Site, lifeboat};
 /// Nothing here takes so long unless it is broken.
 const LIMIT: Duration = Duration::from_secs(120);
 const PERIOD: SignedDuration = SignedDuration::from_secs(5);
+/// Longer than the hook of a backup takes.
+const HELD: Duration = Duration::from_secs(2);
+const KEY: &str = "the key of the audit log of all!";
 const JOBS: [&str; 3] = ["a", "b", "c"];
 
 /// Marks that a backup begins, and whether the one before it still works.
@@ -39,8 +42,8 @@ fi
 echo "$PPID" > "pid-$2"
 echo "begin $2 $PPID" >> marks
 sleep 0.5
-[ -e slow ] && sleep 30
-exit 0
+while [ -e hold ]; do [ -e slow ] && late=30; sleep 0.1; done
+sleep ${late:-0}
 "#;
 
 /// The folder of a site, its catalog and its nodes.
@@ -70,6 +73,11 @@ impl Services {
             fs::write(services.path(&format!("{job}.img")), disk).unwrap();
         }
         for number in 0..services.nodes.len() {
+            // The key of the audit log is one for all.
+            let state = services.path(&format!("state{number}"));
+            fs::create_dir(&state).unwrap();
+            fs::set_permissions(&state, fs::Permissions::from_mode(0o700)).unwrap();
+            services.write(&format!("state{number}/audit.key"), KEY, 0o600);
             let text = services.configuration(number);
             services.write(&format!("n{number}.toml"), &text, 0o600);
         }
@@ -189,9 +197,15 @@ run = ["{folder}/mark", "{folder}", "{job}"]
         tasks
     }
 
-    /// A backup in whose middle a node is, other than `but`.
+    /// A backup in whose middle a node is, other than `but`; it stays there until it is let go.
     fn in_the_middle(&self, but: Option<usize>) -> (Task, usize) {
+        fs::write(self.path("hold"), "").unwrap();
+        let since = Instant::now();
         self.wait("a backup in its middle", || {
+            // By now those have ended their hook that began before they were held.
+            if since.elapsed() < HELD {
+                return None;
+            }
             let tasks = self.tasks().into_iter();
             let mut running = tasks.filter(|it| it.state == TaskState::Running);
             running.find_map(|it| {
@@ -199,11 +213,16 @@ run = ["{folder}/mark", "{folder}", "{job}"]
                 let steps = self.catalog.steps(it.id).unwrap();
                 let is_hooked = steps
                     .iter()
-                    .any(|step| step.attempt == it.attempt && step.name.contains("snapshot"));
+                    .filter(|step| step.attempt == it.attempt && step.ended.is_none())
+                    .any(|step| step.name.contains("snapshot"));
                 let is_meant = it.action == Action::Backup && Some(node) != but && is_hooked;
                 is_meant.then_some((it, node))
             })
         })
+    }
+
+    fn let_go(&self) {
+        fs::remove_file(self.path("hold")).unwrap();
     }
 
     /// Waits until a task that was begun is done, and gives it.
@@ -281,12 +300,14 @@ fn services_are_killed_and_stand_still_and_nothing_is_done_twice() {
     // One is killed and comes back at once: its child must end before it begins anything.
     let (task, number) = services.in_the_middle(None);
     services.kill(number);
+    services.let_go();
     services.serve(number);
     let first = services.done(&task);
     assert_eq!(first.attempt, task.attempt + 1, "{}", services.said(&first));
     // Another is killed, and stays away: others take over.
     let (task, number) = services.in_the_middle(None);
     services.kill(number);
+    services.let_go();
     let second = services.done(&task);
     assert_eq!(
         second.attempt,
@@ -301,6 +322,7 @@ fn services_are_killed_and_stand_still_and_nothing_is_done_twice() {
     let (task, number) = services.in_the_middle(Some(number));
     services.signal(number, "STOP");
     fs::remove_file(services.path("slow")).unwrap();
+    services.let_go();
     let third = services.done(&task);
     assert_ne!(third.node, task.node);
     services.signal(number, "CONT");

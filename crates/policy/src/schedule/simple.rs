@@ -11,8 +11,8 @@ const WEEKS_FROM: Date = date(2024, 1, 1);
 const WORKING_DAYS: u8 = 0b001_1111;
 const WEEKEND: u8 = 0b110_0000;
 
-const FORMS: &str = "begin with hourly, every, daily, weekdays, weekends, weekly, biweekly, \
-                     monthly, days, cron or calendar, as in daily 02:00 or cron 0 2 * * 1-5";
+const FORMS: &str = "write hourly, every, daily, weekdays, weekends, weekly, biweekly, \
+                     monthly, days, cron or calendar in front, as in daily 02:00, cron 0 2 * * 1-5";
 const TIMES: &str = "after the days come times from 00:00 to 23:59, as in 02:00 or 02:00, 14:00";
 const HOURLY: &str = "write hourly alone, or with its minute, :00 to :59, as in hourly :15";
 const EVERY: &str = "write minutes that divide an hour or hours that divide a day: 1m, 2m, 3m, 4m, \
