@@ -26,12 +26,10 @@ use crate::trial::{Site, lifeboat};
 /// Nothing here takes so long unless it is broken.
 const LIMIT: Duration = Duration::from_secs(120);
 const PERIOD: SignedDuration = SignedDuration::from_secs(5);
-/// Longer than the hook of a backup takes.
-const HELD: Duration = Duration::from_secs(2);
 const KEY: &str = "the key of the audit log of all!";
 const JOBS: [&str; 3] = ["a", "b", "c"];
 
-/// Marks that a backup begins, and whether the one before it still works.
+/// Marks that a backup begins, whether the one before it still works, and that it is held.
 const MARK: &str = r#"#!/bin/sh
 cd "$1" || exit 1
 old=$(cat "pid-$2" 2>/dev/null)
@@ -42,7 +40,8 @@ fi
 echo "$PPID" > "pid-$2"
 echo "begin $2 $PPID" >> marks
 sleep 0.5
-while [ -e hold ]; do [ -e slow ] && late=30; sleep 0.1; done
+while [ -e hold ]; do [ -e slow ] && late=30; echo "$PPID" > "held-$2"; sleep 0.1; done
+rm -f "held-$2"
 sleep ${late:-0}
 "#;
 
@@ -197,28 +196,25 @@ run = ["{folder}/mark", "{folder}", "{job}"]
         tasks
     }
 
-    /// A backup in whose middle a node is, other than `but`; it stays there until it is let go.
-    fn in_the_middle(&self, but: Option<usize>) -> (Task, usize) {
+    /// A backup in whose middle a node is; it stays there until it is let go.
+    fn in_the_middle(&self) -> (Task, usize) {
         fs::write(self.path("hold"), "").unwrap();
-        let since = Instant::now();
         self.wait("a backup in its middle", || {
-            // By now those have ended their hook that began before they were held.
-            if since.elapsed() < HELD {
-                return None;
-            }
-            let tasks = self.tasks().into_iter();
-            let mut running = tasks.filter(|it| it.state == TaskState::Running);
-            running.find_map(|it| {
+            let mut tasks = self.tasks().into_iter();
+            tasks.find_map(|it| {
+                let is_meant = it.action == Action::Backup && it.state == TaskState::Running;
                 let node = it.node.as_ref()?.strip_prefix('n')?.parse().ok()?;
-                let steps = self.catalog.steps(it.id).unwrap();
-                let is_hooked = steps
-                    .iter()
-                    .filter(|step| step.attempt == it.attempt && step.ended.is_none())
-                    .any(|step| step.name.contains("snapshot"));
-                let is_meant = it.action == Action::Backup && Some(node) != but && is_hooked;
-                is_meant.then_some((it, node))
+                (is_meant && self.is_held(&it)).then_some((it, node))
             })
         })
+    }
+
+    /// The hook of this attempt waits, and no one before it still does.
+    fn is_held(&self, task: &Task) -> bool {
+        let steps = self.catalog.steps(task.id).unwrap();
+        let mut own = steps.iter().filter(|step| step.attempt == task.attempt);
+        let is_hooked = own.any(|step| step.ended.is_none() && step.name.contains("snapshot"));
+        is_hooked && self.path(&format!("held-{}", task.job)).exists()
     }
 
     fn let_go(&self) {
@@ -298,14 +294,14 @@ fn services_are_killed_and_stand_still_and_nothing_is_done_twice() {
     (0..3).for_each(|number| services.serve(number));
     services.go_on(1);
     // One is killed and comes back at once: its child must end before it begins anything.
-    let (task, number) = services.in_the_middle(None);
+    let (task, number) = services.in_the_middle();
     services.kill(number);
     services.let_go();
     services.serve(number);
     let first = services.done(&task);
     assert_eq!(first.attempt, task.attempt + 1, "{}", services.said(&first));
     // Another is killed, and stays away: others take over.
-    let (task, number) = services.in_the_middle(None);
+    let (task, number) = services.in_the_middle();
     services.kill(number);
     services.let_go();
     let second = services.done(&task);
@@ -317,9 +313,9 @@ fn services_are_killed_and_stand_still_and_nothing_is_done_twice() {
     );
     assert_ne!(second.node, task.node);
     services.serve(number);
-    // A third one stands still in the middle of a backup that would take longer than its lease.
+    // One stands still in the middle of a backup that would take longer than its lease.
     fs::write(services.path("slow"), "").unwrap();
-    let (task, number) = services.in_the_middle(Some(number));
+    let (task, number) = services.in_the_middle();
     services.signal(number, "STOP");
     fs::remove_file(services.path("slow")).unwrap();
     services.let_go();

@@ -93,8 +93,8 @@ pub(crate) enum Command {
     Serve(ServeArguments),
     /// Say whether machines can be recovered now, and what is not as promised
     ///
-    /// Exit code 0: all is well. 1: a machine has no recovery point, a promise is missed, a job is
-    /// overdue, or a critical alert is open.
+    /// Exit code 0: all is well. 1: nothing is known yet of what jobs mean, a machine has no
+    /// recovery point, a promise is missed, a job is overdue, or a critical alert is open.
     Status,
     /// Watch machines, running tasks and alerts in the terminal
     Top,

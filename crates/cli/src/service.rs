@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lifeboat_catalog::{AuditKey, Catalog, CatalogPlace};
+use lifeboat_catalog::{AuditEntry, AuditKey, Catalog, CatalogPlace};
 use lifeboat_config::{CatalogPlace as Configured, Config, Loaded, SourceFile};
 use lifeboat_control::Job;
 use lifeboat_model::{CancelToken, Clock, ErrorKind};
@@ -128,7 +128,36 @@ impl Service {
     ///
     /// Errors: as for [`keys::audit_key`].
     pub(crate) fn audit_key(&self, context: &Context) -> Result<AuditKey> {
-        keys::audit_key(&self.state, &self.catalog, &*context.environment.entropy)
+        self.audit_key_of(context, &self.catalog)
+    }
+
+    /// The same of a log in another catalog.
+    pub(crate) fn audit_key_of(&self, context: &Context, catalog: &Catalog) -> Result<AuditKey> {
+        keys::audit_key(&self.state, catalog, &*context.environment.entropy)
+    }
+
+    /// Writes down that somebody at this computer did something, or tried to: what, to what, and
+    /// how.
+    ///
+    /// Errors: as for [`keys::audit_key`]; those of the catalog.
+    pub(crate) fn write_down(
+        &self,
+        context: &Context,
+        (action, subject, details): (&str, &str, &str),
+        is_done: bool,
+    ) -> Result<()> {
+        let entry = AuditEntry {
+            number: 0,
+            at: self.catalog.now(),
+            who: self.who(),
+            from: None,
+            action: action.to_owned(),
+            subject: subject.to_owned(),
+            details: details.to_owned(),
+            is_done,
+        };
+        self.catalog.audit(&self.audit_key(context)?, &entry)?;
+        Ok(())
     }
 
     /// Children with this configuration.

@@ -118,7 +118,7 @@ fn answer(overview: &Overview, alerts: &[Alert]) -> Answer {
     let (health, text) = match &numbers {
         it if all == 0 => (
             match it.overdue + it.critical {
-                0 => Health::Well,
+                0 if !overview.jobs.iter().any(|job| job.is_enabled) => Health::Well,
                 _ => Health::Missed,
             },
             "Nothing is known yet: no run has looked for machines; 'lifeboat run JOB' does."

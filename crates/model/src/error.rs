@@ -35,6 +35,26 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::Invalid,
+        Self::NotFound,
+        Self::Exists,
+        Self::Denied,
+        Self::Busy,
+        Self::Full,
+        Self::Unreachable,
+        Self::Corrupt,
+        Self::Unsupported,
+        Self::Cancelled,
+        Self::Io,
+    ];
+
+    /// The kind that is shown in this way; nothing for other words.
+    pub fn named(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.to_string() == text)
+    }
+
     /// Says whether the same call may succeed when it is repeated after a while.
     pub fn is_repeatable(self) -> bool {
         match self {

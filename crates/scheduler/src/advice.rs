@@ -19,6 +19,9 @@ const TASKS_MAX: u32 = 20;
 /// Machines that a command names; of more the whole job is run.
 const MACHINES_MAX: usize = 8;
 
+/// Alerts of a list of which the reason is looked for: an outage of thousands has one.
+pub const ADVISED_MAX: usize = 200;
+
 /// Something to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remedy {
@@ -65,7 +68,7 @@ pub fn advise(catalog: &Catalog, settings: &Settings, alert: &Alert) -> Result<A
 
 /// As [`advise`], of all alerts of a list that hold, by their numbers.
 ///
-/// The reasons are looked for of the first `most` alone: an outage of thousands has one.
+/// The reasons are looked for of the first `most` alone.
 pub fn advise_all(
     catalog: &Catalog,
     settings: &Settings,
@@ -161,7 +164,7 @@ pub fn command(words: &[impl AsRef<str>]) -> String {
 }
 
 /// A word as it is typed into a shell.
-fn shell_word(word: &str) -> String {
+pub fn shell_word(word: &str) -> String {
     let is_plain = |letter: char| letter.is_alphanumeric() || "-_./:@=+,%".contains(letter);
     if !word.is_empty() && word.chars().all(is_plain) {
         return word.to_owned();
@@ -196,21 +199,7 @@ fn with_option(text: &str, task: &Task, options: &[&str]) -> Remedy {
 }
 
 fn kind(task: &Task) -> Option<ErrorKind> {
-    let said = task.error_kind.as_ref()?.replace('_', " ");
-    let all = [
-        ErrorKind::Invalid,
-        ErrorKind::NotFound,
-        ErrorKind::Exists,
-        ErrorKind::Denied,
-        ErrorKind::Busy,
-        ErrorKind::Full,
-        ErrorKind::Unreachable,
-        ErrorKind::Corrupt,
-        ErrorKind::Unsupported,
-        ErrorKind::Cancelled,
-        ErrorKind::Io,
-    ];
-    all.into_iter().find(|kind| kind.to_string() == said)
+    ErrorKind::named(task.error_kind.as_ref()?)
 }
 
 /// The repository that a task writes into or reads.

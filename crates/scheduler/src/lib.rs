@@ -23,7 +23,7 @@ mod words;
 
 mod node;
 
-pub use advice::{Advice, Remedy, advise, advise_all, command, remedies};
+pub use advice::{ADVISED_MAX, Advice, Remedy, advise, advise_all, command, remedies, shell_word};
 pub use conditions::UNDELIVERED;
 pub use error::{Error, Result};
 pub use execute::{Executor, TaskWatch};

@@ -12,7 +12,7 @@ use lifeboat_catalog::{
     Alert, AlertSeverity, AuditEntry, LogLine, Point, PointFilter, PointKey, Run, RunFilter, RunId,
     Task, TaskFilter, TaskId, TaskState,
 };
-use lifeboat_scheduler::{advise_all, upcoming as upcoming_runs};
+use lifeboat_scheduler::{ADVISED_MAX, advise_all, upcoming as upcoming_runs};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -25,8 +25,6 @@ use crate::state::State;
 
 /// Rows of an answer at most, unless it says otherwise.
 const ROWS_MAX: u32 = 1_000;
-/// Alerts of which the reason is looked for.
-pub(crate) const REASONS_MAX: usize = 200;
 /// Points of an answer at most.
 pub(crate) const POINTS_MAX: u32 = 10_000;
 
@@ -529,7 +527,7 @@ pub(crate) async fn alerts(
             }
         };
         let settings = state.node.settings();
-        let mut advised = advise_all(catalog, &settings, &alerts, REASONS_MAX)?;
+        let mut advised = advise_all(catalog, &settings, &alerts, ADVISED_MAX)?;
         let place = |alert: &Alert| ("after", alert.id.to_string());
         let shape = |alert: Alert| {
             let advice = advised.remove(&alert.id).unwrap_or_default();

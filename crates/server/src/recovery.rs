@@ -4,22 +4,20 @@
 //! Does not begin anything: that is a run of its own.
 
 use std::ffi::OsString;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lifeboat_api::RestoreRequest;
-use lifeboat_model::CancelToken;
 use serde::Deserialize;
 
 use crate::act::check_restore;
+use crate::commands;
 use crate::state::State;
 
 /// Recoveries that are planned at the same time; others wait.
 pub(crate) const TURNS: usize = 2;
 /// How long somebody waits for a plan.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// Bytes of what is said that are listened to.
-const SAID_MAX: usize = 1 << 20;
 
 /// What a recovery would do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -74,42 +72,27 @@ pub(crate) async fn plan(
     request: &RestoreRequest,
 ) -> Result<RecoveryPlan, String> {
     check_restore(request).map_err(|refusal| refusal.0.message)?;
-    let Some(commands) = state.commands.clone() else {
-        return Err("this server runs no commands: run the one below to see the plan".to_owned());
-    };
-    let late = || {
-        let seconds = PATIENCE.as_secs();
-        format!("there was no plan after {seconds} s: run the command below to see why")
-    };
+    let commands = commands::of(state).map_err(|refusal| refusal.0.message)?;
     let turn = Arc::clone(&state.plan_turns).acquire_owned();
     let turn = tokio::time::timeout(PATIENCE, turn).await;
-    let turn = turn.map_err(|_| late())?.map_err(|_| late())?;
-    let words = words(machine, request);
-    let words: Vec<OsString> = words.into_iter().map(OsString::from).collect();
-    let cancel = CancelToken::new();
-    let asked = cancel.clone();
-    let working = tokio::task::spawn_blocking(move || {
-        let _turn = turn;
-        let mut said = Vec::new();
-        let mut take = |piece: Vec<u8>| {
-            said.extend(piece);
-            said.len() <= SAID_MAX
-        };
-        let ended = commands.run(&words, &asked, &mut take);
-        ended.map_err(|(_, text)| text).map(|()| said)
-    });
-    let said = tokio::time::timeout(PATIENCE, working).await;
-    // It ends when nobody waits for it any more.
-    cancel.cancel();
-    let said = said.map_err(|_| late())?.map_err(|_| late())??;
-    read(&said).ok_or_else(|| "the command ended without a plan".to_owned())
+    let _turn = turn.map_err(|_| "others plan recoveries: try again in some minutes")?;
+    let words = words(machine, request).into_iter().map(OsString::from);
+    let found = Arc::new(Mutex::new(None));
+    let kept = Arc::clone(&found);
+    let take = move |line: Option<&[u8]>| {
+        if let Some(plan) = line.and_then(read) {
+            *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(plan);
+        }
+    };
+    commands::lines(commands, words.collect(), PATIENCE, take).await?;
+    let plan = found.lock().unwrap_or_else(PoisonError::into_inner).take();
+    plan.ok_or_else(|| "the command ended without a plan: run it to see why".to_owned())
 }
 
-fn read(said: &[u8]) -> Option<RecoveryPlan> {
-    let lines = said.split(|byte| *byte == b'\n');
-    let mut lines = lines.filter_map(|line| serde_json::from_slice::<Line>(line).ok());
-    let line = lines.find(|line| line.message_type == "plan")?;
-    serde_json::from_value(line.plan).ok()
+fn read(line: &[u8]) -> Option<RecoveryPlan> {
+    let line = serde_json::from_slice::<Line>(line).ok()?;
+    let is_plan = line.message_type == "plan";
+    serde_json::from_value(line.plan).ok().filter(|_| is_plan)
 }
 
 /// The words of the command; a name behind `--` is never an option.

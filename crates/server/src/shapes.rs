@@ -120,7 +120,7 @@ pub(crate) fn task(task: catalog::Task) -> api::Task {
         node: task.node,
         started: task.started,
         ended: task.ended,
-        error_kind: task.error_kind,
+        error_kind: task.error_kind.map(|kind| kind.replace(' ', "_")),
         message: task.message,
         cancelled_by: task.cancelled_by,
         progress,

@@ -162,10 +162,15 @@ fn links_lead_to_the_page_of_one_and_the_name_alone_to_both() {
         }
     }
     let short = &newest.key.snapshot[..8];
-    for path in ["", "/restore", "/browse"] {
-        let far = page(&format!("/machines/web01{path}?platform=far"));
+    for (path, query) in [
+        ("", ""),
+        ("/restore", ""),
+        ("/restore", "&planned=yes"),
+        ("/browse", ""),
+    ] {
+        let far = page(&format!("/machines/web01{path}?platform=far{query}"));
         assert!(far.contains(short), "{path}");
-        let local = page(&format!("/machines/web01{path}?platform=local"));
+        let local = page(&format!("/machines/web01{path}?platform=local{query}"));
         assert!(!local.contains(&newest.key.snapshot), "{path}");
         // Whatever leads on from there stays with that one.
         for (at, _) in far.match_indices(r#"href="/machines/web01"#) {

@@ -85,10 +85,10 @@ fn a_file_that_is_included_is_written_in_place_and_somebody_asks() {
     served.signal("HUP");
     served.waits_for("the configuration is as it was");
 
-    // What it listens on it takes at its start.
-    let other = fs::read_to_string(&main)
-        .unwrap()
-        .replace("127.0.0.1:0", "127.0.0.2:0");
+    // What it listens on it takes at its start, how often somebody may sign in at once.
+    let other = "127.0.0.2:0\"\nlogin_attempts = 5\n";
+    let text = fs::read_to_string(&main).unwrap();
+    let other = text.replace("127.0.0.1:0\"\n", other);
     fs::write(&main, other).unwrap();
     served.waits_for("what changed in server.listen counts from the next start of the service");
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use lifeboat_catalog::{AuditEntry, Role};
+use lifeboat_catalog::Role;
 use lifeboat_config::SecretSource;
 use lifeboat_model::{ErrorKind, Secret};
 use serde::Serialize;
@@ -61,19 +61,10 @@ pub(super) fn written_down(
     (action, subject, details): (&str, &str, &str),
     work: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
-    let key = service.audit_key(context)?;
+    // What cannot be written down is not begun.
+    service.audit_key(context)?;
     let done = work();
-    let entry = AuditEntry {
-        number: 0,
-        at: service.catalog.now(),
-        who: service.who(),
-        from: None,
-        action: action.to_owned(),
-        subject: subject.to_owned(),
-        details: details.to_owned(),
-        is_done: done.is_ok(),
-    };
-    service.catalog.audit(&key, &entry)?;
+    service.write_down(context, (action, subject, details), done.is_ok())?;
     done
 }
 

@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use lifeboat_catalog::{Alert, AlertSeverity};
 use lifeboat_model::ErrorKind;
-use lifeboat_scheduler::{Advice, advise_all};
+use lifeboat_scheduler::{ADVISED_MAX, Advice, advise_all};
 
 use super::account::written_down;
 use crate::args::{AlertAcknowledgeArguments, AlertCommand, AlertListArguments};
@@ -16,8 +16,6 @@ use crate::tables::{Table, moment, shown};
 const PAST_DAYS: i64 = 90;
 /// At most so many of them.
 const PAST_MAX: u32 = 1000;
-/// Alerts of which the reason is looked for.
-const REASONS_MAX: usize = 200;
 
 /// Lists alerts, and says who takes care of them.
 pub(crate) fn run(context: &Context, command: &AlertCommand) -> Result<u8> {
@@ -63,7 +61,7 @@ fn list(context: &Context, service: &Service, arguments: &AlertListArguments) ->
         context.output.result(line)?;
     }
     let settings = settings(&service.loaded.config);
-    let advised = advise_all(catalog, &settings, &alerts, REASONS_MAX)?;
+    let advised = advise_all(catalog, &settings, &alerts, ADVISED_MAX)?;
     for (number, advice) in &advised {
         tell_details(context, *number, advice)?;
     }

@@ -3,7 +3,6 @@
 //! A restore on the day of the disaster needs no catalog: where there is none, nothing is written,
 //! and where it cannot be written that is a warning.
 
-use lifeboat_catalog::AuditEntry;
 use lifeboat_scheduler::command;
 
 use crate::args::{
@@ -52,7 +51,10 @@ fn action(command: &Command) -> Option<(&'static str, Option<&str>)> {
         Command::Machine(MachineCommand::Recover(it)) => {
             ("machine recover", Some(it.machine.as_str()), it.dry_run)
         }
-        Command::Instant(command) => (instant(command)?.0, instant(command)?.1, false),
+        Command::Instant(command) => {
+            let (action, name) = instant(command)?;
+            (action, Some(name), false)
+        }
         Command::Key(KeyCommand::List) => return None,
         Command::Key(_) => ("key", None, false),
         Command::Repair(
@@ -68,11 +70,11 @@ fn action(command: &Command) -> Option<(&'static str, Option<&str>)> {
     (!is_dry).then_some((action, subject))
 }
 
-fn instant(command: &InstantCommand) -> Option<(&'static str, Option<&str>)> {
+fn instant(command: &InstantCommand) -> Option<(&'static str, &str)> {
     match command {
-        InstantCommand::Start(it) => Some(("instant start", Some(&it.machine))),
-        InstantCommand::Promote(it) => Some(("instant promote", Some(&it.name))),
-        InstantCommand::Discard(it) => Some(("instant discard", Some(&it.name))),
+        InstantCommand::Start(it) => Some(("instant start", &it.machine)),
+        InstantCommand::Promote(it) => Some(("instant promote", &it.name)),
+        InstantCommand::Discard(it) => Some(("instant discard", &it.name)),
         InstantCommand::List(_) | InstantCommand::Resume(_) | InstantCommand::Serve(_) => None,
     }
 }
@@ -81,20 +83,9 @@ fn write(context: &Context, (action, subject): (&str, Option<&str>), is_done: bo
     let Some(service) = Service::open_if_there(context)? else {
         return Ok(());
     };
-    let key = service.audit_key(context)?;
     let place = || context.written_place().unwrap_or_default();
-    let entry = AuditEntry {
-        number: 0,
-        at: service.catalog.now(),
-        who: service.who(),
-        from: None,
-        action: action.to_owned(),
-        subject: subject.map_or_else(place, str::to_owned),
-        details: typed(),
-        is_done,
-    };
-    service.catalog.audit(&key, &entry)?;
-    Ok(())
+    let subject = subject.map_or_else(place, str::to_owned);
+    service.write_down(context, (action, &subject, &typed()), is_done)
 }
 
 /// The command as it was typed: secrets have no place in one.

@@ -7,7 +7,6 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use lifeboat_catalog::AuditEntry;
 use lifeboat_config::{Finding, Origin};
 use lifeboat_model::{CancelToken, ErrorKind};
 use lifeboat_scheduler::Node;
@@ -89,17 +88,8 @@ fn parts(
         let text = format!("the audit log was tampered with: {flaw}; 'lifeboat audit verify'");
         context.output.warn(text);
     }
-    let entry = AuditEntry {
-        number: 0,
-        at: service.catalog.now(),
-        who: service.who(),
-        from: None,
-        action: "serve".to_owned(),
-        subject: node.name().to_owned(),
-        details: concat!("lifeboat ", env!("CARGO_PKG_VERSION")).to_owned(),
-        is_done: true,
-    };
-    service.catalog.audit(&key, &entry)?;
+    let version = concat!("lifeboat ", env!("CARGO_PKG_VERSION"));
+    service.write_down(context, ("serve", node.name(), version), true)?;
     let output = context.output;
     Ok(ServeParts {
         node: Arc::clone(node),
@@ -221,6 +211,13 @@ fn reload(
     }
 }
 
+/// Settings of the server that count as soon as they are read.
+const AT_ONCE: [&str; 3] = [
+    "server.login_attempts",
+    "server.login_window",
+    "server.session",
+];
+
 /// Settings that differ and that are only taken when the service starts.
 fn waiting<'s>(before: &'s [ShownSetting], now: &'s [ShownSetting]) -> Vec<&'s str> {
     let at_start = |all: &'s [ShownSetting]| -> BTreeMap<&'s str, &'s str> {
@@ -228,9 +225,10 @@ fn waiting<'s>(before: &'s [ShownSetting], now: &'s [ShownSetting]) -> Vec<&'s s
             .iter()
             .map(|(path, value, _)| (path.as_str(), value.as_str()));
         all.filter(|(path, _)| {
-            ["server.", "catalog."]
+            let is_of_start = ["server.", "catalog."]
                 .iter()
-                .any(|it| path.starts_with(it))
+                .any(|it| path.starts_with(it));
+            is_of_start && !AT_ONCE.contains(path)
         })
         .collect()
     };

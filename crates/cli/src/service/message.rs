@@ -5,21 +5,6 @@ use lifeboat_model::ErrorKind;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// All kinds of failure.
-const KINDS: [ErrorKind; 11] = [
-    ErrorKind::Invalid,
-    ErrorKind::NotFound,
-    ErrorKind::Exists,
-    ErrorKind::Denied,
-    ErrorKind::Busy,
-    ErrorKind::Full,
-    ErrorKind::Unreachable,
-    ErrorKind::Corrupt,
-    ErrorKind::Unsupported,
-    ErrorKind::Cancelled,
-    ErrorKind::Io,
-];
-
 /// A line of a child's output.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Said {
@@ -70,17 +55,14 @@ impl Said {
             },
             Some("error") => text("/error/message").map_or(Self::Result(value), Self::Warning),
             Some("exit_error") => match (text("/message"), text("/kind")) {
-                (Some(message), kind) => Self::Failure(message, kind.and_then(|it| parse(&it))),
+                (Some(message), kind) => {
+                    Self::Failure(message, kind.and_then(|it| ErrorKind::named(&it)))
+                }
                 (None, _) => Self::Result(value),
             },
             _ => Self::Result(value),
         }
     }
-}
-
-/// A kind of failure by its name.
-fn parse(name: &str) -> Option<ErrorKind> {
-    KINDS.into_iter().find(|kind| kind.to_string() == name)
 }
 
 fn progress(status: Status) -> Progress {

@@ -224,20 +224,6 @@ fn runs(text: &mut Text, seen: &Overview, catalog: &Catalog) -> Result<()> {
     Ok(())
 }
 
-const KINDS: [ErrorKind; 11] = [
-    ErrorKind::Invalid,
-    ErrorKind::NotFound,
-    ErrorKind::Exists,
-    ErrorKind::Denied,
-    ErrorKind::Busy,
-    ErrorKind::Full,
-    ErrorKind::Unreachable,
-    ErrorKind::Corrupt,
-    ErrorKind::Unsupported,
-    ErrorKind::Cancelled,
-    ErrorKind::Io,
-];
-
 fn failures(text: &mut Text, catalog: &Catalog) -> Result<()> {
     let families = [
         (
@@ -255,7 +241,7 @@ fn failures(text: &mut Text, catalog: &Catalog) -> Result<()> {
         let counted: BTreeMap<String, i64> = counted.into_iter().collect();
         let mut family = text.family(Kind::Counter, name, help);
         for action in Action::ALL {
-            for kind in KINDS {
+            for kind in ErrorKind::ALL {
                 let count = counted.get(&format!("{action} {kind}")).copied();
                 let word = kind.to_string().replace(' ', "_");
                 let labels = [

@@ -14,7 +14,7 @@ use axum::routing::get;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_catalog::{Point, Role, Run, RunFilter, RunId, Task, TaskFilter, TaskState};
-use lifeboat_scheduler::{Overview, advise_all};
+use lifeboat_scheduler::{ADVISED_MAX, Overview, advise_all};
 use maud::Markup;
 
 use points::{browse, can_restore, restore};
@@ -518,12 +518,7 @@ async fn alerts(In(state): Shared, visitor: Visitor, Query(asked): Asked) -> Res
             .alerts_since(look.days_ago(90), 1_000)?;
         let shown = AlertsShown::parse(look.text("show"));
         let node = &look.state.node;
-        let advised = advise_all(
-            node.catalog(),
-            &node.settings(),
-            &alerts,
-            crate::look::REASONS_MAX,
-        )?;
+        let advised = advise_all(node.catalog(), &node.settings(), &alerts, ADVISED_MAX)?;
         let overview = look.overview()?;
         let alerts = (alerts.as_slice(), &advised);
         Ok(super::alerts_page(look.frame, &overview, alerts, shown))

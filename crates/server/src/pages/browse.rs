@@ -113,7 +113,7 @@ fn choice(frame: &Frame, view: &BrowseView<'_>, point: &Point) -> Markup {
 }
 
 /// The point that an address is about.
-fn query_of(point: &Point) -> String {
+pub(crate) fn query_of(point: &Point) -> String {
     let (snapshot, repository) = (short(&point.key.snapshot), escape(&point.key.repository));
     format!("point={snapshot}&repository={repository}")
 }
@@ -500,7 +500,7 @@ fn twins(view: &BrowseView<'_>, point: &Point) -> Markup {
     }
     let place = shell_bytes(&place);
     let typed = |what: &str, rest: &str| {
-        let start = super::words::command(&["-r", &repository, "files", what]);
+        let start = lifeboat_scheduler::command(&["-r", &repository, "files", what]);
         format!("{start} {place}{rest}")
     };
     html! {

@@ -2,12 +2,12 @@
 
 use jiff::Timestamp;
 use lifeboat_catalog::{AlertSeverity, Point, Role, RunState, TaskState};
-use lifeboat_scheduler::{ObjectiveKind, ObjectiveState, Request};
+use lifeboat_scheduler::{ObjectiveKind, ObjectiveState, Request, command};
 use maud::{Markup, html};
 
 use super::frame::Frame;
 use super::icon::icon;
-use super::words::{command, span};
+use super::words::span;
 
 /// How a thing is, as it is shown: an icon, a colour and, from the caller, a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

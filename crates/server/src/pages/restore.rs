@@ -5,6 +5,7 @@ use lifeboat_catalog::{Point, Role};
 use lifeboat_scheduler::MachineStatus;
 use maud::{Markup, html};
 
+use super::browse::query_of;
 use super::frame::{Frame, Place};
 use super::icon::icon;
 use super::machine::short;
@@ -218,9 +219,7 @@ fn surest(frame: &Frame, view: &RestoreView<'_>, chosen: &Point) -> Markup {
 }
 
 fn address(view: &RestoreView<'_>, point: &Point) -> String {
-    let page = path(&["machines", &view.machine.name, "restore"]);
-    let (id, repository) = (short(&point.key.snapshot), escape(&point.key.repository));
-    format!("{page}?point={id}&repository={repository}")
+    machine_page(name_of(view.machine), "restore", &query_of(point))
 }
 
 /// The form again, as it was filled in.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use lifeboat_catalog::{Action, Point, Run, Task};
-use lifeboat_scheduler::MachineStatus;
+use lifeboat_scheduler::{MachineStatus, shell_word};
 use maud::{Markup, html};
 
 /// When a page is seen, and in which zone its reader lives.
@@ -288,16 +288,7 @@ pub(crate) fn visible(bytes: &[u8]) -> String {
     shown
 }
 
-/// A word of a command as a shell reads it.
-pub(crate) fn shell_word(word: &str) -> String {
-    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:@=,+%".contains(letter);
-    match !word.is_empty() && word.chars().all(is_plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
-    }
-}
-
-/// The same for what need not be text.
+/// A word as it is typed into a shell; it need not be text.
 pub(crate) fn shell_bytes(word: &[u8]) -> String {
     match std::str::from_utf8(word) {
         Ok(text) if !text.chars().any(char::is_control) => shell_word(text),
@@ -310,11 +301,4 @@ pub(crate) fn shell_bytes(word: &[u8]) -> String {
             format!("$'{}'", letters.collect::<String>())
         }
     }
-}
-
-/// A command as it is typed.
-pub(crate) fn command(words: &[impl AsRef<str>]) -> String {
-    let words = words.iter().map(|word| shell_word(word.as_ref()));
-    let words: Vec<_> = ["lifeboat".to_owned()].into_iter().chain(words).collect();
-    words.join(" ")
 }

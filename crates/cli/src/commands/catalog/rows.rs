@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use lifeboat_catalog::{AuditEntry, Catalog, CatalogPlace};
+use lifeboat_catalog::{Catalog, CatalogPlace};
 use lifeboat_model::{ErrorKind, Secret};
 use serde::Serialize;
 
@@ -31,22 +31,14 @@ pub(super) fn run(context: &Context, from: &str, password_from: Option<&Path>) -
     let service = Service::open(context)?;
     let clock = Arc::clone(&context.environment.clock);
     let former = Catalog::open(&place, clock).map_err(said)?;
+    // Before anything is taken over: without it the log could not be judged.
+    let key = service.audit_key_of(context, &former)?;
     let rows = service.catalog.take_rows_of(&former).map_err(said)?;
-    let key = service.audit_key(context)?;
     let known = audit_head(&service.state);
     let report = service.catalog.verify_audit(&key, known.as_ref());
     let report = report.map_err(said)?;
-    let entry = AuditEntry {
-        number: 0,
-        at: service.catalog.now(),
-        who: service.who(),
-        from: None,
-        action: "catalog move".to_owned(),
-        subject: from.to_owned(),
-        details: format!("{rows} rows"),
-        is_done: true,
-    };
-    service.catalog.audit(&key, &entry).map_err(said)?;
+    let details = format!("{rows} rows");
+    service.write_down(context, ("catalog move", from, &details), true)?;
     let summary = Summary {
         rows,
         audit_entries: report.entries,

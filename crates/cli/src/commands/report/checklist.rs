@@ -92,12 +92,28 @@ fn every(report: &Report, point: &'static str, holds: impl Fn(&MachinePart) -> b
     Item::new(point, failing.is_empty() && all > 0, seen)
 }
 
-fn of_machines(report: &Report) -> Vec<Item> {
-    let within = |measured: Option<u64>, promised: Option<u64>| match (measured, promised) {
+/// A point about a promise that at least one machine has.
+fn promised(
+    report: &Report,
+    point: &'static str,
+    promise: impl Fn(&MachinePart) -> Option<u64>,
+    measured: impl Fn(&MachinePart) -> Option<u64>,
+) -> Item {
+    if wanted(report).all(|it| promise(it).is_none()) {
+        return Item {
+            seen: "Nothing was promised".to_owned(),
+            ..Item::by_hand(point)
+        };
+    }
+    let is_kept = |it: &MachinePart| match (measured(it), promise(it)) {
         (_, None) => true,
         (Some(measured), Some(promised)) => measured <= promised,
         (None, Some(_)) => false,
     };
+    every(report, point, is_kept)
+}
+
+fn of_machines(report: &Report) -> Vec<Item> {
     vec![
         every(report, "Every machine is in a job.", |it| it.is_protected),
         every(
@@ -105,20 +121,22 @@ fn of_machines(report: &Report) -> Vec<Item> {
             "Every machine gave a recovery point this month.",
             |it| it.points > 0,
         ),
-        every(
+        promised(
             report,
             "No gap between points was longer than promised.",
-            |it| within(it.gap_worst, it.rpo_promised),
+            |it| it.rpo_promised,
+            |it| it.gap_worst,
         ),
         every(
             report,
             "Of every machine a point was read back whole.",
             |it| it.verified > 0 && it.damaged == 0,
         ),
-        every(
+        promised(
             report,
             "Every recovery that was promised was measured in time.",
-            |it| within(it.recovery_worst, it.rto_promised),
+            |it| it.rto_promised,
+            |it| it.recovery_worst,
         ),
     ]
 }

@@ -254,7 +254,8 @@ fn checklist(page: &mut Markup, report: &Report) {
         let seen = match item.is_proved {
             Some(true) => format!("Proved: {}.", item.seen),
             Some(false) => format!("Not proved: {}.", item.seen),
-            None => "To be looked at.".to_owned(),
+            None if item.seen.is_empty() => "To be looked at.".to_owned(),
+            None => format!("{}.", item.seen),
         };
         page.styled("span", "soft", &seen).raw("</td></tr>\n");
     }
