@@ -101,6 +101,71 @@ impl Stage {
     }
 }
 
+/// A mail server and a job whose repository is gone; a run of it waits for the service.
+#[test]
+fn a_run_that_fails_before_the_first_look_is_mailed_with_what_helps() {
+    let Some(mail) = MailServer::start(&[]) else {
+        return;
+    };
+    let mut host = Host::new();
+    let folder = host.path("");
+    let folder = folder.to_str().unwrap().trim_end_matches('/');
+    let more = format!(
+        r#"
+[repositories.vault]
+place = "{folder}/nowhere"
+password_file = "{folder}/password"
+[policies.short]
+retry_times = 0
+rpo = "1d"
+[jobs.front]
+platform = "files"
+repository = "vault"
+policy = "short"
+[notifications.targets.mail]
+kind = "smtp"
+server = "localhost:{port}"
+tls = "none"
+from = "lifeboat <backup@example.org>"
+to = ["ada@example.org"]
+[[notifications.routes]]
+jobs = ["front"]
+to = ["mail"]
+group_wait = "1h"
+per_run = "failure"
+"#,
+        port = mail.port,
+    );
+    host.configure("1d", &more);
+    let begun = host.run(&["run", "front", "--detach"]);
+    assert!(begun.status.success(), "{begun:?}");
+    host.serve();
+    let mail = mail.mail();
+    let machines = host.get("/api/v1/machines").unwrap();
+    let name = machines[0]["name"].as_str().unwrap();
+    let subject = of_header(&mail, "Subject");
+    let expected = format!("[lifeboat here] FAILED: job front, run 1: {name}");
+    assert_eq!(subject, expected);
+    let plain = mail["plain"].as_str().unwrap();
+    let lines: Vec<&str> = plain.lines().collect();
+    assert!(lines.iter().all(|it| it.chars().count() <= 78), "{plain}");
+    assert_eq!(plain.matches("nowhere").count(), 1, "{plain}");
+    let helps = [
+        "see what is missing: is it mounted, is its name right?",
+        "lifeboat doctor",
+        "when it is there, do it again",
+        &format!("lifeboat run front -m {name}"),
+    ];
+    let places: Vec<usize> = helps.iter().filter_map(|it| plain.find(it)).collect();
+    assert!(places.len() == 4 && places.is_sorted(), "{plain}");
+    // The place itself is told of, too: who has it in other jobs is warned.
+    host.wait("the repository is said to be gone", || {
+        let alerts = host.get("/api/v1/alerts").unwrap_or_default();
+        let mut alerts = alerts.as_array().into_iter().flatten();
+        alerts.any(|it| it["condition"] == "unreachable" && it["repository"] == "vault")
+    });
+}
+
 /// What is configured beside what every host has.
 fn settings(host: &Host, mail: &MailServer) -> String {
     let folder = host.path("");

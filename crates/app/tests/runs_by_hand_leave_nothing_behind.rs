@@ -138,11 +138,45 @@ fn a_run_is_shown_and_done_once_more(host: &Host) {
     assert!(host.run(&["run", "held", "--detach"]).status.success());
     assert!(host.run(&["runs", "cancel", "6"]).status.success());
     assert_eq!(runs(host)[0], (6, "cancelled".to_owned()));
+    one_task_is_cancelled_and_done_once_more(host);
     let audit = text(&host.run(&["audit", "list"]));
     assert!(
         audit.contains("run cancel") && audit.contains("run retry"),
         "{audit}"
     );
+}
+
+fn one_task_is_cancelled_and_done_once_more(host: &Host) {
+    let name = tasks(host, 4)[0]["subject"].as_str().unwrap().to_owned();
+    let begun = host.run(&["run", "held", "-m", &name, "--detach"]);
+    assert!(begun.status.success(), "{}", text(&begun));
+    let task = tasks(host, 7)[0]["id"].to_string();
+    let refused = host.run(&["runs", "retry", "7", "--task", &task]);
+    assert!(text(&refused).contains("has not ended"), "{refused:?}");
+    let refused = host.run(&["runs", "cancel", "7", "--task", "9999"]);
+    assert!(text(&refused).contains("has no task 9999"), "{refused:?}");
+    let told = host.run(&["runs", "cancel", "7", "--task", &task]);
+    let right = format!("backup {name}: cancelled\n");
+    assert_eq!(text(&told), right);
+    let shown = text(&host.run(&["runs", "show", "7"]));
+    assert!(
+        shown.contains(&task) && shown.contains("cancelled"),
+        "{shown}"
+    );
+    let again = host.run(&["runs", "retry", "7", "--task", &task]);
+    assert!(again.status.success(), "{}", text(&again));
+    let newest = runs(host)[0].clone();
+    assert_eq!(newest.1, "succeeded");
+    assert_eq!(tasks(host, newest.0)[0]["subject"], *name);
+}
+
+/// Tasks of a run, those of backups first.
+fn tasks(host: &Host, run: i64) -> Vec<Value> {
+    let shown = host.run(&["--json", "runs", "show", &run.to_string()]);
+    let line: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    let mut tasks = line["tasks"].as_array().unwrap().clone();
+    tasks.sort_by_key(|it| it["action"] != "backup");
+    tasks
 }
 
 #[test]
@@ -160,6 +194,8 @@ fn a_mistake_is_told_at_once_and_not_tried_again() {
     let told = text(&refused);
     assert_eq!(refused.status.code(), Some(1), "{told}");
     assert!(told.contains("run 1: failed"), "{told}");
+    let log = text(&host.run(&["--json", "audit", "list"]));
+    assert!(log.contains("\"is_done\":false"), "{log}");
     assert!(
         told.contains("passed over: no backup of this run"),
         "{told}"

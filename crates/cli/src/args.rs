@@ -35,7 +35,8 @@ pub(crate) use machine::{
     PlatformArguments, SelectionArguments,
 };
 pub(crate) use run::{
-    RunArguments, RunsArguments, RunsCommand, RunsListArguments, RunsRetryArguments,
+    RunArguments, RunsArguments, RunsCancelArguments, RunsCommand, RunsListArguments,
+    RunsRetryArguments,
 };
 pub(crate) use schedule::{
     ScheduleCommand, SchedulePreviewArguments, ScheduleSimulateArguments, TimingArguments,

@@ -64,8 +64,9 @@ pub fn snapshots_of(repository: &Repository, machine: &VmName) -> Result<Vec<Sna
 /// How many snapshots are looked at for one that left a mark.
 const LOOK_BACK_MAX: usize = 32;
 
-/// The snapshot of a machine to build upon: the newest that left a mark from which changes can
-/// be asked, else the newest. A machine that was renamed is found by its id.
+/// The snapshot of a machine to build upon: its newest that left a mark from which changes can
+/// be asked, else the newest of its name. A machine that was renamed is found by its id; marks of
+/// another machine of its name are passed over.
 ///
 /// A run that leaves no mark, as that of a machine that was off, does not end a row of
 /// increments: the mark before it still knows everything that was written since.
@@ -81,26 +82,29 @@ pub fn parent_of_vm(repository: &Repository, index: &Index, vm: &Vm) -> Result<O
         }
     }
     if let Some(own) = by_name.get(&vm.name) {
-        return Ok(marked(repository, index, own));
+        return Ok(marked(repository, index, own, vm));
     }
     let is_renamed = |own: &&Vec<&Snapshot>| {
         let newest = own.last().map(|it| Parent::of(repository, index, it));
         newest.is_some_and(|it| it.vm_id() == Some(vm.id.as_str()))
     };
     let renamed = by_name.values().find(is_renamed);
-    Ok(renamed.and_then(|own| marked(repository, index, own)))
+    Ok(renamed.and_then(|own| marked(repository, index, own, vm)))
 }
 
-/// Of one machine's snapshots, oldest first.
-fn marked(repository: &Repository, index: &Index, own: &[&Snapshot]) -> Option<Parent> {
+/// Of the snapshots of one name, oldest first.
+fn marked(repository: &Repository, index: &Index, own: &[&Snapshot], vm: &Vm) -> Option<Parent> {
+    let is_marked = |parent: &Parent| {
+        let is_own = parent.vm_id().is_none_or(|id| id == vm.id.as_str());
+        is_own && !parent.checkpoints().is_empty()
+    };
     let recent = own.iter().rev().take(LOOK_BACK_MAX);
     let mut recent = recent.map(|snapshot| Parent::of(repository, index, snapshot));
     let newest = recent.next()?;
-    if !newest.checkpoints().is_empty() {
+    if is_marked(&newest) {
         return Some(newest);
     }
-    let earlier = recent.find(|parent| !parent.checkpoints().is_empty());
-    Some(earlier.unwrap_or(newest))
+    Some(recent.find(is_marked).unwrap_or(newest))
 }
 
 /// Reads the manifest of a machine's snapshot.

@@ -1,9 +1,14 @@
 //! Increments hold what the machine held, whatever happened between them.
 
+use std::time::Duration;
+
 use lifeboat_platform::VmState;
 use lifeboat_testkit::{FakePlatform, SeededEntropy};
 
-use crate::world::{ID, Site, disk, job, name, platform};
+use crate::world::{DISK_BYTES, ID, Site, disk, job, name, platform};
+
+/// Snapshots of two machines are told apart by their time.
+const SECOND: Duration = Duration::from_secs(1);
 
 fn require_equal(site: &Site, machine: &str, platform: &FakePlatform) {
     for one in ["vda", "vdb"] {
@@ -75,6 +80,22 @@ fn a_renamed_machine_goes_on_with_increments() {
     site.back_up(&platform, &job).result.unwrap();
     assert_eq!(modes(&site, "web02")[0].0, "incremental");
     require_equal(&site, "web02", &platform);
+}
+
+#[test]
+fn machines_of_one_name_go_on_with_increments_of_their_own() {
+    let (here, site, job) = (platform(), Site::new(1), job(""));
+    let (far, other) = (FakePlatform::new(), "0e1d");
+    far.add(other, &name("web01"), &[(&disk("vda"), DISK_BYTES)]);
+    for wanted in ["full", "incremental", "incremental"] {
+        for (platform, id) in [(&far, other), (&here, ID)] {
+            platform.write(id, &disk("vda"), 9000, wanted.as_bytes());
+            site.repository.environment().clock.sleep(SECOND);
+            let done = site.back_up(platform, &job).result.unwrap().unwrap();
+            assert_eq!(done.disks[0].mode(), wanted, "{}", done.disks[0].reason);
+        }
+    }
+    require_equal(&site, "web01", &here);
 }
 
 #[test]

@@ -163,6 +163,14 @@ pub fn command(words: &[impl AsRef<str>]) -> String {
     all.join(" ")
 }
 
+/// The command of a task with further options; they stand before the names.
+pub fn command_with(task: &Task, options: &[&str]) -> String {
+    let words: Vec<&str> = task.words.iter().map(String::as_str).collect();
+    let at = words.iter().position(|it| *it == "--");
+    let (before, after) = words.split_at(at.unwrap_or(words.len()));
+    command(&[before, options, after].concat())
+}
+
 /// A word as it is typed into a shell.
 pub fn shell_word(word: &str) -> String {
     let is_plain = |letter: char| letter.is_alphanumeric() || "-_./:@=+,%".contains(letter);
@@ -190,12 +198,11 @@ fn twin(first: &Task, tasks: &[&Task]) -> String {
     command(&[vec!["run", &first.job], named].concat())
 }
 
-/// A task's words with further options; they stand before the names.
 fn with_option(text: &str, task: &Task, options: &[&str]) -> Remedy {
-    let words: Vec<&str> = task.words.iter().map(String::as_str).collect();
-    let at = words.iter().position(|it| *it == "--");
-    let (before, after) = words.split_at(at.unwrap_or(words.len()));
-    one(text, &[before, options, after].concat())
+    Remedy {
+        text: text.to_owned(),
+        command: command_with(task, options),
+    }
 }
 
 fn kind(task: &Task) -> Option<ErrorKind> {

@@ -19,21 +19,25 @@ mod preview;
 mod request;
 mod settings;
 mod status;
+mod upcoming;
 mod words;
 
 mod node;
 
-pub use advice::{ADVISED_MAX, Advice, Remedy, advise, advise_all, command, remedies, shell_word};
+pub use advice::{
+    ADVISED_MAX, Advice, Remedy, advise, advise_all, command, command_with, remedies, shell_word,
+};
 pub use conditions::UNDELIVERED;
 pub use error::{Error, Result};
 pub use execute::{Executor, TaskWatch};
 pub use node::{Node, NodeOptions};
 pub use outcome::{BackupOutcome, FoundMachine, LookOutcome};
-pub use preview::{PlannedRun, simulate_job, upcoming};
+pub use preview::simulate_job;
 pub use request::{Request, RestoreRequest};
 pub use settings::{JobSettings, PlatformSettings, RepositorySettings, Settings};
 pub use status::{
     FailureStatus, JobStatus, MachineClass, MachineCounts, MachineStatus, ObjectiveKind,
     ObjectiveState, ObjectiveStatus, Overview, RepositoryStatus,
 };
+pub use upcoming::{PlannedDay, PlannedRun, RunPlace, upcoming, upcoming_days};
 pub use words::is_replacing;

@@ -1,4 +1,4 @@
-//! What will be: coming runs, and what rules will have made of recovery points.
+//! What rules will have made of recovery points.
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -7,49 +7,9 @@ use lifeboat_model::{CancelToken, ErrorKind};
 use lifeboat_policy::{
     FullHistory, KeepCount, RecoveryPoint, Retention, SimulatedPoint, Simulator,
 };
-use serde::{Deserialize, Serialize};
 
-use crate::due::scheduled;
 use crate::settings::Settings;
 use crate::{Error, Result};
-
-/// Limit: runs of one thing in a preview.
-const RUNS_MAX: usize = 1_000;
-
-/// A run that will be.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct PlannedRun {
-    /// When it begins.
-    pub begins: Timestamp,
-    /// The moment of its schedule.
-    pub planned: Timestamp,
-    /// The job; of upkeep as in `check main`.
-    pub job: String,
-    /// Whether a blackout holds it up.
-    pub is_held_up: bool,
-    /// Jobs that have to end well before it.
-    pub after: Vec<String>,
-}
-
-/// Runs that begin after `from` and not after `until`, in order of time.
-pub fn upcoming(settings: &Settings, from: Timestamp, until: Timestamp) -> Vec<PlannedRun> {
-    let mut runs = Vec::new();
-    for it in scheduled(settings) {
-        let occurrences = it.timing.after(from, it.name);
-        let until = occurrences
-            .take_while(|run| run.begins <= until)
-            .take(RUNS_MAX);
-        runs.extend(until.map(|run| PlannedRun {
-            begins: run.begins,
-            planned: run.planned,
-            job: it.job(),
-            is_held_up: run.is_held_up,
-            after: it.after.to_vec(),
-        }));
-    }
-    runs.sort();
-    runs
-}
 
 /// Plays the runs of a job and its keep rules over days to come, from `existing` points of a
 /// machine on: those of the job in its repository count, others live by other rules.

@@ -1,11 +1,12 @@
 //! Each planned moment has one run, however many nodes look.
 
-use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use lifeboat_catalog::{Cause, RunState, TaskEnd};
 use lifeboat_model::ErrorKind;
-use lifeboat_scheduler::{JobSettings, Request};
+use lifeboat_scheduler::{JobSettings, PlannedDay, Request, upcoming, upcoming_days};
 
-use crate::world::{World, daily, job, settings};
+use crate::world::{World, daily, job, settings, start};
 
 fn badly() -> TaskEnd {
     TaskEnd::Failed(ErrorKind::Unreachable, "nobody answers".to_owned())
@@ -272,5 +273,57 @@ fn a_run_that_is_due_waits_for_the_open_one_of_its_job() {
     assert!(
         runs[2..].iter().all(|run| run.requested_by == "schedule"),
         "{runs:?}"
+    );
+}
+
+#[test]
+fn every_run_to_come_is_in_one_part_and_every_day_is_counted() {
+    let mut often = job();
+    often.timing = Some(daily("every 5m"));
+    often.timing.as_mut().unwrap().jitter = std::time::Duration::from_secs(900);
+    let mut always = job();
+    always.timing = Some(daily("cron * * * * * *"));
+    let jobs = [("often", often), ("web", job())];
+    let until = start() + SignedDuration::from_hours(35 * 24);
+    let span = (start(), until);
+    let fleet = settings(&jobs);
+    let (mut runs, mut behind) = (Vec::new(), None);
+    loop {
+        let part = upcoming(&fleet, span, behind.as_ref(), 1_000);
+        let is_last = part.len() < 1_000;
+        behind = part
+            .last()
+            .map(|it| (it.begins, it.planned, it.job.clone()));
+        runs.extend(part);
+        if is_last {
+            break;
+        }
+    }
+    assert!(runs.is_sorted());
+    assert_eq!(runs, upcoming(&fleet, span, None, 100_000));
+    let count = |job: &str| runs.iter().filter(|run| run.job == job).count() as u64;
+    assert!(count("often") > 34 * 288, "{}", count("often"));
+    assert_eq!(count("web"), 35);
+
+    let days = upcoming_days(&fleet, span, &TimeZone::UTC);
+    let of = |job: &str| {
+        days.iter()
+            .filter(move |day| day.job == job)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!((of("web").len(), of("often").len()), (35, 35));
+    assert_eq!(
+        of("often").iter().map(|day| day.runs).sum::<u64>(),
+        count("often")
+    );
+    let is_whole = |day: &&PlannedDay| !day.is_more && day.begins.len() <= 24;
+    assert!(of("often").iter().all(is_whole));
+    // What nobody would count goes on to the last day, too.
+    let days = upcoming_days(&settings(&[("always", always)]), span, &TimeZone::UTC);
+    assert!((35..=36).contains(&days.len()), "{}", days.len());
+    assert!(
+        days[..35]
+            .iter()
+            .all(|day| day.is_more && day.runs == 1_440)
     );
 }

@@ -47,8 +47,9 @@ fn the_next_runs_of_ten_thousand_jobs_are_known() {
     let all = measured(&format!("first runs of {jobs} jobs in a day"), || {
         upcoming(
             &node.settings(),
-            start(),
-            start() + SignedDuration::from_hours(24),
+            (start(), start() + SignedDuration::from_hours(24)),
+            None,
+            100_000,
         )
     });
     assert!(all.len() > jobs as usize / 5);

@@ -12,7 +12,9 @@ use lifeboat_catalog::{
     Alert, AlertSeverity, AuditEntry, LogLine, Point, PointFilter, PointKey, Run, RunFilter, RunId,
     Task, TaskFilter, TaskId, TaskState,
 };
-use lifeboat_scheduler::{ADVISED_MAX, advise_all, upcoming as upcoming_runs};
+use lifeboat_scheduler::{
+    ADVISED_MAX, PlannedRun, RunPlace, advise_all, upcoming as upcoming_runs,
+};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -141,6 +143,23 @@ pub(crate) struct DaysAsked {
     /// So many days.
     #[param(minimum = 1, maximum = 366)]
     days: Option<u32>,
+}
+
+/// Which runs to come.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct UpcomingAsked {
+    /// Those of so many days.
+    #[param(minimum = 1, maximum = 366)]
+    days: Option<u32>,
+    /// Only those behind this one: when it begins and its planned moment, both in microseconds
+    /// since 1970, and its job.
+    #[param(pattern = "^[0-9]{1,17}/[0-9]{1,17}/.+$")]
+    after: Option<String>,
+    /// At most so many.
+    #[param(minimum = 1, maximum = 1000)]
+    count: Option<u32>,
 }
 
 /// Which alerts.
@@ -454,20 +473,42 @@ pub(crate) async fn jobs(In(state): Shared) -> Answer<Json<Vec<api::Job>>> {
 }
 
 /// Runs that schedules will begin, soonest first.
-#[utoipa::path(get, path = "/api/v1/upcoming", params(DaysAsked),
+#[utoipa::path(get, path = "/api/v1/upcoming", params(UpcomingAsked),
     responses((status = 200, body = Vec<api::PlannedRun>)))]
 pub(crate) async fn upcoming(
     In(state): Shared,
-    Asked(asked): Asked<DaysAsked>,
-) -> Answer<Json<Vec<api::PlannedRun>>> {
+    uri: Uri,
+    Asked(asked): Asked<UpcomingAsked>,
+) -> Answer<Part<api::PlannedRun>> {
     let days = days_of(asked.days, 7, 366)?;
+    let count = within("count", asked.count, ROWS_MAX, ROWS_MAX)?;
+    let behind = asked.after.as_deref().map(run_place).transpose()?;
     let work = state.work(move |state| {
         let now = state.clock.now();
-        let planned = upcoming_runs(&state.node.settings(), now, now + days);
-        let planned = planned.into_iter().take(POINTS_MAX as usize);
-        Json(planned.map(shapes::planned).collect())
+        let (settings, span) = (state.node.settings(), (now, now + days));
+        let runs = upcoming_runs(&settings, span, behind.as_ref(), count as usize + 1);
+        let place = |run: &PlannedRun| {
+            let (begins, planned) = (run.begins.as_microsecond(), run.planned.as_microsecond());
+            ("after", format!("{begins}/{planned}/{}", run.job))
+        };
+        part(&uri, (runs, count), place, shapes::planned)
     });
     Ok(work.await?)
+}
+
+fn run_place(text: &str) -> Answer<RunPlace> {
+    let moment = |word: Option<&str>| {
+        let micros = word.and_then(|word| word.parse().ok());
+        micros.and_then(|at| Timestamp::from_microsecond(at).ok())
+    };
+    let mut words = text.splitn(3, '/');
+    match (moment(words.next()), moment(words.next()), words.next()) {
+        (Some(begins), Some(planned), Some(job)) => Ok((begins, planned, job.to_owned())),
+        _ => Err(Refusal::invalid(
+            "after is two moments and a job with / between them, as the header Link of the part \
+             before gives it",
+        )),
+    }
 }
 
 /// Repositories by name.

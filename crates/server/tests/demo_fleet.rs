@@ -682,6 +682,8 @@ pub(crate) fn coming(days: i64) -> Vec<Coming> {
                     "offsite-copy" => vec!["nightly".to_owned()],
                     _ => Vec::new(),
                 },
+                further: 0,
+                is_more: false,
             });
             seconds += every;
         }

@@ -120,6 +120,7 @@ fn every_row_of_every_list_comes_once() {
         // The one before is over and in the list of days.
         ("/api/v1/alerts?days=1", "/id", 6),
         ("/api/v1/audit", "/number", 5),
+        ("/api/v1/upcoming?days=5", "/begins", 5),
         (&format!("/api/v1/tasks/{logged}/log"), "/number", 5),
     ] {
         let more = if path.contains('?') { '&' } else { '?' };

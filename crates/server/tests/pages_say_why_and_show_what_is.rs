@@ -95,6 +95,15 @@ fn what_waits_says_what_failed_and_when_it_is_tried_again() {
 }
 
 #[test]
+fn what_a_button_of_a_run_does_a_command_does_too() {
+    let page = run_page_of(demo::again(1, "db01", GONE), Vec::new());
+    for command in ["runs cancel 1204", "runs cancel 1204 --task 1"] {
+        let copied = format!("data-copy=\"lifeboat {command}\"");
+        assert!(page.contains(&copied), "{page}");
+    }
+}
+
+#[test]
 fn repositories_and_lists_say_what_failed_too() {
     let said = format!("Attempt 2 of 4 failed: {GONE}");
     let (frame, fleet) = (demo::frame(Role::Viewer), demo::fleet());

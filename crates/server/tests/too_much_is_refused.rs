@@ -68,7 +68,9 @@ fn what_is_no_request_of_ours_is_refused_in_one_shape() {
             (status, Some(kind)),
             "{head}"
         );
-        assert!(reply.json()["message"].is_string());
+        let told = reply.json()["message"].as_str().unwrap().to_owned();
+        let inner = ["deserialize", "Failed", "i64"];
+        assert!(!inner.iter().any(|it| told.contains(it)), "{head}: {told}");
     }
     let restore = r#"{"repository":"main","snapshot":"--all","platform":"local"}"#;
     assert_eq!(asked("POST /api/v1/restores", restore).status, 400);

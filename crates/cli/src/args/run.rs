@@ -37,9 +37,9 @@ pub(crate) enum RunsCommand {
     List(RunsListArguments),
     /// Show a run with its tasks and everything that they said
     Show(RunsNumberArguments),
-    /// Stop a run: what waits is left out, what works is asked to end
-    Cancel(RunsNumberArguments),
-    /// Do once more what of a run failed or was cancelled
+    /// Stop a run, or tasks of it: what waits is left out, what works is asked to end
+    Cancel(RunsCancelArguments),
+    /// Do once more what of a run failed or was cancelled, or tasks that are named
     Retry(RunsRetryArguments),
 }
 
@@ -65,12 +65,29 @@ pub(crate) struct RunsNumberArguments {
     pub(crate) number: i64,
 }
 
+/// `runs cancel`
+#[derive(Debug, Args)]
+pub(crate) struct RunsCancelArguments {
+    /// Its number, as listed
+    #[arg(value_name = "NUMBER")]
+    pub(crate) number: i64,
+    /// Only this task of it, by its number in 'runs show'; may be given several times
+    #[arg(long = "task", value_name = "NUMBER")]
+    pub(crate) tasks: Vec<i64>,
+}
+
 /// `runs retry`
 #[derive(Debug, Args)]
 pub(crate) struct RunsRetryArguments {
     /// Its number, as listed
     #[arg(value_name = "NUMBER")]
     pub(crate) number: i64,
+    /// Only this task of it, by its number in 'runs show'; may be given several times
+    #[arg(long = "task", value_name = "NUMBER")]
+    pub(crate) tasks: Vec<i64>,
+    /// Put a machine into the place of the one of its name once more, if that was done
+    #[arg(long)]
+    pub(crate) replace: bool,
     /// Write it down and leave it to the service
     #[arg(long)]
     pub(crate) detach: bool,

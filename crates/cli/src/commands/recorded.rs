@@ -9,7 +9,7 @@ use crate::args::{
     CatalogCommand, Command, InstantCommand, KeyCommand, MachineCommand, RepairCommand,
 };
 use crate::context::Context;
-use crate::error::Result;
+use crate::error::{EXIT_WRONG, Result};
 use crate::service::{HELD_UNTIL, Service};
 
 /// Limit: letters of a command that an entry keeps.
@@ -25,8 +25,9 @@ pub(super) fn carry_out(
     let is_child = std::env::var_os(HELD_UNTIL).is_some();
     let action = action(command).filter(|_| !is_child);
     let done = work();
+    let is_done = !matches!(done, Err(_) | Ok(EXIT_WRONG));
     if let Some((action, subject)) = action
-        && let Err(error) = write(context, (action, subject), done.is_ok())
+        && let Err(error) = write(context, (action, subject), is_done)
     {
         let text = format!("this is not in the audit log: {error}");
         context.output.warn(text);

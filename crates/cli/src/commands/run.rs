@@ -105,13 +105,14 @@ fn report(context: &Context, node: &Node, run: &Run) -> Result<u8> {
 
 /// What became of each task.
 pub(super) fn table(tasks: &[Task]) -> Table {
-    let mut table = Table::new(&["Task", "Of", "State", ">Time", ">Stored", "Seen"]);
+    let mut table = Table::new(&[">Task", "What", "Of", "State", ">Time", ">Stored", "Seen"]);
     for task in tasks {
         let time = task
             .started
             .zip(task.ended)
             .map(|(began, ended)| span(ended.duration_since(began).unsigned_abs()));
         table.row([
+            task.id.to_string(),
             task.action.to_string(),
             told::subject(task),
             task.state.to_string(),

@@ -1,15 +1,13 @@
 //! `lifeboat runs`: what was run, with its log; stopped, and done once more.
 
-use lifeboat_catalog::{
-    Action, Cause, LogLevel, LogLine, Run, RunFilter, RunId, RunState, Task, TaskState,
-};
+mod act;
+
+use lifeboat_catalog::{Cause, LogLevel, LogLine, Run, RunFilter, RunId, RunState, Task};
 use lifeboat_model::ErrorKind;
-use lifeboat_scheduler::{Node, Request};
 use serde::Serialize;
 
-use super::account::written_down;
-use super::run::{begun, clear, table, tasks};
-use crate::args::{RunsArguments, RunsCommand, RunsListArguments, RunsRetryArguments};
+use super::run::{table, tasks};
+use crate::args::{RunsArguments, RunsCommand, RunsListArguments};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::service::Service;
@@ -25,8 +23,8 @@ pub(crate) fn run(context: &Context, arguments: &RunsArguments) -> Result<u8> {
         None => list(context, &service, &arguments.list),
         Some(RunsCommand::List(list_arguments)) => list(context, &service, list_arguments),
         Some(RunsCommand::Show(run)) => show(context, &service, RunId(run.number)),
-        Some(RunsCommand::Cancel(run)) => cancel(context, &service, RunId(run.number)),
-        Some(RunsCommand::Retry(retry_arguments)) => retry(context, &service, retry_arguments),
+        Some(RunsCommand::Cancel(cancel)) => act::cancel(context, &service, cancel),
+        Some(RunsCommand::Retry(retry)) => act::retry(context, &service, retry),
     }
 }
 
@@ -156,84 +154,4 @@ fn found(service: &Service, id: RunId) -> Result<Run> {
         ErrorKind::NotFound => Error::from(error).add("; 'lifeboat runs' lists them"),
         _ => error.into(),
     })
-}
-
-fn cancel(context: &Context, service: &Service, id: RunId) -> Result<u8> {
-    clear(context, service)?;
-    let run = found(service, id)?;
-    if run.state != RunState::Open {
-        let text = format!("run {id} has ended already: {}", run.state);
-        return Err(Error::new(ErrorKind::Exists, text));
-    }
-    let subject = id.to_string();
-    let work = || Ok(service.catalog.cancel_run(id, &service.who())?);
-    written_down(context, service, ("run cancel", &subject, &run.job), work)?;
-    let text = match service.catalog.run(id)?.state {
-        RunState::Open => format!("run {id} of {} is asked to stop", shown(&run.job)),
-        state => format!("run {id} of {}: {state}", shown(&run.job)),
-    };
-    context.output.result(text)?;
-    Ok(0)
-}
-
-/// Does once more what of a run did not end well: its backups in one run, everything else in a
-/// run of its own.
-fn retry(context: &Context, service: &Service, arguments: &RunsRetryArguments) -> Result<u8> {
-    let id = RunId(arguments.number);
-    clear(context, service)?;
-    let run = found(service, id)?;
-    if run.state == RunState::Open {
-        let text = format!("run {id} has not ended: 'lifeboat runs cancel {id}' stops it");
-        return Err(Error::new(ErrorKind::Busy, text));
-    }
-    let node = service.node_to_look()?;
-    let tasks = tasks(&node, id)?;
-    let is_bad = |it: &&Task| matches!(it.state, TaskState::Failed | TaskState::Cancelled);
-    let bad: Vec<&Task> = tasks.iter().filter(is_bad).collect();
-    if bad.is_empty() {
-        let text = format!("nothing of run {id} failed: 'lifeboat run' begins another");
-        return Err(Error::new(ErrorKind::Invalid, text));
-    }
-    let mut begun_runs = Vec::new();
-    let subject = id.to_string();
-    let work = || again(&node, &run, &bad, &service.who(), &mut begun_runs);
-    written_down(context, service, ("run retry", &subject, &run.job), work)?;
-    let mut worst = 0;
-    for id in begun_runs {
-        worst = begun(context, service, id, arguments.detach)?.max(worst);
-    }
-    Ok(worst)
-}
-
-/// Writes down the runs that do tasks once more.
-fn again(node: &Node, run: &Run, bad: &[&Task], who: &str, begun: &mut Vec<RunId>) -> Result<()> {
-    if bad.iter().any(|it| it.action == Action::Resolve) {
-        // Nothing was known of what comes behind it.
-        let request = Request::Backup {
-            job: run.job.clone(),
-            machines: Vec::new(),
-            is_forced: false,
-        };
-        begun.push(node.begin(&request, who)?);
-        return Ok(());
-    }
-    let backups = bad.iter().filter(|it| it.action == Action::Backup);
-    let machines: Vec<String> = backups.map(|it| it.subject.clone()).collect();
-    if !machines.is_empty() {
-        let request = Request::Backup {
-            job: run.job.clone(),
-            machines,
-            is_forced: false,
-        };
-        begun.push(node.begin(&request, who)?);
-    }
-    // Backups look at their repository themselves.
-    let others = bad
-        .iter()
-        .filter(|it| it.action != Action::Backup)
-        .filter(|it| it.action != Action::Look || bad.len() == 1);
-    for task in others {
-        begun.push(node.retry(task, who)?);
-    }
-    Ok(())
 }

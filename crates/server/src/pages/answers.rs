@@ -14,7 +14,7 @@ use axum::routing::get;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_catalog::{Point, Role, Run, RunFilter, RunId, Task, TaskFilter, TaskState};
-use lifeboat_scheduler::{ADVISED_MAX, Overview, advise_all};
+use lifeboat_scheduler::{ADVISED_MAX, Overview, PlannedDay, advise_all};
 use maud::Markup;
 
 use points::{browse, can_restore, restore};
@@ -465,16 +465,9 @@ async fn schedule(In(state): Shared, visitor: Visitor, Query(asked): Asked) -> R
         let until = now
             .checked_add(SignedDuration::from_hours(24 * days))
             .unwrap_or(now);
-        let coming = lifeboat_scheduler::upcoming(&settings, now, until);
-        let coming: Vec<_> = coming
-            .into_iter()
-            .map(|run| Coming {
-                job: run.job,
-                at: run.begins,
-                is_held_up: run.is_held_up,
-                after: run.after,
-            })
-            .collect();
+        let zone = &look.frame.moment.zone;
+        let days = lifeboat_scheduler::upcoming_days(&settings, (now, until), zone);
+        let coming: Vec<_> = days.into_iter().flat_map(coming).collect();
         let rules = RULES
             .iter()
             .map(|(name, _)| *name)
@@ -507,6 +500,23 @@ async fn schedule(In(state): Shared, visitor: Visitor, Query(asked): Asked) -> R
         Ok(super::schedule_page(look.frame, &view))
     })
     .await
+}
+
+/// The runs of a day that are listed; the first stands for those that are not, too.
+fn coming(day: PlannedDay) -> impl Iterator<Item = Coming> {
+    let listed = day.begins.len() as u64;
+    let further = day.runs.saturating_sub(listed);
+    day.begins
+        .into_iter()
+        .enumerate()
+        .map(move |(at, begins)| Coming {
+            job: day.job.clone(),
+            at: begins,
+            is_held_up: day.is_held_up,
+            after: day.after.clone(),
+            further: if at == 0 { further } else { 0 },
+            is_more: day.is_more,
+        })
 }
 
 async fn alerts(In(state): Shared, visitor: Visitor, Query(asked): Asked) -> Response {

@@ -1,17 +1,18 @@
 //! Runs, newest first, and one run with its tasks, steps and log.
 
+mod act;
+
 use std::collections::BTreeMap;
 
 use lifeboat_catalog::{
-    Action as Did, Cause, LogLevel, LogLine, Point, Role, Run, RunId, RunState, StepRecord,
-    StepState, Task, TaskState,
+    Cause, LogLevel, LogLine, Point, Run, RunId, RunState, StepRecord, StepState, Task, TaskState,
 };
-use lifeboat_scheduler::Request;
 use maud::{Markup, html};
 
+use self::act::{actions, command_of_action, commands, line, task_actions};
 use super::chart::round;
 use super::frame::{Frame, Place};
-use super::parts::{Action, Look, badge_of, empty, head, mark, pager, tabs, task_state, twin};
+use super::parts::{Look, badge_of, empty, head, mark, pager, tabs, task_state, twin};
 use super::task::{progress, setback, since, standing};
 use super::words::{count, deed, escape, path, run_title, seconds_between, span_between, subject};
 
@@ -177,9 +178,7 @@ pub fn page(frame: &Frame, view: &RunView<'_>) -> Markup {
             " · began " (frame.moment.relative(run.created))
         }, actions(frame, view)))
         (summary(frame, view))
-        @if let Some(words) = command_of(view) {
-            div.twin-line { span.quiet.small { "Run it again" } (twin(&words)) }
-        }
+        (commands(view))
         @for view in view.tasks.iter().take(TASKS_MAX) { (task(frame, view)) }
         @if view.states.len() > view.tasks.len() {
             p.card-note { "The first " (view.tasks.len()) " of "
@@ -191,78 +190,6 @@ pub fn page(frame: &Frame, view: &RunView<'_>) -> Markup {
         }
     };
     frame.page(Place::Runs, &title, inner)
-}
-
-fn actions(frame: &Frame, view: &RunView<'_>) -> Markup {
-    let id = view.run.id.to_string();
-    let is_of_job = |view: &TaskView| matches!(view.task.action, Did::Resolve | Did::Backup);
-    let request = Request::Backup {
-        job: view.run.job.clone(),
-        machines: Vec::new(),
-        is_forced: false,
-    };
-    let cancel = Action {
-        question: Some("Cancel this run? What is stored so far stays."),
-        ..Action::new(format!("/api/v1/runs/{id}/cancel"), "stop", "Cancel")
-    };
-    html! {
-        span #run-actions data-live="" {
-            @if view.run.state == RunState::Open {
-                (cancel.form(frame, Role::Operator))
-            } @else if view.tasks.iter().any(is_of_job) {
-                (Action::run(&request, "retry", "Run again").form(frame, Role::Operator))
-            }
-        }
-    }
-}
-
-/// The command that does what the whole run did, if it is of a job or keeps a repository.
-fn command_of(view: &RunView<'_>) -> Option<Vec<String>> {
-    let task = &view.tasks.first()?.task;
-    let words: Vec<&str> = match (task.action, view.run.job.split_once(' ')) {
-        (Did::Look, Some(("look", _))) => return None,
-        (_, Some(_)) => return (view.states.len() == 1).then(|| task.words.clone()),
-        (_, None) => vec!["run", &view.run.job],
-    };
-    let is_resolved = view.tasks.iter().any(|it| it.task.action == Did::Resolve);
-    let mut words: Vec<String> = words.into_iter().map(str::to_owned).collect();
-    if !is_resolved {
-        let machines = view.tasks.iter().filter(|it| it.task.action == Did::Backup);
-        let machines = machines.flat_map(|it| ["-m".to_owned(), it.task.subject.clone()]);
-        words.extend(machines);
-    }
-    Some(words)
-}
-
-/// What can be done with one task: stop it, or begin it again.
-fn task_actions(frame: &Frame, task: &Task) -> Markup {
-    let to = |what: &str| format!("/api/v1/tasks/{}/{what}", task.id);
-    let replaces = lifeboat_scheduler::is_replacing(task);
-    let retry = Action {
-        question: replaces.then_some("Replace the machine once more, by the same command?"),
-        ..Action::new(
-            to(if replaces {
-                "retry?is_confirmed=true"
-            } else {
-                "retry"
-            }),
-            "retry",
-            "Retry",
-        )
-    };
-    let role = match task.action {
-        Did::Restore => Role::Restore,
-        _ => Role::Operator,
-    };
-    html! {
-        @match task.state {
-            TaskState::Queued | TaskState::Running => {
-                (Action::new(to("cancel"), "stop", "Cancel").form(frame, Role::Operator))
-            }
-            TaskState::Failed | TaskState::Cancelled => { (retry.form(frame, role)) }
-            _ => {}
-        }
-    }
 }
 
 fn summary(frame: &Frame, view: &RunView<'_>) -> Markup {
@@ -321,7 +248,8 @@ fn task(frame: &Frame, view: &TaskView) -> Markup {
                     @if let Some(who) = &task.cancelled_by { span.quiet { "cancelled by " (who) } }
                     (task_actions(frame, task))
                 }
-                (twin(&task.words))
+                @if let Some((said, words)) = command_of_action(task) { (line(said, &words)) }
+                (line("What it does", &task.words))
                 (log(frame, view))
             }
         }

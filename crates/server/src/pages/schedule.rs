@@ -35,6 +35,10 @@ pub struct Coming {
     pub is_held_up: bool,
     /// Jobs that have to end well before it.
     pub after: Vec<String>,
+    /// Runs of its job on its day that it stands for beside itself.
+    pub further: u64,
+    /// There are more of them than were counted.
+    pub is_more: bool,
 }
 
 /// How many days a calendar shows.
@@ -212,6 +216,8 @@ fn chip(frame: &Frame, job: &str, runs: &[&Coming]) -> Markup {
     if is_held_up {
         title += "; a blackout holds it up until then";
     }
+    let number = runs.iter().map(|run| 1 + run.further).sum::<u64>();
+    let is_more = runs.iter().any(|run| run.is_more);
     let after = runs.first().map_or(&[][..], |run| &run.after);
     if !after.is_empty() {
         title += &format!("; begins only when {} ended well", after.join(" and "));
@@ -224,7 +230,7 @@ fn chip(frame: &Frame, job: &str, runs: &[&Coming]) -> Markup {
             @if is_held_up { (icon("waiting")) span.visually-hidden { ", held up by a blackout" } }
             @if !after.is_empty() {
                 (icon("link")) span.visually-hidden { ", after " (after.join(", ")) } }
-            @if runs.len() > 1 { span.chip-more { "×" (runs.len()) } }
+            @if number > 1 { span.chip-more { "×" (number) @if is_more { "+" } } }
         }
     }
 }

@@ -90,7 +90,11 @@ impl<'n> Told<'n> {
         let log = self.node.catalog().log_after(task.id, line, 1_000);
         for said in log.unwrap_or_default() {
             line = said.number;
-            let text = format!("{}: {}", shown(&task.subject), said.line);
+            let name = format!("{}: ", shown(&task.subject));
+            let text = match said.line.starts_with(&name) {
+                true => said.line,
+                false => name + &said.line,
+            };
             self.line.aside(|| match said.level {
                 LogLevel::Note => self.output.detail_aside(text),
                 LogLevel::Warning | LogLevel::Error => self.output.warn(text),
