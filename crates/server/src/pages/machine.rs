@@ -666,7 +666,7 @@ fn tasks(frame: &Frame, tasks: &[Task]) -> Markup {
                         div.line {
                             (mark(look, word))
                             a href=(path(&["runs", &task.run.to_string()])) {
-                                (deed(task.action)) }
+                                (deed(task)) }
                             span.end.quiet {
                                 @if let Some(ended) = task.ended { (frame.moment.relative(ended)) }
                             }

@@ -333,7 +333,7 @@ fn task_head(task: &Task) -> Markup {
     html! {
         div.row-main {
             a.strong href=(path(&["runs", &task.run.to_string()])) { (subject(task)) }
-            span.quiet { (deed(task.action))
+            span.quiet { (deed(task))
                 @if task.job.split(' ').next() != Some(task.action.as_str()) { " · " (task.job) } }
         }
     }
@@ -595,7 +595,7 @@ pub(crate) fn failed_with(frame: &Frame, task: &Task) -> Markup {
     let at = task.ended.or(task.started).unwrap_or(task.not_before);
     html! {
         p.said.failed { (icon("failed"))
-            span { "Failed " (frame.moment.relative(at)) " to " (deed(task.action)) ": "
+            span { "Failed " (frame.moment.relative(at)) " to " (deed(task)) ": "
                 (task.message.as_deref().unwrap_or("nobody said why"))
                 @if setback(task).is_some() {
                     ". Again " (frame.moment.relative(task.not_before))

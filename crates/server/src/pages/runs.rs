@@ -231,7 +231,7 @@ fn task(frame: &Frame, view: &TaskView) -> Markup {
             summary {
                 (mark(look, word))
                 strong { (subject(task)) }
-                span.quiet { (deed(task.action)) }
+                span.quiet { (deed(task)) }
                 span.end.quiet { (since(frame, task)) }
             }
             div.task-body {

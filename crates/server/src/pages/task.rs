@@ -111,7 +111,7 @@ pub(crate) fn cards(frame: &Frame, tasks: &[Task]) -> Markup {
                 div.line {
                     (badge_of(task_state(task.state)))
                     a.strong href=(path(&["runs", &task.run.to_string()])) {
-                        (deed(task.action)) " · run " (task.run)
+                        (deed(task)) " · run " (task.run)
                     }
                     @if more > 0 { span.end.quiet { (count(more as u64, "more task"))
                         " for the same reason" } }

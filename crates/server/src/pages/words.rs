@@ -70,11 +70,12 @@ pub(crate) fn span_between(from: Timestamp, to: Timestamp) -> String {
 }
 
 /// What a task does, in words of people.
-pub(crate) fn deed(action: Action) -> &'static str {
-    match action {
-        Action::Resolve => "find machines",
-        Action::Look => "read contents",
-        other => other.as_str(),
+pub(crate) fn deed(task: &Task) -> &'static str {
+    match (task.action, task.words.first().map(String::as_str)) {
+        (Action::Look, Some("stats")) => "measure",
+        (Action::Look, _) => "read contents",
+        (Action::Resolve, _) => "find machines",
+        (other, _) => other.as_str(),
     }
 }
 

@@ -58,15 +58,19 @@ const check = async (page, name) => {
   for (const text of found) faults.push(`${name}: ${text}`);
 };
 
+const look = async (page, name, path) => {
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  promise(wide <= 0, `${name}: ${path} scrolls sideways by ${wide}`);
+  promise(await page.locator("h1").count() === 1, `${name}: ${path} has one title`);
+  await check(page, `${name}: ${path}`);
+  await picture(page, `${name}${path.replace(/[/?=&]+/g, "-")}`);
+};
+
 const tour = async (page, name, pages) => {
   for (const path of pages) {
     const answer = await page.goto(address + path);
     promise(answer.status() === 200, `${name}: ${path} answers ${answer.status()}`);
-    const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-    promise(wide <= 0, `${name}: ${path} scrolls sideways by ${wide}`);
-    promise(await page.locator("h1").count() === 1, `${name}: ${path} has one title`);
-    await check(page, `${name}: ${path}`);
-    await picture(page, `${name}${path.replace(/[/?=&]+/g, "-")}`);
+    await look(page, name, path);
   }
 };
 
@@ -79,9 +83,13 @@ const backup = async (page) => {
   await page.evaluate(() => { window.isTheSame = true; });
   await page.waitForSelector(".meter.running", { timeout: 15_000 });
   await page.waitForSelector("text=/\\d+ % *transfer/", { timeout: 15_000 });
+  await picture(page, "desktop-run-running");
+  promise(await page.locator("[data-copy^='lifeboat runs cancel ']").count() > 0,
+    "what its buttons do, a command does");
   await page.waitForSelector("text=read and stored", { timeout: 15_000 });
   await page.waitForSelector("#summary .badge.ok", { timeout: 15_000 });
   promise(await page.evaluate(() => window.isTheSame === true), "the run was seen live");
+  await look(page, "desktop", "/run");
 };
 
 // The disks of a point are opened while the page stands; a file comes out under a harmless name.
@@ -182,6 +190,10 @@ try {
       await theme(page);
       await withoutScript(browser, await context.storageState());
     } else {
+      await page.goto(`${address}/runs`);
+      await page.locator("tbody a").first().click();
+      await page.waitForURL(/\/runs\/\d+$/);
+      await look(page, name, "/run");
       await page.goto(`${address}/`);
       await page.locator(".bottom summary").click();
       await page.locator(".sheet").getByRole("link", { name: "Schedule" }).click();
