@@ -20,6 +20,7 @@ mod names;
 mod refused;
 mod sizes;
 mod tree;
+mod unit_tests;
 
 use tree::{SourceFile, Tree};
 
@@ -72,6 +73,7 @@ fn check_tree(tree: &Tree) -> Vec<Finding> {
     let mut findings: Vec<_> = tree.files.iter().flat_map(check_file).collect();
     findings.extend(heads::check(tree));
     findings.extend(modules::check(tree));
+    findings.extend(unit_tests::check(tree));
     findings
 }
 
