@@ -110,7 +110,7 @@ fn run_tests(workspace: &Workspace, runner: &[&str], arguments: &[String]) -> Re
     if runner[0] == "nextest" && env::var_os(TEST_THREADS).is_none() {
         // Some tests wait most of their time: for pauses of restic's, for guests.
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        tests.env(TEST_THREADS, (cores + 1).to_string());
+        tests.env(TEST_THREADS, (cores + 2).to_string());
     }
     // One stream, so that the summary also ends the output where only one is kept.
     let status = tests

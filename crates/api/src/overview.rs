@@ -133,6 +133,9 @@ pub struct Job {
     /// The run of it that has not ended, for which the next one waits that is due.
     #[serde(default)]
     pub waits_for: Option<i64>,
+    /// The job that has to end well before the run that is due, and has not.
+    #[serde(default)]
+    pub comes_after: Option<String>,
     /// Since when a run is overdue.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub overdue: Option<Timestamp>,

@@ -225,7 +225,14 @@ fn of_failure(failure: &FailureStatus) -> Alert {
 
 fn of_job(job: &JobStatus) -> Option<Alert> {
     let since = job.overdue?;
-    let text = format!("job {} should have begun {}", job.name, moment(since));
+    let after = job.comes_after.as_ref();
+    let why = after.map(|other| format!(": it begins after {other}, which has not ended well"));
+    let text = format!(
+        "job {} should have begun {}{}",
+        job.name,
+        moment(since),
+        why.unwrap_or_default()
+    );
     Some(Alert {
         job: Some(job.name.clone()),
         ..new(("overdue", &job.name), AlertSeverity::Critical, text)

@@ -156,6 +156,9 @@ pub struct JobStatus {
     /// The run of it that has not ended, for which the next one waits that is due.
     #[serde(default)]
     pub waits_for: Option<RunId>,
+    /// The job that has to end well before the run that is due, and has not.
+    #[serde(default)]
+    pub comes_after: Option<String>,
     /// Since when a run is overdue.
     pub overdue: Option<Timestamp>,
     /// Machines that it means.

@@ -132,7 +132,13 @@ fn a_job_does_not_begin_after_one_that_failed() {
     assert_eq!(world.runs("web")[0].state, RunState::Failed);
     assert!(world.runs("alpha").is_empty());
     assert!(world.alerts().contains(&"overdue alpha".to_owned()));
+    let waits = || node.overview().unwrap().jobs[0].comes_after.clone();
+    assert_eq!(waits().as_deref(), Some("web"));
+    let alerts = node.catalog().open_alerts().unwrap();
+    let why = "it begins after web, which has not ended well";
+    assert!(alerts.iter().any(|it| it.text.ends_with(why)), "{alerts:?}");
     world.live(&node, 1);
+    assert_eq!(waits(), None);
     assert_eq!(world.runs("alpha").len(), 1);
     assert!(!world.alerts().contains(&"overdue alpha".to_owned()));
 }

@@ -280,6 +280,7 @@ pub(crate) fn job(job: &scheduler::JobStatus) -> api::Job {
         last: job.last.clone().map(run),
         next: job.next,
         waits_for: job.waits_for.map(|run| run.0),
+        comes_after: job.comes_after.clone(),
         overdue: job.overdue,
         machines: job.machines,
     }

@@ -294,6 +294,7 @@ fn status(at: usize, (name, schedule, repository): &(&str, &str, &str)) -> JobSt
         )),
         next: Some(now() + SignedDuration::from_secs(1_100 + at as i64 * 5_400)),
         waits_for: None,
+        comes_after: None,
         overdue: (*name == "windows").then(|| ago(10 * HOUR)),
         machines: 3 + dice(at as u64) % 9,
     }

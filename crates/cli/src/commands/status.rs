@@ -175,7 +175,13 @@ fn overdue(overview: &Overview) -> Vec<String> {
         .filter_map(|job| Some((job, job.overdue?)));
     late.map(|(job, since)| {
         let name = shown(&job.name);
-        format!("{name} should have begun at {}", moment(since))
+        let after = job.comes_after.as_deref().map(shown);
+        let why = after.map(|other| format!(": it begins after {other}, which has not ended well"));
+        let since = moment(since);
+        format!(
+            "{name} should have begun at {since}{}",
+            why.unwrap_or_default()
+        )
     })
     .collect()
 }

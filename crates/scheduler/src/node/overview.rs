@@ -324,6 +324,11 @@ fn jobs(settings: &Settings, rows: &Rows, now: Timestamp) -> Vec<JobStatus> {
             (job.is_enabled && next.begins <= now).then_some(next.begins)
         });
         let waits_for = due.and_then(|_| rows.open.get(name).copied());
+        let is_undone = |name: &&String| {
+            let last = rows.runs.get(*name);
+            last.is_none_or(|run| run.state != RunState::Succeeded)
+        };
+        let comes_after = due.and_then(|_| job.after.iter().find(is_undone).cloned());
         let is_late = |due: &Timestamp| {
             let waits = waits_for.is_some() || job.after.iter().any(is_open);
             now.duration_since(*due) > OVERDUE && !waits
@@ -341,6 +346,7 @@ fn jobs(settings: &Settings, rows: &Rows, now: Timestamp) -> Vec<JobStatus> {
             last: rows.runs.get(name).cloned(),
             next: rows.next.get(name).copied(),
             waits_for,
+            comes_after,
             overdue: due.filter(is_late),
             machines: meant.get(name.as_str()).copied().unwrap_or_default(),
         }

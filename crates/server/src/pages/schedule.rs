@@ -259,15 +259,24 @@ fn jobs(frame: &Frame, jobs: &[JobStatus]) -> Markup {
                         (moment_or(frame, job.last.as_ref().map(|run| run.created), "never"))
                     }
                     td data-label="Next run" {
-                        @match (job.waits_for, job.overdue) {
-                            (Some(run), _) => { "due, after "
-                                a href=(path(&["runs", &run.to_string()])) { "run " (run) } }
-                            (None, Some(since)) => { "due " (frame.moment.relative(since)) }
-                            (None, None) => (moment_or(frame, job.next, "not planned")),
-                        }
+                        (next_run(frame, job))
                     }
                 } } }
             }
+        }
+    }
+}
+
+/// When a job runs next, or what the run waits for that is due.
+fn next_run(frame: &Frame, job: &JobStatus) -> Markup {
+    html! {
+        @match (job.waits_for, &job.comes_after, job.overdue) {
+            (Some(run), ..) => { "due, after "
+                a href=(path(&["runs", &run.to_string()])) { "run " (run) } }
+            (None, Some(other), _) => { "due, once "
+                a href={ "/runs?job=" (escape(other)) } { (other) } " ended well" }
+            (None, None, Some(since)) => { "due " (frame.moment.relative(since)) }
+            (None, None, None) => (moment_or(frame, job.next, "not planned")),
         }
     }
 }
