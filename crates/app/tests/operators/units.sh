@@ -24,7 +24,7 @@ journal() { journalctl --sync; journalctl -u "$1" --after-cursor "$cursor" -o ca
 wrote() { journal "$1" | grep -q -- "$2"; }
 tells() { wrote "$1" "$2" || { echo "$1 did not write: $2"; journal "$1"; return 1; }; }
 answers() {
-    curl -sS --fail --cacert /var/lib/lifeboat/tls/ca.pem https://localhost:8443/api/v1/health
+    curl -sS --fail -w '\n' --cacert /var/lib/lifeboat/tls/ca.pem https://localhost:8443/api/v1/health
 }
 drop_in() { mkdir -p "/etc/systemd/system/$1.d"; cat > "/etc/systemd/system/$1.d/$2.conf"; }
 points() { lifeboat -q -r /var/backups/main -p /srv/password --json snapshots | grep -o '"time"' | wc -l; }
@@ -127,7 +127,7 @@ is_done() { [ "$(unit Result "$1")" = success ] && [ "$(unit ActiveState "$1")" 
 places_and_hooks_outside_need_a_drop_in() {
     mark
     run systemctl start --no-block lifeboat-run@outside &&
-    soon tells lifeboat-run@outside 'ReadWritePaths=/backup/outside' &&
+    soon tells lifeboat-run@outside 'ReadWritePaths= in a drop-in' &&
     run systemctl stop lifeboat-run@outside &&
     ! run systemctl start lifeboat-run@hooked && tells lifeboat-run@hooked 'Read-only file system' ||
         return 1
@@ -142,7 +142,8 @@ places_and_hooks_outside_need_a_drop_in() {
 
 a_reload_takes_what_is_sound_and_tells_what_is_not() {
     mark; job later files main >> $C
-    run systemctl reload lifeboat && soon tells lifeboat 'the configuration was read anew' || return 1
+    run systemctl reload lifeboat && soon tells lifeboat 'the configuration was read anew' ||
+        { journal lifeboat; return 1; }
     mark; before=$(points); cp $C /tmp/sound; echo 'broken' >> $C
     ! run systemctl reload lifeboat && is ActiveState active && tells lifeboat 'lifeboat.toml:' &&
     journal lifeboat && run lifeboat --config /tmp/sound run --detach later && soon more_points $((before + 1))
